@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` and `make test`. Both work in a fresh clone and install what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA_DIR ?= ./data
+STRATUM_PORT ?= 3333
+HTTP_PORT ?= 8080
+MINER ?= 1
+
+.PHONY: demo test lint unit install clean
+
+install: $(STAMP)
+
+# uv only speeds up the installation; every package is pinned with its hash in requirements.lock.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "parapool needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked packages into $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.9
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps -e .
+	@touch $@
+
+demo: install
+	@MINER=$(MINER) $(BIN)/pool devnet demo -c deploy/devnet.yaml --data-dir $(DATA_DIR) \
+	  --stratum-port $(STRATUM_PORT) --http-port $(HTTP_PORT)
+
+test: install
+	@sh tests/install-parts.sh
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 20
+
+unit: install
+	@$(BIN)/pytest tests/unit tests/vectors
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

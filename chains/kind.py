@@ -1,0 +1,203 @@
+"""What every chain kind speaks: the values that travel between the pool and the chains, and the interfaces of a kind.
+
+A kind is a family of chains, a chain is one configured member of it, a network is main, test or regtest. A parent's
+coinbase carries the commitments of all auxiliary kinds; a kind takes all templates of its chains at once, because they
+may share one tree. Pure values only: a kind's `node.py` holds the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+from chains.primitives.address import AddressFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network of a family: `name` is main, test or regtest; `chain_name` is what the node's
+    getblockchaininfo calls it; `pow_hash` names the proof of work; `maturity` is the confirmations a coinbase needs."""
+
+    name: str
+    chain_name: str
+    addresses: AddressFormat
+    pow_hash: str = "sha256d"
+    maturity: int = 100
+
+
+class NodeState(StrEnum):
+    """What the pool may think of a chain or one of its nodes; also the chain states of the HTTP API."""
+
+    OK = "ok"
+    SYNCING = "syncing"
+    DOWN = "down"
+    WRONG_NETWORK = "wrong_network"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A node's answer to "may I mine with you?": state, best height, and a reason fit for a log line."""
+
+    state: NodeState
+    height: int = 0
+    detail: str = ""
+
+
+class SubmitResult(StrEnum):
+    """Classes of answers to a submitted block or proof (notes/protocols.md section 4)."""
+
+    ACCEPTED = "accepted"  # null or true: confirm by looking the hash up
+    DUPLICATE = "duplicate"  # the node has it already: success when the hash is ours
+    INCONCLUSIVE = "inconclusive"  # stored but not best: may still win, keep watching
+    STALE = "stale"  # the node no longer knows the template (its tip moved)
+    REJECTED = "rejected"  # any other reason
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAnswer:
+    result: SubmitResult
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStatus:
+    """Where a node sees a block: `confirmations` is 1 at the tip, negative off the main chain, 0 when unknown."""
+
+    found: bool
+    confirmations: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateTransaction:
+    """A transaction of a parent template: wire bytes, and txid and wtxid in natural order."""
+
+    data: bytes
+    txid: bytes
+    wtxid: bytes
+    fee_sat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ParentTemplate:
+    """What a parent node offers (getblocktemplate), parsed. Hashes natural, `target` an integer, times in seconds.
+
+    `merkle_branch` folds a coinbase with the transactions. `extension` is what follows the transactions in the block
+    (Litecoin's MWEB). `fixed_version_bits` are bits that miners may not roll, over and above those outside BIP320's mask.
+    """
+
+    chain: str
+    height: int
+    previous_hash: bytes
+    version: int
+    bits: int
+    target: int
+    current_time: int
+    minimum_time: int
+    value_sat: int
+    transactions: tuple[TemplateTransaction, ...]
+    merkle_branch: tuple[bytes, ...]
+    coinbase_aux: bytes
+    witness_commitment: bytes | None
+    extension: bytes = b""
+    rules: tuple[str, ...] = ()
+    fixed_version_bits: int = 0
+    longpoll_id: str | None = None
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuxTemplate:
+    """What an auxiliary node offers: a block or datum hash (natural order) that a proof of work may commit to.
+
+    `node` names the node that made it: a submission goes back there. `chain_id` is the MM1 chain id, `context` the MM2
+    context (32 bytes, natural order); the field that does not belong to the kind is None.
+    """
+
+    chain: str
+    aux_hash: bytes
+    target: int
+    height: int
+    previous_hash: bytes
+    value_sat: int
+    node: str
+    chain_id: int | None = None
+    context: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """What one kind puts into the parent's coinbase for all its chains.
+
+    `script_sig` goes behind the height push; `outputs` are scripts of zero-value outputs in front of the last one;
+    `root` fills the last output. `slots` keeps, by chain name, what the kind needs later to prove a chain's place.
+    """
+
+    script_sig: bytes = b""
+    outputs: tuple[bytes, ...] = ()
+    root: bytes | None = None
+    slots: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SolvedHeader:
+    """A parent header whose proof of work met some target, with what is needed to prove its coinbase.
+
+    `header` is 80 bytes; `coinbase` the stripped serialisation; `merkle_branch` folds the coinbase's txid into the
+    header's root.
+    """
+
+    header: bytes
+    coinbase: bytes
+    merkle_branch: tuple[bytes, ...]
+
+
+
+
+class ParentKind(Protocol):
+    """A kind whose chains can be the parent: templates, blocks, proposals."""
+
+    name: str
+
+    def assemble(self, solved: SolvedHeader, template: ParentTemplate) -> dict[str, str]: ...
+
+
+class AuxKind(Protocol):
+    """A kind whose chains are mined along with a parent."""
+
+    name: str
+
+    def commit(self, templates: Sequence[AuxTemplate]) -> Commitment: ...
+
+    def assemble(self, solved: SolvedHeader, template: AuxTemplate, slot: Any) -> dict[str, str]: ...
+
+
+@runtime_checkable
+class ChainNode(Protocol):
+    """One chain daemon. Every method raises NodeUnavailableError (chains/node_rpc.py) while it cannot answer."""
+
+    name: str
+
+    async def health(self) -> Health: ...
+
+    async def submit(self, payload: Mapping[str, str]) -> SubmitAnswer: ...
+
+    async def block_status(self, hash_hex: str) -> BlockStatus: ...
+
+    async def block_reward(self, hash_hex: str) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+class ParentNode(ChainNode, Protocol):
+    """A parent daemon; `template` with a longpoll id returns when something changed."""
+
+    async def template(self, longpoll_id: str | None = None) -> ParentTemplate: ...
+
+    async def propose(self, payload: Mapping[str, str]) -> str | None: ...
+
+
+class AuxNode(ChainNode, Protocol):
+    async def template(self) -> AuxTemplate: ...
