@@ -1,0 +1,230 @@
+"""JSON-RPC over HTTP to a chain daemon: one object per node, and only two ways to fail.
+
+`RpcError` is the node's own answer ("no, because"), `NodeUnavailableError` is everything that is no proper answer: the
+caller fails over or waits. A node's outage is told once and its return once, never per call. Money in answers is
+`decimal.Decimal`, never float.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import logging
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+logger = logging.getLogger("parapool.node")
+
+# The largest honest answer is a full template: 4 MB of transactions as hex and their fields, about 10 MB.
+MAX_ANSWER_BYTES = 64 * 2**20
+# bitcoind closes a connection after 30 idle seconds (-rpcservertimeout); let go first, so that no call meets the end.
+KEEP_ALIVE_S = 10.0
+# A node that failed at one method and answers others is not "back"; after this long without a failure it is.
+FORGET_FAILURE_S = 30.0
+RPC_IN_WARMUP = -28  # bitcoind is starting: it answers, but nothing else
+
+
+class RpcError(Exception):
+    """The node answered with a JSON-RPC error object."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        self.message = message
+
+
+class NodeUnavailableError(Exception):
+    """No proper answer: refused, reset, timed out, unauthorised, a server error without a JSON-RPC error, garbage."""
+
+
+class NodeTimeoutError(NodeUnavailableError):
+    """No answer in time; for a long poll this is not an outage."""
+
+
+class JsonRpc:
+    """A JSON-RPC client of one node.
+
+    `url` may carry user and password; `cookie_file` (bitcoind's `.cookie`) is read again when the node refuses the
+    login, because each start writes a new one. `name` appears in log lines. Calls may run at the same time; each has
+    its own connection, and one with a timeout longer than `timeout_s` (a long poll) never shares one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        cookie_file: str | Path | None = None,
+        timeout_s: float = 5.0,
+        name: str = "",
+    ) -> None:
+        parsed = URL(url)
+        self._url = parsed.with_user(None)
+        self._user = user if user is not None else parsed.user
+        self._password = password if password is not None else parsed.password
+        self._cookie_file = Path(cookie_file) if cookie_file else None
+        self._login: str | None = None
+        self.timeout_s = timeout_s
+        self.name = name or str(self._url)
+        self._ids = itertools.count(1)
+        self._session: aiohttp.ClientSession | None = None
+        self._long_session: aiohttp.ClientSession | None = None
+        self._failed_method: str | None = None  # not None while the node counts as away
+        self._failed_at_s = 0.0
+
+    async def call(self, method: str, *params: Any, timeout_s: float | None = None) -> Any:
+        """The `result` of a call, None included. Raises RpcError or NodeUnavailableError."""
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        begun_s = asyncio.get_running_loop().time()
+        try:
+            result = await self._call(method, params, timeout_s)
+        except RpcError:
+            self._answered(method, begun_s)
+            raise
+        except NodeTimeoutError as error:
+            if timeout_s <= self.timeout_s:
+                self._failed(method, str(error))
+            raise
+        except NodeUnavailableError as error:
+            self._failed(method, str(error))
+            raise
+        self._answered(method, begun_s)
+        return result
+
+    async def close(self) -> None:
+        """Close the connections; calls under way fail."""
+        sessions = (self._session, self._long_session)
+        self._session = self._long_session = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
+
+    async def _call(self, method: str, params: tuple[Any, ...], timeout_s: float) -> Any:
+        call_id = next(self._ids)
+        request = {"jsonrpc": "1.0", "id": call_id, "method": method, "params": params}
+        body = json.dumps(request, default=_amount).encode()
+        try:
+            async with asyncio.timeout(timeout_s):
+                status, answer = await self._post(body, timeout_s)
+                if status == 401 and self._cookie_file is not None:
+                    self._login = None
+                    status, answer = await self._post(body, timeout_s)
+        except TimeoutError as error:
+            raise NodeTimeoutError(f"no answer to {method} within {timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise NodeUnavailableError(f"no connection: {str(error) or type(error).__name__}") from error
+        return _result(call_id, status, answer)
+
+    async def _post(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/json"}
+        login = self._authorization()
+        if login is not None:
+            headers["Authorization"] = login
+        session = self._session_for(timeout_s)
+        async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
+            if response.status in (401, 403):
+                return response.status, b""
+            chunks, size = [], 0
+            async for chunk in response.content.iter_any():
+                size += len(chunk)
+                if size > MAX_ANSWER_BYTES:
+                    raise NodeUnavailableError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+                chunks.append(chunk)
+            return response.status, b"".join(chunks)
+
+    def _session_for(self, timeout_s: float) -> aiohttp.ClientSession:
+        no_timeout = aiohttp.ClientTimeout(total=None)  # asyncio.timeout bounds the whole call
+        if timeout_s > self.timeout_s:
+            if self._long_session is None:
+                self._long_session = aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=no_timeout
+                )
+            return self._long_session
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S), timeout=no_timeout
+            )
+        return self._session
+
+    def _authorization(self) -> str | None:
+        """The Authorization header's value, kept until the node refuses it."""
+        if self._login is None:
+            if self._cookie_file is not None:
+                try:
+                    login = self._cookie_file.read_text().strip()
+                except (OSError, UnicodeDecodeError) as error:
+                    raise NodeUnavailableError(f"cannot read the cookie file: {error}") from error
+            elif self._user is not None or self._password is not None:
+                login = f"{self._user or ''}:{self._password or ''}"
+            else:
+                return None
+            self._login = "Basic " + base64.b64encode(login.encode()).decode()
+        return self._login
+
+    def _failed(self, method: str, reason: str) -> None:
+        if self._failed_method is None:
+            logger.warning("node is away: %s node=%s method=%s", reason, self.name, method)
+        self._failed_method = method
+        self._failed_at_s = asyncio.get_running_loop().time()
+
+    def _answered(self, method: str, begun_s: float) -> None:
+        """Tell the return when the failing method answers, or any method long after the last failure; an answer to a
+        call begun before the failure proves nothing."""
+        if self._failed_method is None or begun_s < self._failed_at_s:
+            return
+        if method == self._failed_method or begun_s - self._failed_at_s > FORGET_FAILURE_S:
+            self._failed_method = None
+            logger.warning("node is back node=%s", self.name)
+
+
+def _amount(value: Any) -> str:
+    """Decimals travel as text, which every bitcoind reads as an exact amount."""
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def one_line(text: Any) -> str:
+    """A node's own words as they may stand in a log line: one line, printable, at most 300 characters."""
+    return "".join(c if c.isprintable() else " " for c in str(text)[:300]).strip()
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _result(call_id: int, status: int, body: bytes) -> Any:
+    """What an HTTP answer says. bitcoind sends errors with status 404 or 500 and a JSON-RPC error object."""
+    if status in (401, 403):
+        raise NodeUnavailableError(f"the node refuses our login (HTTP {status})")
+    try:
+        answer = json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        text = "answer is not JSON" if status == 200 else f"HTTP {status}"
+        raise NodeUnavailableError(text) from error
+    if not isinstance(answer, dict):
+        raise NodeUnavailableError(f"answer is not a JSON-RPC object (HTTP {status})")
+    refusal = answer.get("error")
+    if refusal is not None:
+        if not isinstance(refusal, dict) or type(refusal.get("code")) is not int:
+            raise NodeUnavailableError(f"answer has an error that is no JSON-RPC error (HTTP {status})")
+        if answer.get("id") not in (call_id, None):  # null: the node could not read the request
+            raise NodeUnavailableError("answer to another call")
+        message = one_line(refusal.get("message", ""))
+        if refusal["code"] == RPC_IN_WARMUP:
+            raise NodeUnavailableError(f"the node is starting: {message}")
+        raise RpcError(refusal["code"], message)
+    if status != 200:
+        raise NodeUnavailableError(f"HTTP {status} without an error")
+    if answer.get("id") != call_id:
+        raise NodeUnavailableError("answer to another call")
+    if "result" not in answer:
+        raise NodeUnavailableError("answer without a result")
+    return answer["result"]
