@@ -15,6 +15,10 @@ from typing import Any, Protocol, runtime_checkable
 from chains.primitives.address import AddressFormat
 
 
+class TemplateError(ValueError):
+    """A node's template that cannot be mined: a sentence that names the field and what was expected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """One network of a family: `name` is main, test or regtest; `chain_name` is what the node's
