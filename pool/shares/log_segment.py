@@ -1,0 +1,136 @@
+"""The files of the share log: how a record is framed, how a segment is named, read, and cut where a crash tore it.
+
+A frame is u32 length, u32 CRC-32 (zlib) of the payload, payload, integers little-endian. A length of zero is never
+valid, because a file system may leave zeros behind and the CRC of nothing is zero.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+FRAME_HEADER = struct.Struct("<II")
+MAXIMUM_PAYLOAD = 1 << 20
+"""Far above any record (a route is at most a few hundred bytes per chain); a larger length is damage."""
+
+READ_CHUNK = 1 << 20
+SEGMENT_NAME = re.compile(r"^(\d{8})\.log$")
+
+
+class CorruptShareLog(Exception):
+    """A record that must be whole is not. Names the file and the offset; nothing after it has been read."""
+
+    def __init__(self, path: Path, offset: int, what: str) -> None:
+        super().__init__(f"{path}: offset {offset}: {what}")
+        self.path = path
+        self.offset = offset
+
+
+def frame(payload: bytes) -> bytes:
+    """The bytes of one record."""
+    return FRAME_HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def segment_path(directory: Path, number: int) -> Path:
+    return directory / f"{number:08d}.log"
+
+
+def segment_numbers(directory: Path) -> list[int]:
+    """The segments that exist, oldest first."""
+    return sorted(int(match.group(1)) for name in os.listdir(directory) if (match := SEGMENT_NAME.match(name)))
+
+
+def read_frames(path: Path, start: int, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yields (offset after the record, payload) from `start` up to `end`, or to the end of the file.
+
+    `end` lies on a record boundary. Raises CorruptShareLog at the first record that is cut short or damaged.
+    """
+    with path.open("rb") as file:
+        limit = os.fstat(file.fileno()).st_size if end is None else end
+        file.seek(start)
+        offset = start
+        buffer = b""
+        while offset < limit:
+            at = 0
+            while len(buffer) - at >= FRAME_HEADER.size:
+                length, checksum = FRAME_HEADER.unpack_from(buffer, at)
+                if not 0 < length <= MAXIMUM_PAYLOAD:
+                    raise CorruptShareLog(path, offset, f"a record cannot be {length} bytes long")
+                stop = at + FRAME_HEADER.size + length
+                if stop > len(buffer):
+                    break
+                payload = buffer[at + FRAME_HEADER.size : stop]
+                if zlib.crc32(payload) != checksum:
+                    raise CorruptShareLog(path, offset, "the checksum of the record is wrong")
+                offset += stop - at
+                at = stop
+                yield offset, payload
+            buffer = buffer[at:]
+            chunk = file.read(min(READ_CHUNK, limit - offset - len(buffer)))
+            if not chunk and offset < limit:
+                raise CorruptShareLog(path, offset, f"the record is cut short after {len(buffer)} bytes")
+            buffer += chunk
+
+
+def whole_length(path: Path) -> int:
+    """How many bytes from the start of a segment are whole records."""
+    length = 0
+    try:
+        for offset, _ in read_frames(path, 0):
+            length = offset
+    except CorruptShareLog as damage:
+        return damage.offset
+    return length
+
+
+def cut_torn_tail(path: Path) -> int:
+    """Cuts what a crash left half written at the end of the last segment and makes the rest durable.
+
+    The bytes cut off were never acknowledged; they are kept beside the segment for whoever wants to look.
+    Returns how many bytes were cut.
+    """
+    size = path.stat().st_size
+    good = whole_length(path)
+    if good < size:
+        with path.open("rb") as file:
+            file.seek(good)
+            path.with_name(f"{path.name}.torn-{good}").write_bytes(file.read())
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        if good < size:
+            os.ftruncate(descriptor, good)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return size - good
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes names created, renamed or removed in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class SegmentFile:
+    """One segment open for appending. Every error of the disk is passed on as OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)

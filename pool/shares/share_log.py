@@ -1,0 +1,320 @@
+"""The share log: an accepted share is on disk before its answer is sent.
+
+Append-only segments DATA_DIR/shares/NNNNNNNN.log, written by one thread as a group commit: everything that arrived
+since the last commit is written and fdatasync'ed together, at most once per `interval_s`, and then told to the loop
+in one call.
+
+Three rules (notes section 4):
+ * An error of write or fdatasync is never retried: after EIO the kernel may have dropped the pages and a second
+   fdatasync would lie. The log stops, `on_error` is called once, every later append raises ShareLogStopped.
+ * Each opening starts a new segment and leaves a gap in the sequence, so that a number that was handed out but not
+   durable when the process died (a solution record may already name it) is never given to another share.
+ * A segment defines each route and chain set before its first use, so any segment can be read without the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from pool.shares.log_segment import (
+    SegmentFile,
+    cut_torn_tail,
+    frame,
+    read_frames,
+    segment_numbers,
+    segment_path,
+    sync_directory,
+)
+from pool.shares.record import FORMAT_VERSION, ChainSet, LoggedShare, Position, Route, SegmentStart, ShareLine
+from pool.shares.share_log_reader import Line, ShareLogReader
+
+log = logging.getLogger("parapool.shares")
+
+SEGMENT_BYTES = 64 << 20
+PENDING_BYTES_LIMIT = 64 << 20
+"""What may wait for a disk that hangs, about 400,000 shares; beyond it append raises ShareLogStopped."""
+
+SEQUENCE_GAP = 1_000_000
+"""Left free at each opening; more shares than PENDING_BYTES_LIMIT can hold."""
+
+KEEP_SEGMENTS = 4
+KEEP_S = 3600.0
+
+
+class ShareLogStopped(Exception):
+    """The log takes no more shares: closed, its disk failed, or its disk hangs. The share must not be answered as
+    accepted.
+    """
+
+
+class AppendFile(Protocol):
+    def write(self, data: bytes) -> None: ...
+    def sync(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class ShareLog:
+    """Append from the loop's thread, read from any one other thread.
+
+    Plain attributes for metrics: `bytes_written`, `pending` (shares not yet durable), `last_fsync_s`,
+    `durable_sequence` and `durable_position` (all sequences up to the first are before the second, or never became
+    durable).
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        loop: AbstractEventLoop,
+        on_durable: Callable[[int], None],
+        on_error: Callable[[BaseException], None],
+        interval_s: float = 0.005,
+        segment_bytes: int = SEGMENT_BYTES,
+        start_after: int = 0,
+        open_file: Callable[[Path], AppendFile] = SegmentFile,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        """Opens the log and cuts a torn tail. `start_after` is the highest sequence the books know, in case the
+        files are gone.
+
+        Raises OSError when the directory cannot be written, CorruptShareLog when the last segment is of another format.
+        """
+        self._directory = directory
+        self._loop = loop
+        self._on_durable = on_durable
+        self._on_error = on_error
+        self._interval_s = interval_s
+        self._segment_bytes = segment_bytes
+        self._open_file = open_file
+        self._wall_s = wall_s
+        self._encode = msgspec.msgpack.Encoder().encode
+
+        self.bytes_written = 0
+        self.pending = 0
+        self.last_fsync_s = 0.0
+
+        directory.mkdir(parents=True, exist_ok=True)
+        segment, last_sequence = self._recover()
+        self._sequence = max(last_sequence, start_after) + SEQUENCE_GAP if last_sequence or start_after else 0
+        self.durable_sequence = self._sequence
+
+        self._condition = threading.Condition()
+        self._queue: list[tuple[int, bytes, int]] = []
+        self._queued_bytes = 0
+        self._closing = False
+        self._failure: BaseException | None = None
+
+        self._segment = segment + 1
+        self._routes: set[bytes] = set()
+        self._chain_sets: dict[tuple[str, ...], int] = {}
+        start = self._segment_start(self._sequence + 1)
+        self._segment_size = len(start)
+        self._file = self._create(self._segment)
+        self._file.write(start)
+        self._file.sync()
+        self.durable_position = Position(self._segment, len(start))
+        self._reader = self.reader()
+        self._thread = threading.Thread(target=self._write_all, name="share-log", daemon=True)
+        self._thread.start()
+
+    # -- the loop's side ---------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        route: Route,
+        worker: str,
+        time_ms: int,
+        weight: int,
+        chains: tuple[str, ...],
+        header_hash: bytes,
+        stale: bool = False,
+        solved: tuple[tuple[str, bytes], ...] = (),
+    ) -> int:
+        """Queues a share and returns its sequence; it is durable once `on_durable` was called with that number or a
+        higher one.
+
+        Raises ShareLogStopped when nothing can be stored any more.
+        """
+        if self._failure is not None or self._closing:
+            raise ShareLogStopped(f"share log stopped: {self._failure or 'closed'}")
+        if self._queued_bytes > PENDING_BYTES_LIMIT:
+            raise ShareLogStopped("share log stopped: the disk does not keep up")
+        sequence = self._sequence + 1
+        data = b""
+        if self._segment_size >= self._segment_bytes:
+            self._segment += 1
+            self._segment_size = 0
+            self._routes.clear()
+            self._chain_sets.clear()
+            data = self._segment_start(sequence)
+        if route.digest not in self._routes:
+            self._routes.add(route.digest)
+            data += frame(self._encode(route))
+        chain_set = self._chain_sets.get(chains)
+        if chain_set is None:
+            chain_set = self._chain_sets[chains] = len(self._chain_sets)
+            data += frame(self._encode(ChainSet(chain_set, chains)))
+        line = ShareLine(sequence, time_ms, route.digest, worker, weight, chain_set, header_hash, stale, solved)
+        data += frame(self._encode(line))
+        self._sequence = sequence
+        self._segment_size += len(data)
+        with self._condition:
+            self._queue.append((self._segment, data, sequence))
+            self._queued_bytes += len(data)
+            self.pending += 1
+            self._condition.notify()
+        return sequence
+
+    def close(self) -> None:
+        """Makes everything appended durable and stops the thread; blocks for about one fdatasync. May be called
+        twice.
+        """
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join()
+
+    # -- the writer's side -------------------------------------------------------------------------------------------
+
+    def _write_all(self) -> None:
+        try:
+            while self._commit():
+                pass
+            self._file.close()
+        except Exception as error:
+            # Never retried. Whoever waits for an answer gets none, and the pool exits.
+            self._failure = error
+            log.critical("share log failed, nothing is acknowledged any more segment=%d error=%r", self._segment, error)
+            self._tell(self._on_error, error)
+
+    def _commit(self) -> bool:
+        """Waits for shares and makes them durable. False when the log is closed and empty."""
+        with self._condition:
+            while not self._queue and not self._closing:
+                self._condition.wait()
+            if not self._queue:
+                return False
+            batch = self._queue
+            self._queue = []
+        began = time.monotonic()
+        segment = batch[0][0]
+        if segment != self.durable_position.segment:
+            self._rotate(segment)
+        # A batch that crosses a rotation is committed segment by segment, so that a later segment never holds shares
+        # while an earlier one could still be torn.
+        count = next((index for index, item in enumerate(batch) if item[0] != segment), len(batch))
+        data = b"".join(item[1] for item in batch[:count])
+        self._file.write(data)
+        self._file.sync()
+        ended = time.monotonic()
+        self.last_fsync_s = ended - began
+        self.bytes_written += len(data)
+        self.durable_position = Position(segment, self.durable_position.offset + len(data))
+        self.durable_sequence = batch[count - 1][2]
+        with self._condition:
+            self._queue[:0] = batch[count:]
+            self._queued_bytes -= len(data)
+            self.pending -= count
+            closing = self._closing
+        self._tell(self._on_durable, self.durable_sequence)
+        if not closing:
+            time.sleep(max(0.0, self._interval_s - (ended - began)))
+        return True
+
+    def _rotate(self, segment: int) -> None:
+        self._file.close()
+        self._file = self._create(segment)
+        self.durable_position = Position(segment, 0)
+
+    def _create(self, segment: int) -> AppendFile:
+        file = self._open_file(segment_path(self._directory, segment))
+        sync_directory(self._directory)
+        return file
+
+    def _segment_start(self, first_sequence: int) -> bytes:
+        start = SegmentStart(FORMAT_VERSION, self._segment, first_sequence, int(self._wall_s() * 1000))
+        return frame(self._encode(start))
+
+    def _tell(self, callback: Callable[[Any], None], value: Any) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback, value)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def reader(self) -> ShareLogReader:
+        """A reader of its own for one more consumer."""
+        return ShareLogReader(self._directory, lambda: self.durable_position)
+
+    def read_from(self, position: Position) -> Iterator[LoggedShare]:
+        """Every durable share after `position`, oldest first. For one consumer; others take a `reader()`."""
+        return self._reader.read_from(position)
+
+    def recent_header_hashes(self, since_ms: int) -> Iterator[bytes]:
+        """The header hashes of the durable shares received at or after `since_ms`, to re-seed the dedupe after a
+        restart.
+        """
+        decoder: msgspec.msgpack.Decoder[Line] = msgspec.msgpack.Decoder(Line)
+        for number in reversed(segment_numbers(self._directory)):
+            end = self.durable_position.offset if number == self.durable_position.segment else None
+            older = recent = False
+            for _, payload in read_frames(segment_path(self._directory, number), 0, end):
+                line = decoder.decode(payload)
+                if isinstance(line, ShareLine):
+                    if line.time_ms >= since_ms:
+                        recent = True
+                        yield line.header_hash
+                    else:
+                        older = True
+            if older and not recent:
+                return
+
+    def trim(self, position: Position) -> int:
+        """Deletes segments that are wholly before `position`, except recent ones (the last few, and those of the
+        last hour).
+
+        Returns how many were deleted.
+        """
+        now_s = self._wall_s()
+        removed = 0
+        for number in segment_numbers(self._directory)[:-KEEP_SEGMENTS]:
+            path = segment_path(self._directory, number)
+            if number >= position.segment or now_s - path.stat().st_mtime < KEEP_S:
+                break
+            path.unlink()
+            removed += 1
+        if removed:
+            sync_directory(self._directory)
+            log.info("share log trimmed segments=%d first=%d", removed, segment_numbers(self._directory)[0])
+        return removed
+
+    def _recover(self) -> tuple[int, int]:
+        """Cuts the torn tail; returns (last segment, highest sequence that may have been handed out), zeros for a
+        new log.
+        """
+        numbers = segment_numbers(self._directory)
+        if not numbers:
+            return 0, 0
+        last = segment_path(self._directory, numbers[-1])
+        cut = cut_torn_tail(last)
+        if cut:
+            log.warning("share log torn tail cut file=%s bytes=%d", last.name, cut)
+        decoder: msgspec.msgpack.Decoder[Line] = msgspec.msgpack.Decoder(Line)
+        for number in reversed(numbers):
+            highest = 0
+            for _, payload in read_frames(segment_path(self._directory, number), 0):
+                line = decoder.decode(payload)
+                if isinstance(line, ShareLine):
+                    highest = line.sequence
+                elif isinstance(line, SegmentStart):
+                    highest = line.first_sequence
+            if highest:
+                return numbers[-1], highest
+        return numbers[-1], 0
