@@ -1,0 +1,220 @@
+"""Found blocks on disk: written before any database is touched, kept until a final answer, handed to the books once.
+
+One JSON file per (chain, block hash), which moves through three folders of DATA_DIR/solutions:
+
+    open/    found; being submitted until a node gives a final answer; a restart resumes it
+    closed/  answered; the books have not recorded the outcome yet
+    booked/  recorded in the books; kept without the block's bytes, or with them when the block was not accepted
+
+Every step writes the new file (temporary name, fsync, rename, fsync of the folder) before it removes the old one, so
+a crash between any two steps leaves one or two copies and never none; the copy that is further on wins. All calls
+block for a disk flush and are made from threads; a lock keeps them apart.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from pool.shares.record import Route
+
+log = logging.getLogger("parapool.blocks")
+
+Outcome = Literal["accepted", "rejected", "unknown"]
+
+FILE_NAME = re.compile(r"^([A-Za-z0-9_-]+)-([0-9a-f]{64})\.json$")
+
+
+class SolvingShare(msgspec.Struct, frozen=True):
+    """The share that solved the block, so that it is credited even if a crash took it from the share log."""
+
+    route: Route
+    worker: str
+    time_ms: int
+    chains: tuple[str, ...]
+    header_hash: bytes
+
+
+class SolutionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed to submit a found block again and to credit it.
+
+    `block_hash_hex` and `target_hex` are displayed hex, `payload` is what the node's submit gets, `nodes` names the
+    nodes that made the template, `reward_hint` is the template's value (the books read the real one back from the
+    node), `share_weight` the expected hashes of the solving share's target. `stale` tells that the parent tip was
+    over when the solve came.
+    """
+
+    chain: str
+    block_hash_hex: str
+    height: int
+    payload: dict[str, str]
+    nodes: list[str]
+    share_sequence: int
+    found_ms: int
+    reward_hint: int | None
+    stale: bool
+    target_hex: str
+    share_weight: int
+    solving_share: SolvingShare | None = None
+
+
+class ClosedSolution(msgspec.Struct, frozen=True):
+    """A solution with its final answer and, when it was not accepted, the reason the node gave."""
+
+    record: SolutionRecord
+    state: Outcome
+    reason: str
+    closed_ms: int
+
+
+T = TypeVar("T", SolutionRecord, ClosedSolution)
+
+
+class SolutionStore:
+    """The three folders. `open_count` is a plain attribute for metrics."""
+
+    def __init__(self, directory: Path, wall_s: Callable[[], float] = time.time) -> None:
+        """Makes the folders and clears away what a crash left half written or twice. Raises OSError when it cannot."""
+        self._open = directory / "open"
+        self._closed = directory / "closed"
+        self._booked = directory / "booked"
+        self._wall_s = wall_s
+        self._lock = threading.Lock()
+        for folder in (self._open, self._closed, self._booked):
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob("*.tmp"):
+                leftover.unlink()
+        for earlier, later in ((self._open, self._closed), (self._closed, self._booked)):
+            for path in list(earlier.iterdir()):
+                if (later / path.name).exists():
+                    _remove(path)
+        self.open_count = sum(1 for _ in self._open.iterdir())
+
+    def put(self, record: SolutionRecord) -> bool:
+        """Makes a solution durable. False when this block is known already; the first record stays as it is.
+
+        Raises ValueError for a chain or hash that cannot name a file, OSError when the disk fails.
+        """
+        name = _file_name(record.chain, record.block_hash_hex)
+        with self._lock:
+            if any((folder / name).exists() for folder in (self._open, self._closed, self._booked)):
+                return False
+            _write(self._open / name, record)
+            self.open_count += 1
+        return True
+
+    def outcome(self, chain: str, block_hash_hex: str, state: Outcome, reason: str = "") -> bool:
+        """Stores the final answer. False when one is stored already; the first one stays.
+
+        Raises LookupError for a solution that was never put, OSError when the disk fails.
+        """
+        name = _file_name(chain, block_hash_hex)
+        with self._lock:
+            if (self._closed / name).exists() or (self._booked / name).exists():
+                return False
+            path = self._open / name
+            if not path.exists():
+                raise LookupError(f"no solution {name}")
+            record = msgspec.json.decode(path.read_bytes(), type=SolutionRecord)
+            _write(self._closed / name, ClosedSolution(record, state, reason, int(self._wall_s() * 1000)))
+            _remove(path)
+            self.open_count -= 1
+        return True
+
+    def booked(self, chain: str, block_hash_hex: str) -> None:
+        """Tells that the outcome is committed in the books, so that `closed_solutions` does not show it again."""
+        name = _file_name(chain, block_hash_hex)
+        with self._lock:
+            path = self._closed / name
+            if not path.exists():
+                return
+            closed = msgspec.json.decode(path.read_bytes(), type=ClosedSolution)
+            if closed.state == "accepted":
+                closed = msgspec.structs.replace(closed, record=msgspec.structs.replace(closed.record, payload={}))
+            _write(self._booked / name, closed)
+            _remove(path)
+
+    def open_names(self) -> set[tuple[str, str]]:
+        """(chain, block hash) of every solution without a final answer, without reading the files."""
+        return set(_names(self._open))
+
+    def open_record(self, chain: str, block_hash_hex: str) -> SolutionRecord | None:
+        """One open solution, or None when it has been closed meanwhile."""
+        return _read(self._open / _file_name(chain, block_hash_hex), SolutionRecord)
+
+    def open_records(self) -> list[SolutionRecord]:
+        """Every solution without a final answer, oldest first: what a restart has to submit again."""
+        found = [self.open_record(chain, block_hash_hex) for chain, block_hash_hex in _names(self._open)]
+        records = [record for record in found if record is not None]
+        return sorted(records, key=lambda record: record.found_ms)
+
+    def closed_solutions(self) -> Iterator[ClosedSolution]:
+        """Every answered solution that the books have not confirmed with `booked`."""
+        for chain, block_hash_hex in _names(self._closed):
+            closed = _read(self._closed / _file_name(chain, block_hash_hex), ClosedSolution)
+            if closed is not None:
+                yield closed
+
+    def find(self, chain: str, block_hash_hex: str) -> SolutionRecord | ClosedSolution | None:
+        """Whatever is known of a block, closed or open (a booked one may have lost its bytes)."""
+        name = _file_name(chain, block_hash_hex)
+        with self._lock:
+            for folder in (self._booked, self._closed):
+                closed = _read(folder / name, ClosedSolution)
+                if closed is not None:
+                    return closed
+            return _read(self._open / name, SolutionRecord)
+
+
+def _file_name(chain: str, block_hash_hex: str) -> str:
+    name = f"{chain}-{block_hash_hex}.json"
+    if not FILE_NAME.match(name):
+        raise ValueError(f"{name!r}: expected a chain of a-z, 0-9, _ and -, and a hash of 64 lower-case hex digits")
+    return name
+
+
+def _names(folder: Path) -> list[tuple[str, str]]:
+    matches = (FILE_NAME.match(name) for name in sorted(os.listdir(folder)))
+    return [(match[1], match[2]) for match in matches if match]
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    """A stored record; None when it is gone, or damaged, which is logged: other blocks must not wait for it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        log.error("solution file is damaged file=%s error=%s", path, error)
+        return None
+
+
+def _write(path: Path, record: SolutionRecord | ClosedSolution) -> None:
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.encode(record))
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, path)
+    _sync(path.parent)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
