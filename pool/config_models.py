@@ -1,0 +1,261 @@
+"""The configuration's shape: every section, key, default and limit, with the words of the reference page.
+
+docs/reference/configuration.md is printed from these models (`pool check-config --reference`). Rules that look at more
+than one key are in pool/config_checks.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from pool.config_values import (
+    Bind,
+    ChainName,
+    ContextName,
+    Dialect,
+    Difficulty,
+    ExactNumber,
+    FeePpm,
+    FilePath,
+    NodeUrl,
+    PlainText,
+    Seconds,
+    Tag,
+    ZmqAddress,
+    as_tuple,
+    parse_bind,
+)
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are refused, nothing is converted, nothing changes."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True
+    )
+
+
+class PoolSection(Section):
+    """The pool itself."""
+
+    name: PlainText = Field("parapool", max_length=64, description="The pool's name on the status page and in logs.")
+    data_dir: FilePath = Field(
+        description="Folder of the share log, solution records and the default database; made when missing. Relative "
+        "paths count from the working directory, here and in every other key."
+    )
+    fee_ppm: FeePpm = Field(0, description="The pool's fee in parts per million of each block's reward; 10000 is 1 %.")
+    tag: Tag = Field(
+        "/parapool/", description="Text in every coinbase. Height, merged-mining header and tag share 100 bytes."
+    )
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the database. Default: SQLite in `data_dir`."
+    )
+
+
+class PortSection(Section):
+    """One Stratum port."""
+
+    bind: Bind = Field(description="Address and port to listen on.")
+    start_difficulty: Difficulty = Field(1.0, description="Difficulty of a new connection.")
+    minimum_difficulty: Difficulty = Field(0.001, description="No connection goes below.")
+    maximum_difficulty: Difficulty = Field(1_000_000.0, description="No connection goes above.")
+    share_interval_s: Seconds = Field(4.0, description="Seconds between a connection's shares that vardiff aims at.")
+    vardiff: bool = Field(True, description="Adjust each connection's difficulty to its hashrate.")
+    cap_max_shares_per_min: int = Field(
+        60,
+        ge=1,
+        le=6000,
+        description="A connection's difficulty stays at or below its job's easiest chain, so that no block of that "
+        "chain is lost, unless it would then send more shares a minute than this.",
+    )
+    extranonce2_size: Literal[4, 8] = Field(
+        4, description="Bytes of extranonce2; rental markets ask for 8, which takes 13 bytes from the coinbase's 100."
+    )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        return parse_bind(self.bind)
+
+
+class LimitsSection(Section):
+    """What a stranger on a Stratum port may use up. Each limit drops the connection that exceeds it."""
+
+    connections: int = Field(16_384, ge=1, le=1_000_000, description="Open connections in all.")
+    connections_per_address: int = Field(1024, ge=1, le=1_000_000, description="Open connections of one IP address.")
+    accepts_per_s: int = Field(200, ge=1, le=100_000, description="New connections a second.")
+    accepts_per_address_per_s: int = Field(20, ge=1, le=100_000, description="New connections a second of one address.")
+    line_bytes: int = Field(4096, ge=1024, le=65_536, description="Length of one request.")
+    unparsed_bytes: int = Field(16_384, ge=2048, le=1_048_576, description="Bytes waiting to become requests.")
+    first_line_s: Seconds = Field(10.0, description="Time until the first proper request.")
+    authorize_s: Seconds = Field(30.0, description="Time until a login.")
+    idle_s: Seconds = Field(600.0, description="Time without any request.")
+    share_idle_s: Seconds = Field(7200.0, description="Time without an accepted share.")
+    invalid_ladder_s: Annotated[tuple[Seconds, Seconds, Seconds], BeforeValidator(as_tuple)] = Field(
+        (60.0, 120.0, 180.0),
+        description="When only invalid shares came for so long: send the job again, ask to reconnect, drop.",
+    )
+    unsent_bytes: int = Field(262_144, ge=4096, le=67_108_864, description="Bytes that a slow reader left unread.")
+    unsent_s: Seconds = Field(30.0, description="Time for which a reader may take nothing of what waits.")
+    logins_per_connection: int = Field(64, ge=1, le=65_536, description="Logins on one connection.")
+
+
+class StratumSection(Section):
+    """The miners' side."""
+
+    ports: Annotated[tuple[PortSection, ...], BeforeValidator(as_tuple)] = Field(
+        min_length=1, description="The ports to listen on, each with its own difficulties."
+    )
+    limits: LimitsSection = Field(LimitsSection(), description="Limits of connections and requests.")
+
+
+class HttpSection(Section):
+    """The HTTP API, status page and metrics."""
+
+    bind: Bind = Field(description="Address and port to listen on.")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return parse_bind(self.bind)
+
+
+class NodeSection(Section):
+    """One node of a chain. With several, work comes from the first good one and blocks go to all."""
+
+    url: NodeUrl = Field(description="The JSON-RPC address, `http://HOST:PORT`.")
+    user: Annotated[str, Field(max_length=256)] | None = Field(None, description="RPC user.")
+    password: SecretStr | None = Field(None, description="RPC password; better in a file.")
+    password_file: FilePath | None = Field(None, description="File whose first line is the RPC password.")
+    cookie_file: FilePath | None = Field(
+        None, description="The node's `.cookie` file instead of user and password; read again whenever it changes."
+    )
+    zmq_hashblock: ZmqAddress | None = Field(
+        None, description="The node's ZMQ `hashblock` address: a hint that brings new blocks sooner."
+    )
+
+    def read_password(self) -> str | None:
+        """The password, out of its file when it has one (first line, without the line end). Raises OSError or
+        UnicodeDecodeError when the file cannot be read."""
+        if self.password_file is not None:
+            return self.password_file.read_text("utf-8").partition("\n")[0].rstrip("\r")
+        return self.password.get_secret_value() if self.password is not None else None
+
+
+class PplnsSection(Section):
+    """How far back a block's reward is shared."""
+
+    factor: ExactNumber = Field(
+        Fraction(2), description="The window spans this many times the work of the found block's target."
+    )
+    window_min_s: int = Field(3600, ge=0, le=30 * 86_400, description="The window spans at least so many seconds.")
+
+
+def network_name_of(chain: Mapping[str, Any], default_family: str) -> Any:
+    """The network that a chain's section names, or the default: the family devnet has only regtest."""
+    return chain.get("network", "regtest" if chain.get("family", default_family) == "devnet" else "main")
+
+
+class _Chain(Section):
+    network: Literal["main", "test", "regtest"] = Field(
+        "main", description="Network of the chain. Default for the family `devnet`: regtest."
+    )
+    address: PlainText = Field(description="Address that this chain's rewards are paid to.")
+    nodes: Annotated[tuple[NodeSection, ...], BeforeValidator(as_tuple)] = Field(
+        min_length=1, description="The chain's nodes, the preferred one first."
+    )
+    pplns: PplnsSection = Field(PplnsSection(), description="The window of shares that a block pays.")
+    fee_ppm: FeePpm | None = Field(None, description="The pool's fee on this chain. Default: `pool.fee_ppm`.")
+    maturity: int | None = Field(
+        None, ge=1, le=100_000, description="Confirmations until credits are posted. Default: the network's own."
+    )
+    notify: Literal["off", "new_job", "clean"] = Field(
+        "new_job",
+        description="What miners get for a new block of this auxiliary chain: nothing until the next job, a job, or a "
+        "job that throws the old ones away.",
+    )
+    poll_interval_s: Seconds = Field(1.0, description="Seconds between two questions for new work.")
+    away_s: Seconds = Field(60.0, description="The chain leaves the job so long after its last good template.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_network(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {**values, "network": network_name_of(values, cls.model_fields["family"].default)}
+
+
+class BitcoinChain(_Chain):
+    """A chain with `getblocktemplate`: the parent."""
+
+    kind: Literal["bitcoin"] = Field(description="`bitcoin`")
+    family: PlainText = Field("bitcoin", description="Whose address prefixes and proof of work: bitcoin, litecoin, …")
+    longpoll: bool = Field(True, description="Let the node say when its template changes.")
+
+
+class AuxpowChain(_Chain):
+    """A merged-mined chain with `createauxblock` and `submitauxblock`, or `getauxblock` (MM1, AuxPoW)."""
+
+    kind: Literal["auxpow"] = Field(description="`auxpow`")
+    family: PlainText = Field("namecoin", description="Whose address prefixes: namecoin, dogecoin, …")
+    dialect: Dialect = Field(
+        "namecoin",
+        description="Name of the node's RPC dialect, or a mapping of method names and answer keys where the node's "
+        "differ: see chains/auxpow/README.md.",
+    )
+    chain_id: int | None = Field(
+        None, ge=0, le=0xFFFF, description="The chain id the node must report. Two chains cannot share one."
+    )
+
+
+class Mm2Chain(_Chain):
+    """A chain of Merged Mining 2 (docs/protocol/mm2.md)."""
+
+    kind: Literal["mm2"] = Field(description="`mm2`")
+    family: PlainText = Field("devnet", description="Whose address prefixes.")
+    context_name: ContextName = Field(
+        description="The chain's name whose double SHA-256 is its context, its place in the tree."
+    )
+
+
+ChainSection = Annotated[BitcoinChain | AuxpowChain | Mm2Chain, Field(discriminator="kind")]
+CHAIN_KINDS: dict[str, type[BitcoinChain] | type[AuxpowChain] | type[Mm2Chain]] = {
+    "bitcoin": BitcoinChain,
+    "auxpow": AuxpowChain,
+    "mm2": Mm2Chain,
+}
+
+
+class Config(Section):
+    """One pool process: one parent chain, and auxiliary chains that share its proof-of-work hash."""
+
+    pool: PoolSection = Field(description="The pool itself.")
+    stratum: StratumSection = Field(description="The miners' side.")
+    http: HttpSection = Field(description="HTTP API, status page and metrics.")
+    parent: ChainName = Field(description="Name of the chain whose blocks are mined; its kind is `bitcoin`.")
+    chains: dict[ChainName, ChainSection] = Field(min_length=1, description="All chains by name, the parent too.")
+
+    @property
+    def parent_chain(self) -> BitcoinChain:
+        chain = self.chains[self.parent]
+        assert isinstance(chain, BitcoinChain), "load() admits no other parent"
+        return chain
+
+    @property
+    def aux_chains(self) -> dict[str, AuxpowChain | Mm2Chain]:
+        """The auxiliary chains by name, in the file's order."""
+        return {name: chain for name, chain in self.chains.items() if not isinstance(chain, BitcoinChain)}
+
+    def fee_ppm(self, chain_name: str) -> int:
+        """The fee on a chain: its own or the pool's."""
+        own = self.chains[chain_name].fee_ppm
+        return self.pool.fee_ppm if own is None else own
+
+    def database_url(self) -> str:
+        """The database's SQLAlchemy URL; by default SQLite in the data folder."""
+        if self.pool.database_url is not None:
+            return self.pool.database_url.get_secret_value()
+        return f"sqlite:///{self.pool.data_dir.absolute() / 'pool.sqlite'}"
