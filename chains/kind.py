@@ -22,13 +22,15 @@ class TemplateError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Network:
     """One network of a family: `name` is main, test or regtest; `chain_name` is what the node's
-    getblockchaininfo calls it; `pow_hash` names the proof of work; `maturity` is the confirmations a coinbase needs."""
+    getblockchaininfo calls it; `pow_hash` names the proof of work; `maturity` is the confirmations a coinbase needs;
+    `template_rules` are the rules that getblocktemplate is asked with, all of which we keep."""
 
     name: str
     chain_name: str
     addresses: AddressFormat
     pow_hash: str = "sha256d"
     maturity: int = 100
+    template_rules: tuple[str, ...] = ("segwit",)
 
 
 class NodeState(StrEnum):
@@ -89,7 +91,8 @@ class ParentTemplate:
     """What a parent node offers (getblocktemplate), parsed. Hashes natural, `target` an integer, times in seconds.
 
     `merkle_branch` folds a coinbase with the transactions. `extension` is what follows the transactions in the block
-    (Litecoin's MWEB). `fixed_version_bits` are bits that miners may not roll, over and above those outside BIP320's mask.
+    (Litecoin's MWEB). `fixed_version_bits` are bits that miners may not roll, over and above those outside BIP320's
+    mask.
     """
 
     chain: str

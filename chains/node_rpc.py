@@ -27,6 +27,8 @@ MAX_ANSWER_BYTES = 64 * 2**20
 KEEP_ALIVE_S = 10.0
 # A node that failed at one method and answers others is not "back"; after this long without a failure it is.
 FORGET_FAILURE_S = 30.0
+# A call that may take this long is a long poll, and its running out of time says nothing about the node.
+LONG_POLL_S = 60.0
 RPC_IN_WARMUP = -28  # bitcoind is starting: it answers, but nothing else
 
 
@@ -51,8 +53,8 @@ class JsonRpc:
     """A JSON-RPC client of one node.
 
     `url` may carry user and password; `cookie_file` (bitcoind's `.cookie`) is read again when the node refuses the
-    login, because each start writes a new one. `name` appears in log lines. Calls may run at the same time; each has
-    its own connection, and one with a timeout longer than `timeout_s` (a long poll) never shares one.
+    login, because each start writes a new one. `name` appears in log lines. Calls may run at the same time: each has a
+    connection to itself while it lasts, so a long poll holds up nothing.
     """
 
     def __init__(
@@ -75,7 +77,6 @@ class JsonRpc:
         self.name = name or str(self._url)
         self._ids = itertools.count(1)
         self._session: aiohttp.ClientSession | None = None
-        self._long_session: aiohttp.ClientSession | None = None
         self._failed_method: str | None = None  # not None while the node counts as away
         self._failed_at_s = 0.0
 
@@ -89,7 +90,7 @@ class JsonRpc:
             self._answered(method, begun_s)
             raise
         except NodeTimeoutError as error:
-            if timeout_s <= self.timeout_s:
+            if timeout_s < LONG_POLL_S:
                 self._failed(method, str(error))
             raise
         except NodeUnavailableError as error:
@@ -100,11 +101,9 @@ class JsonRpc:
 
     async def close(self) -> None:
         """Close the connections; calls under way fail."""
-        sessions = (self._session, self._long_session)
-        self._session = self._long_session = None
-        for session in sessions:
-            if session is not None:
-                await session.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def _call(self, method: str, params: tuple[Any, ...], timeout_s: float) -> Any:
         call_id = next(self._ids)
@@ -112,23 +111,27 @@ class JsonRpc:
         body = json.dumps(request, default=_amount).encode()
         try:
             async with asyncio.timeout(timeout_s):
-                status, answer = await self._post(body, timeout_s)
+                status, answer = await self._post(body)
                 if status == 401 and self._cookie_file is not None:
                     self._login = None
-                    status, answer = await self._post(body, timeout_s)
+                    status, answer = await self._post(body)
         except TimeoutError as error:
             raise NodeTimeoutError(f"no answer to {method} within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise NodeUnavailableError(f"no connection: {str(error) or type(error).__name__}") from error
         return _result(call_id, status, answer)
 
-    async def _post(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+    async def _post(self, body: bytes) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"}
         login = self._authorization()
         if login is not None:
             headers["Authorization"] = login
-        session = self._session_for(timeout_s)
-        async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+                timeout=aiohttp.ClientTimeout(total=None),  # asyncio.timeout bounds the whole call
+            )
+        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
             if response.status in (401, 403):
                 return response.status, b""
             chunks, size = [], 0
@@ -138,20 +141,6 @@ class JsonRpc:
                     raise NodeUnavailableError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
                 chunks.append(chunk)
             return response.status, b"".join(chunks)
-
-    def _session_for(self, timeout_s: float) -> aiohttp.ClientSession:
-        no_timeout = aiohttp.ClientTimeout(total=None)  # asyncio.timeout bounds the whole call
-        if timeout_s > self.timeout_s:
-            if self._long_session is None:
-                self._long_session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=no_timeout
-                )
-            return self._long_session
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S), timeout=no_timeout
-            )
-        return self._session
 
     def _authorization(self) -> str | None:
         """The Authorization header's value, kept until the node refuses it."""

@@ -200,8 +200,9 @@ async def test_node_rpc_tells_an_outage_once_and_the_return_once(
 
 
 async def test_node_rpc_long_poll_that_runs_out_of_time_is_no_outage(
-    fake_node: FakeNode, caplog: pytest.LogCaptureFixture
+    fake_node: FakeNode, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(node_rpc, "LONG_POLL_S", 0.05)
     rpc = JsonRpc(fake_node.url, timeout_s=0.02)
     fake_node.answer = lambda call: asyncio.sleep(0.5)
     with pytest.raises(NodeTimeoutError):
