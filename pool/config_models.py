@@ -12,11 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from chains.auxpow.params import DIALECTS, Dialect
 from pool.config_values import (
+    DIALECT_KEYS,
     Bind,
     ChainName,
     ContextName,
-    Dialect,
+    DialectName,
     Difficulty,
     ExactNumber,
     FeePpm,
@@ -83,25 +85,50 @@ class PortSection(Section):
 
 
 class LimitsSection(Section):
-    """What a stranger on a Stratum port may use up. Each limit drops the connection that exceeds it."""
+    """What a stranger on a Stratum port may use up: the names and defaults of stratum/limits.py, which says where each
+    number comes from."""
 
-    connections: int = Field(16_384, ge=1, le=1_000_000, description="Open connections in all.")
-    connections_per_address: int = Field(1024, ge=1, le=1_000_000, description="Open connections of one IP address.")
-    accepts_per_s: int = Field(200, ge=1, le=100_000, description="New connections a second.")
-    accepts_per_address_per_s: int = Field(20, ge=1, le=100_000, description="New connections a second of one address.")
     line_bytes: int = Field(4096, ge=1024, le=65_536, description="Length of one request.")
     unparsed_bytes: int = Field(16_384, ge=2048, le=1_048_576, description="Bytes waiting to become requests.")
+    messages_per_read: int = Field(32, ge=1, le=4096, description="Requests answered before others have their turn.")
+    malformed_lines: int = Field(8, ge=1, le=4096, description="Lines that are no request, until the connection ends.")
+    unsent_bytes: int = Field(262_144, ge=4096, le=2**26, description="Bytes that a slow reader left unread.")
+    unsent_progress_s: Seconds = Field(30.0, description="Time for which a reader may take nothing of what waits.")
+    closing_s: Seconds = Field(5.0, description="Time for a last answer to leave.")
     first_line_s: Seconds = Field(10.0, description="Time until the first proper request.")
     authorize_s: Seconds = Field(30.0, description="Time until a login.")
     idle_s: Seconds = Field(600.0, description="Time without any request.")
-    share_idle_s: Seconds = Field(7200.0, description="Time without an accepted share.")
-    invalid_ladder_s: Annotated[tuple[Seconds, Seconds, Seconds], BeforeValidator(as_tuple)] = Field(
-        (60.0, 120.0, 180.0),
-        description="When only invalid shares came for so long: send the job again, ask to reconnect, drop.",
+    no_valid_share_s: Seconds = Field(7200.0, description="Time without an accepted share.")
+    workers_per_connection: int = Field(256, ge=1, le=65_536, description="Logins of one connection.")
+    authorizes_per_connection: int = Field(1024, ge=1, le=2**20, description="Login requests of one connection.")
+    refused_authorizes_free: int = Field(3, ge=0, le=1000, description="Refused logins without a waiting time.")
+    refused_backoff_s: Seconds = Field(3.0, description="Wait after the next refused login; doubles each time,")
+    refused_backoff_maximum_s: Seconds = Field(60.0, description="up to this.")
+    invalid_run_shares: float = Field(
+        5.0, gt=0, le=1e6, allow_inf_nan=False, description="Invalid shares in a row until their ladder begins:"
     )
-    unsent_bytes: int = Field(262_144, ge=4096, le=67_108_864, description="Bytes that a slow reader left unread.")
-    unsent_s: Seconds = Field(30.0, description="Time for which a reader may take nothing of what waits.")
-    logins_per_connection: int = Field(64, ge=1, le=65_536, description="Logins on one connection.")
+    invalid_fresh_job_s: Seconds = Field(60.0, description="after so long the job is sent again,")
+    invalid_reconnect_s: Seconds = Field(120.0, description="the miner is asked to reconnect,")
+    invalid_drop_s: Seconds = Field(180.0, description="and the connection ends.")
+    ban_shares: int = Field(200, ge=1, le=2**20, description="Shares until their invalid part may lead to a ban.")
+    ban_invalid_fraction: float = Field(
+        0.5, gt=0, le=1, allow_inf_nan=False, description="Invalid part of the shares that leads to a ban."
+    )
+    ban_s: Seconds = Field(600.0, description="Length of a ban.")
+    connections_total: int = Field(20_000, ge=1, le=2**20, description="Open connections in all.")
+    connections_per_address: int = Field(
+        1024, ge=1, le=2**20, description="Open connections of one address; an IPv6 network /64 counts as one."
+    )
+    accepts_per_address_per_s: float = Field(
+        20.0, gt=0, le=1e6, allow_inf_nan=False, description="New connections a second of one address."
+    )
+    accepts_per_s: float = Field(200.0, gt=0, le=1e6, allow_inf_nan=False, description="New connections a second.")
+    addresses_remembered: int = Field(65_536, ge=16, le=2**24, description="Addresses whose connections are counted.")
+    exempt_loopback: bool = Field(False, description="No limit by address and no ban for 127.0.0.0/8 (a proxy).")
+    reoffer_interval_s: Seconds = Field(2.0, description="A job is sent again for a new difficulty at most so often.")
+    transactions_bytes: int = Field(131_072, ge=0, le=2**26, description="Size of a mining.get_transactions answer.")
+    transactions_interval_s: Seconds = Field(10.0, description="Time between two such answers.")
+    workers_name_bytes: int = Field(512, ge=64, le=512, description="Length of a login.")
 
 
 class StratumSection(Section):
@@ -201,14 +228,21 @@ class AuxpowChain(_Chain):
 
     kind: Literal["auxpow"] = Field(description="`auxpow`")
     family: PlainText = Field("namecoin", description="Whose address prefixes: namecoin, dogecoin, …")
-    dialect: Dialect = Field(
+    dialect: DialectName = Field(
         "namecoin",
-        description="Name of the node's RPC dialect, or a mapping of method names and answer keys where the node's "
-        "differ: see chains/auxpow/README.md.",
+        description="The words of the node's RPC: `namecoin`, `dogecoin`, or a mapping of those that differ from "
+        "Namecoin's: " + ", ".join(f"`{name}`" for name in DIALECT_KEYS) + ".",
     )
     chain_id: int | None = Field(
-        None, ge=0, le=0xFFFF, description="The chain id the node must report. Two chains cannot share one."
+        None, ge=0, le=0x7FFF, description="The chain id the node must report. Two chains cannot share one."
     )
+
+    def rpc_dialect(self) -> Dialect:
+        """The dialect by its name, or Namecoin's with the words that the mapping replaces."""
+        if isinstance(self.dialect, str):
+            return DIALECTS[self.dialect]
+        words: dict[str, Any] = dict(self.dialect)
+        return Dialect(**words)
 
 
 class Mm2Chain(_Chain):

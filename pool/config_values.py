@@ -5,6 +5,7 @@ Each form is a type for pool/config_models.py whose refusal says what was expect
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from chains.auxpow.params import DIALECTS, Dialect
 
 # Above this a Stratum difficulty leaves the range in which doubles, as miners use them, are exact enough.
 HIGHEST_DIFFICULTY = 2.0**30
@@ -73,10 +76,22 @@ def _check_context(text: str) -> str:
     return text
 
 
+# Keys of a dialect mapping and the Python type of each.
+DIALECT_KEYS: dict[str, type] = {field.name: type(field.default) for field in dataclasses.fields(Dialect)}
+
+
 def _check_dialect(value: Any) -> Any:
-    is_mapping = isinstance(value, Mapping) and all(isinstance(v, str) and v for pair in value.items() for v in pair)
-    if not (value and (isinstance(value, str) or is_mapping)):
-        raise ValueError("expected the name of a dialect, or a mapping of words to words")
+    """A dialect's name, or a mapping of some of a dialect's own keys."""
+    if isinstance(value, str) and value in DIALECTS:
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f"expected {' or '.join(DIALECTS)}, or a mapping of the words that differ")
+    for key, word in value.items():
+        if key not in DIALECT_KEYS:
+            raise ValueError(f"expected keys out of {', '.join(DIALECT_KEYS)}, not {key[:64]!a}")
+        if type(word) is not DIALECT_KEYS[key] or word == "":
+            kinds = {str: "a word", int: "a whole number", bool: "true or false"}
+            raise ValueError(f"expected {kinds[DIALECT_KEYS[key]]} as {key}")
     return value
 
 
@@ -128,4 +143,4 @@ Tag = Annotated[str, AfterValidator(_check_tag)]
 NodeUrl = Annotated[str, AfterValidator(_check_url)]
 ZmqAddress = Annotated[str, AfterValidator(_check_zmq)]
 ContextName = Annotated[str, AfterValidator(_check_context)]
-Dialect = Annotated[str | Mapping[str, str], BeforeValidator(_check_dialect)]
+DialectName = Annotated[str | Mapping[str, str | int | bool], BeforeValidator(_check_dialect)]
