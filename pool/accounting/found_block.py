@@ -1,0 +1,124 @@
+"""A found block in the books, its states, and every transition between them.
+
+    submitted ─► immature ─► mature
+       │           │  ▲
+       │    orphan ▼  │ reinstate
+       ├────────► orphan
+    rejected ─► immature (when the chain has it after all)
+
+A node's answer to the submission is never the truth: a rejected block is watched for a while, an orphan may return.
+Only the chain as a synced node shows it moves a block, and a node that is away or not synced moves nothing (notes
+sections 1.4, P7). Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from typing import Literal
+
+BlockState = Literal["submitted", "immature", "mature", "orphan", "rejected"]
+
+REJECTED_WATCH_MS = 24 * 3600 * 1000
+"""How long a rejected block is looked for; an answer lost on its way is long settled by then."""
+
+ORPHAN_WATCH_MS = 7 * 24 * 3600 * 1000
+"""How long an orphan is watched when the node does not say how deep the competing chain is."""
+
+COMPETING_DEPTH = 1
+"""Blocks on top of a block's height before a node that does not know the block proves it orphaned."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTerms:
+    """What a chain's credits are made by: fee in millionths, PPLNS factor and minimum time, confirmations until
+    mature.
+    """
+
+    fee_ppm: int
+    factor: Fraction | int
+    window_min_s: float
+    maturity: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStatus:
+    """What a node says of one block.
+
+    `confirmations` is positive in the main chain (1 is the tip), negative when the node has the block beside it, 0
+    when the node cannot say. `height` is the block's, valid when `found`. `tip_height` is the node's best height;
+    without it, a block that the node does not know is never taken for an orphan.
+    """
+
+    found: bool
+    confirmations: int
+    height: int
+    tip_height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBlock:
+    """A block row. Amounts in smallest units, None until read from the actual coinbase. Hashes and target displayed
+    hex.
+
+    `orphaned_times` counts how often its credits were voided. `watched` is false once nothing can move it any more.
+    """
+
+    id: int
+    chain: str
+    hash_hex: str
+    height: int
+    state: BlockState
+    reward: int | None
+    fee: int | None
+    share_sequence: int
+    target_hex: str
+    found_ms: int
+    confirmations: int
+    orphaned_times: int
+    watched: bool
+
+    @property
+    def credited(self) -> bool:
+        """Whether credits were ever computed; they are computed once, then only voided and reinstated."""
+        return self.reward is not None
+
+
+class Step(Enum):
+    """What the books do about a block now."""
+
+    NOTHING = "nothing"
+    CREDIT = "credit"
+    CONFIRM = "confirm"
+    MATURE = "mature"
+    ORPHAN = "orphan"
+    REINSTATE = "reinstate"
+    RETIRE = "retire"
+
+
+def next_step(block: FoundBlock, status: BlockStatus, *, maturity: int, now_ms: int) -> Step:
+    """The one step that a synced node's status of a block asks for."""
+    if block.state == "mature" or not block.watched:
+        return Step.NOTHING
+    if status.found and status.confirmations > 0:
+        if block.state == "immature":
+            if status.confirmations >= maturity:
+                return Step.MATURE
+            return Step.CONFIRM if status.confirmations != block.confirmations else Step.NOTHING
+        return Step.REINSTATE if block.credited else Step.CREDIT
+    depth = None if status.tip_height is None else status.tip_height - block.height
+    beside = status.confirmations < 0 if status.found else depth is not None and depth >= COMPETING_DEPTH
+    if not beside:
+        return _retire_by_age(block, now_ms)
+    if block.state in ("submitted", "immature"):
+        return Step.ORPHAN
+    if depth is not None and depth > 2 * maturity:
+        return Step.RETIRE
+    return _retire_by_age(block, now_ms)
+
+
+def _retire_by_age(block: FoundBlock, now_ms: int) -> Step:
+    age_ms = now_ms - block.found_ms
+    limit_ms = {"rejected": REJECTED_WATCH_MS, "orphan": ORPHAN_WATCH_MS}.get(block.state)
+    return Step.RETIRE if limit_ms is not None and age_ms > limit_ms else Step.NOTHING

@@ -1,0 +1,77 @@
+"""The PPLNS window of a found block: which shares earn from it, and how much of each counts.
+
+Newest first, the window begins with the solving share and reaches back over `factor` times the work of the block's
+target on its chain, and over at least the window's minimum time, whichever is longer. Where the work decides, the
+oldest share is cut so that the total is exactly the bound; where the time decides, the shares received in it count
+whole. Pure; weights are expected hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class WindowShare(NamedTuple):
+    """A share as the window sees it. `chain_set` numbers the set of chains it counts for."""
+
+    sequence: int
+    time_ms: int
+    route: int
+    weight: int
+    chain_set: int
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Weights by route, their total, and the oldest and newest share in the window (None when it is empty)."""
+
+    weights: Mapping[int, int]
+    total: int
+    oldest_sequence: int | None
+    newest_sequence: int | None
+
+
+def target_work(target: int) -> int:
+    """The expected number of hashes to reach `target`: 2**256 // (T + 1)."""
+    return 2**256 // (target + 1)
+
+
+def pplns_window(
+    shares: Iterable[WindowShare],
+    *,
+    counting_sets: frozenset[int],
+    solvers: frozenset[int],
+    work: int,
+    factor: Fraction | int,
+    end_ms: int,
+    window_min_s: float,
+) -> Window:
+    """The window over `shares`, which come newest first and start with the solving share.
+
+    `counting_sets` are the chain sets that hold the block's chain; `solvers` the sequences of the shares that solved
+    this very block. A solver counts always, another share only if its job carried the chain and it was not stale.
+    `end_ms` is the time of the solve. Stops reading as soon as a share lies beyond both bounds.
+    """
+    bound = work * factor.numerator // factor.denominator
+    oldest_ms = end_ms - int(window_min_s * 1000)
+    weights: dict[int, int] = {}
+    total = 0
+    oldest = newest = None
+    for share in shares:
+        sequence, time_ms, route, weight, chain_set, stale = share
+        in_time = time_ms >= oldest_ms
+        if total >= bound and not in_time:
+            break
+        if sequence not in solvers and (stale or chain_set not in counting_sets):
+            continue
+        counted = weight if in_time else min(weight, bound - total)
+        weights[route] = weights.get(route, 0) + counted
+        total += counted
+        oldest = sequence
+        if newest is None:
+            newest = sequence
+    return Window(weights, total, oldest, newest)

@@ -1,0 +1,96 @@
+"""Every transition of a found block, as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pool.accounting.found_block import (
+    ORPHAN_WATCH_MS,
+    REJECTED_WATCH_MS,
+    BlockState,
+    BlockStatus,
+    FoundBlock,
+    Step,
+    next_step,
+)
+
+MATURITY = 10
+HEIGHT = 100
+
+
+def block(state: BlockState, *, credited: bool, confirmations: int = 3, watched: bool = True) -> FoundBlock:
+    reward = 50 if credited else None
+    return FoundBlock(
+        1,
+        "alpha",
+        "ab" * 32,
+        HEIGHT,
+        state,
+        reward,
+        0 if credited else None,
+        9,
+        "ff" * 32,
+        0,
+        confirmations,
+        0,
+        watched,
+    )
+
+
+def in_chain(confirmations: int) -> BlockStatus:
+    return BlockStatus(True, confirmations, HEIGHT, HEIGHT + confirmations - 1)
+
+
+def beside(tip_height: int | None = HEIGHT + 1) -> BlockStatus:
+    return BlockStatus(True, -1, HEIGHT, tip_height)
+
+
+def unknown(tip_height: int | None) -> BlockStatus:
+    return BlockStatus(False, 0, 0, tip_height)
+
+
+CASES: list[tuple[str, FoundBlock, BlockStatus, Step]] = [
+    ("a new block in the chain is credited", block("submitted", credited=False), in_chain(1), Step.CREDIT),
+    ("an old one too, maturing later", block("submitted", credited=False), in_chain(50), Step.CREDIT),
+    ("a rejected block that is in the chain is credited", block("rejected", credited=False), in_chain(1), Step.CREDIT),
+    ("an orphan that never had credits is credited", block("orphan", credited=False), in_chain(1), Step.CREDIT),
+    ("an orphan that returns is reinstated", block("orphan", credited=True), in_chain(1), Step.REINSTATE),
+    ("confirmations are followed", block("immature", credited=True), in_chain(4), Step.CONFIRM),
+    ("and also when they fall", block("immature", credited=True), in_chain(2), Step.CONFIRM),
+    ("without change nothing is written", block("immature", credited=True), in_chain(3), Step.NOTHING),
+    ("one short of maturity", block("immature", credited=True), in_chain(9), Step.CONFIRM),
+    ("maturity", block("immature", credited=True), in_chain(10), Step.MATURE),
+    ("mature is final", block("mature", credited=True), in_chain(11), Step.NOTHING),
+    ("mature is final even beside the chain", block("mature", credited=True), beside(), Step.NOTHING),
+    ("beside the chain", block("immature", credited=True), beside(), Step.ORPHAN),
+    ("beside the chain before any credit", block("submitted", credited=False), beside(), Step.ORPHAN),
+    ("beside the chain on a node that tells no tip", block("immature", credited=True), beside(None), Step.ORPHAN),
+    ("unknown with a competing chain above it", block("immature", credited=True), unknown(HEIGHT + 1), Step.ORPHAN),
+    ("unknown with a competitor that may yet lose", block("immature", credited=True), unknown(HEIGHT), Step.NOTHING),
+    ("unknown below the tip", block("submitted", credited=False), unknown(HEIGHT - 1), Step.NOTHING),
+    ("unknown and no tip told", block("immature", credited=True), unknown(None), Step.NOTHING),
+    ("known, place unknown", block("immature", credited=True), BlockStatus(True, 0, HEIGHT, HEIGHT + 9), Step.NOTHING),
+    ("an orphan stays watched", block("orphan", credited=True), beside(HEIGHT + 2 * MATURITY), Step.NOTHING),
+    ("until it is buried", block("orphan", credited=True), beside(HEIGHT + 2 * MATURITY + 1), Step.RETIRE),
+    ("a rejected block is buried too", block("rejected", credited=False), unknown(HEIGHT + 100), Step.RETIRE),
+    ("a retired block is left alone", block("orphan", credited=True, watched=False), in_chain(1), Step.NOTHING),
+]
+
+
+@pytest.mark.parametrize(("subject", "status", "step"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_accounting_found_block_takes_the_right_step(subject: FoundBlock, status: BlockStatus, step: Step) -> None:
+    assert next_step(subject, status, maturity=MATURITY, now_ms=1000) is step
+
+
+@pytest.mark.parametrize(
+    ("state", "limit_ms"), [("rejected", REJECTED_WATCH_MS), ("orphan", ORPHAN_WATCH_MS), ("submitted", None)]
+)
+def test_accounting_found_block_is_not_watched_for_ever(state: Any, limit_ms: int | None) -> None:
+    subject = block(state, credited=False)
+    for age_ms, step in (
+        (limit_ms or 0, Step.NOTHING),
+        ((limit_ms or 10**12) + 1, Step.RETIRE if limit_ms else Step.NOTHING),
+    ):
+        assert next_step(subject, unknown(None), maturity=MATURITY, now_ms=age_ms) is step
