@@ -170,6 +170,8 @@ class ParentKind(Protocol):
 
     def assemble(self, solved: SolvedHeader, template: ParentTemplate) -> dict[str, str]: ...
 
+    def proposal(self, stripped_coinbase: bytes, template: ParentTemplate) -> dict[str, str]: ...
+
 
 class AuxKind(Protocol):
     """A kind whose chains are mined along with a parent."""

@@ -1,0 +1,94 @@
+"""The jobs that may still earn something: those of the current and the previous parent tip."""
+
+from __future__ import annotations
+
+from pool.jobs.job import Job
+
+# Enough for two hours of jobs every two seconds; past it the oldest job of the tip is forgotten (an unknown job: error 21).
+MAX_JOBS_PER_TIP = 4096
+# A share of a job whose chain got a newer template counts for that chain this much longer: the time a job needs to
+# reach a miner and its last shares to come back.
+CHAIN_GRACE_S = 30.0
+
+
+class Tip:
+    """A parent tip as jobs see it: its hash, the jobs on it and the header hashes of the shares accepted on it."""
+
+    __slots__ = ("jobs", "previous_hash", "seen")
+
+    def __init__(self, previous_hash: bytes) -> None:
+        self.previous_hash = previous_hash
+        self.jobs: dict[str, Job] = {}
+        self.seen: set[bytes] = set()
+
+
+class JobTable:
+    """Jobs by id. A job is stale when its tip is not the current one, whatever flags were sent (design.md section 6)."""
+
+    def __init__(self) -> None:
+        self.tip: Tip | None = None
+        self.previous_tip: Tip | None = None
+        self.current: Job | None = None
+        self._jobs: dict[str, Job] = {}
+        self._superseded_at: dict[tuple[str, bytes], float] = {}
+        self._generation = 0
+
+    def move_tip(self, previous_hash: bytes) -> Tip:
+        """Start a tip; jobs older than the previous one are dropped. A tip that comes back is a new one: no miner
+        holds unfinished work for it."""
+        if self.previous_tip is not None:
+            for job_id in self.previous_tip.jobs:
+                del self._jobs[job_id]
+        self.previous_tip, self.tip = self.tip, Tip(previous_hash)
+        if self.previous_tip is not None and self.previous_tip.previous_hash == previous_hash:
+            self.tip.seen = self.previous_tip.seen
+        return self.tip
+
+    def add(self, job: Job, now: float) -> None:
+        """Make this the current job; `now` is monotonic seconds."""
+        before = self.current
+        if before is not None:
+            for chain, template in before.templates.aux.items():
+                newer = job.templates.aux.get(chain)
+                if newer is None or newer.aux_hash != template.aux_hash:
+                    self._superseded_at.setdefault((chain, template.aux_hash), now)
+                    self._generation += 1
+        for chain, template in job.templates.aux.items():
+            if self._superseded_at.pop((chain, template.aux_hash), None) is not None:
+                self._generation += 1
+        jobs = job.tip.jobs
+        if len(jobs) >= MAX_JOBS_PER_TIP:
+            oldest = next(iter(jobs))
+            del jobs[oldest], self._jobs[oldest]
+        jobs[job.job_id] = job
+        self._jobs[job.job_id] = job
+        self.current = job
+        if len(self._superseded_at) > 4 * MAX_JOBS_PER_TIP:
+            self._forget_superseded()
+
+    def _forget_superseded(self) -> None:
+        live = {(chain, t.aux_hash) for job in self._jobs.values() for chain, t in job.templates.aux.items()}
+        self._superseded_at = {key: at for key, at in self._superseded_at.items() if key in live}
+
+    def get(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def counted_chains(self, job: Job, now: float) -> tuple[str, ...]:
+        """The chains that a share of this job counts for now: those it carries, until 30 s after their newer template
+        was sent."""
+        if job.counted_generation == self._generation and now < job.counted_until:
+            return job.counted_chains
+        until = float("inf")
+        chains = [job.templates.parent.chain]
+        for chain, template in job.templates.aux.items():
+            ended = self._superseded_at.get((chain, template.aux_hash))
+            if ended is None:
+                chains.append(chain)
+            elif now < ended + CHAIN_GRACE_S:
+                chains.append(chain)
+                until = min(until, ended + CHAIN_GRACE_S)
+        job.counted_chains, job.counted_generation, job.counted_until = tuple(chains), self._generation, until
+        return job.counted_chains

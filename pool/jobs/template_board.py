@@ -1,0 +1,40 @@
+"""The newest usable template of every chain, and when each was last sent to miners."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from chains.kind import AuxTemplate, ParentTemplate
+from pool.jobs.template_set import TemplateSet
+
+
+class TemplateBoard:
+    """What template watchers post and jobs are made from. A chain without a template is not in the tree."""
+
+    def __init__(self, aux_chains: tuple[str, ...]) -> None:
+        self.parent: ParentTemplate | None = None
+        self._aux: dict[str, AuxTemplate | None] = dict.fromkeys(aux_chains)
+
+    def post_parent(self, template: ParentTemplate) -> bool:
+        """Keep the parent's template; True when its previous hash is new."""
+        moved = self.parent is None or self.parent.previous_hash != template.previous_hash
+        self.parent = template
+        return moved
+
+    def post_aux(self, chain: str, template: AuxTemplate | None) -> bool:
+        """Keep a chain's template, or take the chain out of the tree with None; True when that changes jobs."""
+        before = self._aux[chain]
+        self._aux[chain] = template
+        if before is None or template is None:
+            return before is not template
+        return before.aux_hash != template.aux_hash
+
+    def aux(self, chain: str) -> AuxTemplate | None:
+        return self._aux[chain]
+
+    def snapshot(self) -> TemplateSet | None:
+        """The templates for a new job, or None while the parent has none. Chains are in configured order."""
+        if self.parent is None:
+            return None
+        live = {name: template for name, template in self._aux.items() if template is not None}
+        return TemplateSet(self.parent, MappingProxyType(live))

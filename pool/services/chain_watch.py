@@ -1,0 +1,202 @@
+"""Watching one chain's nodes: which is usable, what it offers now, and when the chain leaves and rejoins the tree.
+
+Every chain is watched by tasks of its own, so that a slow or hanging node of one chain never delays another's template.
+A node that is syncing, on the wrong network or away is not used, is logged once, and comes back by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from chains.kind import Health, Network, NodeState
+from chains.node_rpc import NodeTimeoutError, NodeUnavailableError, RpcError
+
+log = logging.getLogger("parapool.chain")
+
+HEALTH_INTERVAL_S = 2.0
+# A health check or an auxiliary template that takes longer counts as a hanging node.
+HANG_S = 3.0
+
+
+class WatchedChain:
+    """A configured chain at run time: its nodes in order of preference, their health, and the state that the API shows."""
+
+    def __init__(self, name: str, kind_name: str, network: Network, nodes: list[Any], script: bytes, away_s: float) -> None:
+        self.name = name
+        self.kind_name = kind_name
+        self.network = network
+        self.nodes = nodes
+        self.script = script
+        self.away_s = away_s
+        self.health = [Health(NodeState.DOWN, detail="not asked yet") for _ in nodes]
+        self.template_failed = [False] * len(nodes)
+        self.changed = asyncio.Event()
+        self.target: int | None = None
+        self.template_at: float | None = None
+        self.in_tree = False
+
+    @property
+    def state(self) -> NodeState:
+        """The best state of its nodes."""
+        states = {h.state for h in self.health}
+        return next(
+            (s for s in (NodeState.OK, NodeState.SYNCING, NodeState.WRONG_NETWORK) if s in states), NodeState.DOWN
+        )
+
+    @property
+    def height(self) -> int:
+        return max((h.height for h in self.health if h.state is NodeState.OK), default=0)
+
+    def usable(self) -> list[int]:
+        """Indices of the nodes that may be used, the preferred first; one whose template failed last comes after."""
+        good = [i for i, h in enumerate(self.health) if h.state is NodeState.OK]
+        return sorted(good, key=lambda i: self.template_failed[i])
+
+    def node_named(self, name: str) -> Any:
+        """The node of that name, or None when the configuration no longer has it."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+    def set_health(self, index: int, health: Health) -> None:
+        before = self.health[index]
+        self.health[index] = health
+        if before.state is not health.state:
+            level = logging.INFO if health.state is NodeState.OK else logging.WARNING
+            log.log(level, "node %s chain=%s node=%s height=%d %s", health.state.value, self.name,
+                    self.nodes[index].name, health.height, health.detail)
+            self.changed.set()
+
+    async def watch_health(self, index: int) -> None:
+        """Ask one node how it is, for ever."""
+        node = self.nodes[index]
+        while True:
+            try:
+                health = await asyncio.wait_for(node.health(), HANG_S)
+            except TimeoutError:
+                health = Health(NodeState.DOWN, detail=f"no answer within {HANG_S:g} s")
+            except (NodeUnavailableError, RpcError) as error:
+                health = Health(NodeState.DOWN, detail=str(error))
+            self.set_health(index, health)
+            await asyncio.sleep(HEALTH_INTERVAL_S)
+
+
+class TemplateWatch:
+    """Fetches one chain's templates from its best node and posts them; None takes an auxiliary chain out of the tree."""
+
+    def __init__(
+        self, chain: WatchedChain, post: Callable[[Any], None], *, poll_interval_s: float, longpoll: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.chain = chain
+        self.post = post
+        self.poll_interval_s = poll_interval_s
+        self.longpoll = longpoll
+        self.clock = clock
+        self.hints = asyncio.Event()  # set by a notification such as ZMQ: fetch now
+        self._failure = ""
+
+    async def run(self) -> None:
+        """The loop of one chain; every failure is a state, none ends it."""
+        tasks = [asyncio.create_task(self.chain.watch_health(i)) for i in range(len(self.chain.nodes))]
+        try:
+            while True:
+                await self._step()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _step(self) -> None:
+        chain = self.chain
+        usable = chain.usable()
+        if not usable:
+            self._leave_if_due()
+            await self._pause(0.25)
+            return
+        index = usable[0]
+        self.hints.clear()
+        try:
+            template = await self._fetch(index)
+        except (TimeoutError, NodeTimeoutError):
+            if self.longpoll and self._longpoll_id is not None:
+                self._longpoll_id = None  # a long poll that ran out is no failure: ask again
+                return
+            self._failed(index, f"no template within {HANG_S:g} s")
+            chain.template_at = None  # hanging, not away: it leaves at once
+        except (NodeUnavailableError, RpcError, ValueError) as error:
+            self._failed(index, str(error))
+        else:
+            if template is None:  # the node's state changed while we waited
+                return
+            chain.template_failed[index] = False
+            chain.target = template.target
+            chain.template_at = self.clock()
+            if self._failure:
+                log.info("templates again chain=%s node=%s", chain.name, chain.nodes[index].name)
+                self._failure = ""
+            if not chain.in_tree:
+                chain.in_tree = True
+                log.info("chain joins chain=%s height=%d", chain.name, template.height)
+            self._longpoll_id = getattr(template, "longpoll_id", None)
+            self._longpoll_node = index
+            self.post(template)
+            if not self.longpoll:
+                await self._pause(self.poll_interval_s)
+            return
+        self._leave_if_due()
+        await self._pause(min(1.0, self.poll_interval_s))
+
+    _longpoll_id: str | None = None
+    _longpoll_node = -1
+
+    async def _fetch(self, index: int) -> Any:
+        """A template of this node. A long poll ends early, with None, when a node's health changes or a hint comes."""
+        node = self.chain.nodes[index]
+        if not self.longpoll:
+            return await asyncio.wait_for(node.template(), HANG_S)
+        if self._longpoll_node != index or self._longpoll_id is None:
+            return await node.template(None)
+        self.chain.changed.clear()
+        waiting = [
+            asyncio.ensure_future(c)
+            for c in (node.template(self._longpoll_id), self.chain.changed.wait(), self.hints.wait())
+        ]
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future in waiting:
+                if not future.done():
+                    future.cancel()
+        if waiting[0] in done:
+            return waiting[0].result()
+        self._longpoll_id = None  # ask anew, without waiting
+        return None
+
+    def _failed(self, index: int, reason: str) -> None:
+        self.chain.template_failed[index] = True
+        self._longpoll_id = None
+        if reason != self._failure:
+            self._failure = reason
+            log.warning("no template chain=%s node=%s: %s", self.chain.name, self.chain.nodes[index].name, reason)
+
+    def _leave_if_due(self) -> None:
+        """Take the chain out of the tree: at once when its nodes are syncing, on another network or hanging, else
+        `away_s` after its last good template."""
+        chain = self.chain
+        if not chain.in_tree:
+            return
+        away = chain.template_at is not None and chain.state in (NodeState.DOWN, NodeState.OK)
+        if away and chain.template_at is not None and self.clock() - chain.template_at < chain.away_s:
+            return
+        chain.in_tree = False
+        chain.target = None
+        log.warning("chain leaves chain=%s state=%s", chain.name, chain.state.value)
+        self.post(None)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.hints.wait(), seconds)
+        except TimeoutError:
+            return

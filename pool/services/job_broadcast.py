@@ -1,0 +1,212 @@
+"""From templates to jobs: when a new one is made, whether it is clean, and that its form is one the parent accepts.
+
+A new parent tip is sent at once and clean. New auxiliary templates are coalesced for 300 ms into one job that is not
+clean, at least 2 s after the last. A block form (shape) that was never mined is first proposed to the parent; a refused
+one is retried without MM2, then without any auxiliary chain, then empty, and an alarm is raised: a rule change of the
+parent never stops mining.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chains.kind import AuxKind, AuxTemplate, ParentKind, ParentTemplate
+from chains.node_rpc import NodeUnavailableError, RpcError
+from pool.jobs.job import Job, build_job
+from pool.jobs.job_table import JobTable, Tip
+from pool.jobs.template_board import TemplateBoard
+from pool.jobs.template_set import Reduction, Shape, TemplateSet, reduce, shape_of
+
+log = logging.getLogger("parapool.jobs")
+
+COALESCE_S = 0.3
+AUX_SPACING_S = 2.0
+# Miners that hear nothing suspect a dead pool, and ntime should not fall behind: a job at least this often.
+REFRESH_S = 30.0
+# A refused shape is proposed again after this long; the node may have been repaired.
+REFUSED_FOR_S = 600.0
+# A target that eases more than this factor from one template to the next may not lower everybody's difficulty.
+EASING_LIMIT = 4
+
+
+@dataclass
+class JobSettings:
+    """What jobs are made with: the kind of each auxiliary chain, its `notify` policy, payout script and tag."""
+
+    parent_kind: ParentKind
+    kinds: Mapping[str, AuxKind]
+    notify: Mapping[str, str]
+    payout_script: bytes
+    tag: bytes
+    difficulty_of: Callable[[int], float]
+    propose: Callable[[dict[str, str], str], Any]
+    fixed_version_bits: Callable[[TemplateSet], int] = field(default=lambda templates: 0)
+
+
+class JobBroadcast:
+    """Owns the board and the job table's growth; `broadcast` sends a finished job to every miner."""
+
+    def __init__(
+        self, board: TemplateBoard, table: JobTable, settings: JobSettings, broadcast: Callable[[Job], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.board = board
+        self.table = table
+        self.settings = settings
+        self.broadcast = broadcast
+        self.clock = clock
+        self.accepted_shapes: set[Shape] = set()
+        self.refused_shapes: dict[Shape, float] = {}
+        self.refusals: dict[str, int] = {}
+        self.uncapped: set[str] = set()
+        self.sent_at = float("-inf")
+        self.jobs_sent = 0
+        self._prefix = secrets.token_hex(2)
+        self._sequence = 0
+        self._due: asyncio.TimerHandle | None = None
+        self._due_clean = False
+        self._proposals: dict[Shape, asyncio.Task[None]] = {}
+
+    def post_parent(self, template: ParentTemplate) -> None:
+        """A template of the parent: a new tip goes out now, a refreshed one like an auxiliary change."""
+        before = self.board.parent
+        if self.board.post_parent(template):
+            self._cancel_due()
+            self.send(clean=True)
+        elif (before is not None and before.merkle_branch != template.merkle_branch) or self._old():
+            self._send_soon(clean=False)
+
+    def post_aux(self, chain: str, template: AuxTemplate | None) -> None:
+        """A template of an auxiliary chain, or None when it leaves the tree."""
+        before = self.board.aux(chain)
+        self._watch_easing(chain, before, template)
+        if not self.board.post_aux(chain, template):
+            return
+        policy = self.settings.notify[chain]
+        if policy != "off" or before is None or template is None:
+            self._send_soon(clean=policy == "clean" and template is not None)
+
+    def _watch_easing(self, chain: str, before: AuxTemplate | None, template: AuxTemplate | None) -> None:
+        if template is None or before is None:
+            return
+        if template.target > EASING_LIMIT * before.target and chain not in self.uncapped:
+            self.uncapped.add(chain)
+            log.error("alarm: target eased over fourfold, chain no longer caps difficulty chain=%s", chain)
+        elif template.target <= before.target and chain in self.uncapped:
+            self.uncapped.discard(chain)
+            log.warning("target steady, chain caps difficulty again chain=%s", chain)
+
+    def _old(self) -> bool:
+        return self.clock() - self.sent_at >= REFRESH_S
+
+    def _send_soon(self, *, clean: bool) -> None:
+        self._due_clean |= clean
+        if self._due is None:
+            spacing = self.sent_at + AUX_SPACING_S - self.clock()
+            self._due = asyncio.get_running_loop().call_later(max(COALESCE_S, spacing), self._send_due)
+
+    def _send_due(self) -> None:
+        self._due = None
+        self.send(clean=self._due_clean)
+
+    def _cancel_due(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    async def refresh(self) -> None:
+        """Send a job at least every 30 s, for ever."""
+        while True:
+            await asyncio.sleep(1.0)
+            if self._old() and self._due is None and self.board.parent is not None:
+                self.send(clean=False)
+
+    def send(self, *, clean: bool) -> None:
+        """Make a job of the newest templates and send it, in the fullest shape that the parent is known to accept."""
+        templates = self.board.snapshot()
+        if templates is None:
+            return
+        self._due_clean = False
+        chosen = self._choose(templates)
+        if chosen is None:
+            return
+        job = self.build(chosen, clean=clean)
+        self.table.add(job, self.clock())
+        self.sent_at = self.clock()
+        self.jobs_sent += 1
+        self.broadcast(job)
+
+    def build(self, templates: TemplateSet, *, clean: bool, tip: Tip | None = None) -> Job:
+        """A job of these templates on the current tip, which moves when the parent's previous hash is another."""
+        if tip is None:
+            tip = self.table.tip
+            if tip is None or tip.previous_hash != templates.parent.previous_hash:
+                tip = self.table.move_tip(templates.parent.previous_hash)
+        self._sequence += 1
+        settings = self.settings
+        return build_job(
+            self._sequence, f"{self._prefix}{self._sequence:x}", templates, tip,
+            kinds=settings.kinds, payout_script=settings.payout_script, tag=settings.tag, clean=clean,
+            uncapped=frozenset(self.uncapped), difficulty_of=settings.difficulty_of,
+            fixed_version_bits=settings.fixed_version_bits(templates),
+        )
+
+    def _choose(self, templates: TemplateSet) -> TemplateSet | None:
+        """The fullest reduction whose shape was accepted. Fuller ones never asked about are proposed meanwhile."""
+        for reduction in Reduction:
+            reduced = reduce(templates, reduction)
+            if reduced is None:
+                continue
+            shape = shape_of(reduced)
+            if shape in self.accepted_shapes:
+                return reduced
+            if self.clock() < self.refused_shapes.get(shape, float("-inf")):
+                continue
+            if shape not in self._proposals:
+                task = asyncio.get_running_loop().create_task(self._propose(reduced, shape, reduction))
+                self._proposals[shape] = task
+            if not self.accepted_shapes:
+                return None  # nothing is known yet: wait for this answer instead of asking about lesser shapes too
+        return None
+
+    async def _propose(self, templates: TemplateSet, shape: Shape, reduction: Reduction) -> None:
+        """Ask the parent whether it would accept a block of this shape, then send what became possible."""
+        try:
+            reason = await self._ask(templates)
+        finally:
+            del self._proposals[shape]
+        if reason is None:
+            self.accepted_shapes.add(shape)
+        elif reason == "":
+            await asyncio.sleep(0.2)
+        else:
+            self.refused_shapes[shape] = self.clock() + REFUSED_FOR_S
+            self.refusals[reason] = self.refusals.get(reason, 0) + 1
+            log.error("alarm: the parent refuses blocks with %s: %s; mining less", reduction.value, reason)
+        self.send(clean=False)
+
+    async def _ask(self, templates: TemplateSet) -> str | None:
+        """None when the shape is good, "" when nothing was learnt, else the node's reason."""
+        job = self.build(templates, clean=False, tip=Tip(templates.parent.previous_hash))
+        payload = self.settings.parent_kind.proposal(job.coinbase(bytes(8)), templates.parent)
+        try:
+            reason: str | None = await self.settings.propose(payload, templates.parent.node)
+        except NodeUnavailableError as error:
+            log.warning("block proposal not answered: %s", error)
+            return ""
+        except RpcError as error:
+            log.warning("the parent node offers no block proposals (%s); shapes are mined unchecked", error)
+            return None
+        if reason is not None and (reason.startswith(("inconclusive", "duplicate")) or self._moved(templates)):
+            return ""  # the tip moved while we asked
+        return reason
+
+    def _moved(self, templates: TemplateSet) -> bool:
+        return self.board.parent is None or self.board.parent.previous_hash != templates.parent.previous_hash
+

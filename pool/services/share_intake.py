@@ -1,0 +1,153 @@
+"""What the Stratum edge asks of the pool: who a login is, and what becomes of a submission.
+
+An accepted share is answered when it is durable: it waits here between its append to the share log and the group commit
+that covers it. A solve is sent out before anything else is asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from stratum.server import Connection
+
+from chains.kind import Network
+from chains.primitives.target import difficulty_to_target, work_of
+from pool.blocks.solution_store import SolvingShare
+from pool.jobs.job_table import JobTable
+from pool.services.block_submission import BlockSubmission
+from pool.shares.route import LoginRefusedError, RoutedLogin, route_login
+from pool.shares.share_log import ShareLog, ShareLogStopped
+from pool.shares.validation import validate
+from stratum import errors
+from stratum.events import Submit
+from stratum.offer import Authorized, JobOffer, Refused
+from stratum.words import LoginError, parse_login, parse_password
+
+MAX_TARGETS_CACHED = 10_000
+
+NOT_DURABLE = errors.StratumError(20, "The pool cannot store shares now, please fail over", "not_durable", penalty=0.0)
+
+
+class ShareIntake:
+    """Implements stratum.server.Pool. Counters are plain integers, read by the metrics collector."""
+
+    def __init__(
+        self, table: JobTable, log: ShareLog, blocks: BlockSubmission, networks: Mapping[str, Network], parent: str,
+        pow_name: str, pow_hash: Callable[[bytes], bytes] | None,
+    ) -> None:
+        self.table = table
+        self.log = log
+        self.blocks = blocks
+        self.networks = networks
+        self.parent = parent
+        self.pow_name = pow_name
+        self.pow_hash = pow_hash
+        self.accepted = 0
+        self.rejected: dict[str, int] = {}
+        self.accepted_work = 0
+        self.seen_solves: dict[str, int] = {}
+        self.expected_solves: dict[str, float] = {}
+        self._targets: dict[float, tuple[int, int]] = {}
+        self._waiting: deque[tuple[int, Connection, Submit, float]] = deque()
+
+    # -- stratum.server.Pool ------------------------------------------------------------------------------------
+
+    def authorize(self, connection: Connection, login_text: str, password_text: str) -> Authorized | Refused:
+        try:
+            login = parse_login(login_text)
+            password = parse_password(password_text)
+            routed = route_login(login, password.values, self.networks, self.parent)
+        except (LoginError, LoginRefusedError) as error:
+            return Refused(str(error))
+        return Authorized(routed, password.difficulty, "; ".join(routed.remarks) or None)
+
+    def current_job(self) -> JobOffer | None:
+        return None if self.table.current is None else self.table.current.offer
+
+    def transactions(self, job_id: str) -> list[str] | None:
+        job = self.table.get(job_id)
+        return None if job is None else [t.data.hex() for t in job.templates.parent.transactions]
+
+    def submit(self, connection: Connection, submit: Submit, user: RoutedLogin) -> None:
+        job = self.table.get(submit.job_id)
+        if job is None:
+            self._reject(connection, submit, errors.UNKNOWN_JOB)
+            return
+        difficulty = connection.difficulty_for(job.sequence)
+        target, weight = self._targets.get(difficulty) or self._target_of(difficulty)
+        verdict = validate(
+            job, submit, connection.extranonce1, connection.version_mask, target, self.table.tip, self.pow_hash
+        )
+        solves = self.blocks.new_solves(job, verdict) if verdict.solved else ()
+        error = verdict.error
+        sequence = 0
+        if error is None or solves:
+            if error is None:
+                chains = self.table.counted_chains(job, time.monotonic())
+            else:
+                # Not a share, but its work counts if its block does: a late or low solve is credited in that block only.
+                chains = job.templates.chains()
+                weight = min(weight, *(work_of(t) for chain, t in job.targets if chain in verdict.solved))
+            try:
+                sequence = self.log.append(
+                    user.route, user.worker, time.time_ns() // 1_000_000, weight, chains, verdict.header_hash,
+                    error is not None, solves,
+                )
+            except ShareLogStopped:
+                error = NOT_DURABLE
+        if solves:
+            share = SolvingShare(user.route, user.worker, time.time_ns() // 1_000_000, chains, verdict.header_hash)
+            self.blocks.send(job, verdict, solves, sequence, weight, share)
+        if error is not None:
+            self._reject(connection, submit, error)
+            return
+        if target < job.easiest_target:
+            self._count_unseen(job.targets, target, verdict.solved, weight)
+        self._waiting.append((sequence, connection, submit, difficulty))
+
+    # -- durability ---------------------------------------------------------------------------------------------
+
+    def on_durable(self, sequence: int) -> None:
+        """Everything up to this share is on disk: answer those miners, each connection with one write."""
+        waiting = self._waiting
+        answered = set()
+        while waiting and waiting[0][0] <= sequence:
+            _, connection, submit, difficulty = waiting.popleft()
+            connection.accept(submit, difficulty)
+            self.accepted += 1
+            self.accepted_work += self._targets[difficulty][1]
+            answered.add(connection)
+        for connection in answered:
+            connection.flush()
+
+    def refuse_waiting(self) -> None:
+        """The share log failed: what waits for it cannot be made durable and is refused. Solves still go out."""
+        while self._waiting:
+            _, connection, submit, _ = self._waiting.popleft()
+            self._reject(connection, submit, NOT_DURABLE)
+            connection.flush()
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _target_of(self, difficulty: float) -> tuple[int, int]:
+        if len(self._targets) >= MAX_TARGETS_CACHED:
+            self._targets = {d: self._targets[d] for _, _, _, d in self._waiting}
+        target = difficulty_to_target(difficulty, self.pow_name)
+        self._targets[difficulty] = target, work_of(target)
+        return self._targets[difficulty]
+
+    def _reject(self, connection: Connection, submit: Submit, error: errors.StratumError) -> None:
+        self.rejected[error.reason] = self.rejected.get(error.reason, 0) + 1
+        connection.reject(submit, error)
+
+    def _count_unseen(
+        self, targets: tuple[tuple[str, int], ...], target: int, solved: tuple[str, ...], weight: int
+    ) -> None:
+        """For chains easier than the share target: how many solves this work should hold and how many it showed."""
+        for chain, chain_target in targets:
+            if chain_target > target:
+                expected = weight / work_of(chain_target)
+                self.expected_solves[chain] = self.expected_solves.get(chain, 0.0) + expected
+                self.seen_solves[chain] = self.seen_solves.get(chain, 0) + (chain in solved)
