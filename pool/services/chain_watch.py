@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from chains.kind import Health, Network, NodeState
@@ -20,6 +21,15 @@ log = logging.getLogger("parapool.chain")
 HEALTH_INTERVAL_S = 2.0
 # A health check or an auxiliary template that takes longer counts as a hanging node.
 HANG_S = 3.0
+# A node that gave no usable template is tried last for so long.
+FAILED_FOR_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth(Health):
+    """A node's health as seen from here; `unanswered` when it is down because it gave no answer."""
+
+    unanswered: bool = False
 
 
 class WatchedChain:
@@ -32,8 +42,8 @@ class WatchedChain:
         self.nodes = nodes
         self.script = script
         self.away_s = away_s
-        self.health = [Health(NodeState.DOWN, detail="not asked yet") for _ in nodes]
-        self.template_failed = [False] * len(nodes)
+        self.health = [NodeHealth(NodeState.DOWN, detail="not asked yet") for _ in nodes]
+        self.template_failed_at: list[float | None] = [None] * len(nodes)
         self.changed = asyncio.Event()
         self.target: int | None = None
         self.template_at: float | None = None
@@ -51,34 +61,45 @@ class WatchedChain:
     def height(self) -> int:
         return max((h.height for h in self.health if h.state is NodeState.OK), default=0)
 
-    def usable(self) -> list[int]:
-        """Indices of the nodes that may be used, the preferred first; one whose template failed last comes after."""
+    def usable(self, now: float) -> list[int]:
+        """Indices of the nodes that may be used, the preferred first; those whose template failed lately come last."""
         good = [i for i, h in enumerate(self.health) if h.state is NodeState.OK]
-        return sorted(good, key=lambda i: self.template_failed[i])
+        return sorted(good, key=lambda i: self._failed_lately(i, now))
+
+    def _failed_lately(self, index: int, now: float) -> bool:
+        failed_at = self.template_failed_at[index]
+        return failed_at is not None and now < failed_at + FAILED_FOR_S
 
     def node_named(self, name: str) -> Any:
         """The node of that name, or None when the configuration no longer has it."""
         return next((node for node in self.nodes if node.name == name), None)
 
-    def set_health(self, index: int, health: Health) -> None:
+    def set_health(self, index: int, health: NodeHealth) -> None:
         before = self.health[index]
         self.health[index] = health
-        if before.state is not health.state:
+        if before.state is health.state:
+            return
+        self.changed.set()
+        if health.state is NodeState.OK:
+            self.template_failed_at[index] = None
+        if not (health.unanswered or (before.unanswered and health.state is NodeState.OK)):  # chains/node_rpc.py tells
             level = logging.INFO if health.state is NodeState.OK else logging.WARNING
             log.log(level, "node %s chain=%s node=%s height=%d %s", health.state.value, self.name,
                     self.nodes[index].name, health.height, health.detail)
-            self.changed.set()
 
     async def watch_health(self, index: int) -> None:
         """Ask one node how it is, for ever."""
         node = self.nodes[index]
         while True:
             try:
-                health = await asyncio.wait_for(node.health(), HANG_S)
+                answer = await asyncio.wait_for(node.health(), HANG_S)
+                health = NodeHealth(answer.state, answer.height, answer.detail)
             except TimeoutError:
-                health = Health(NodeState.DOWN, detail=f"no answer within {HANG_S:g} s")
-            except (NodeUnavailableError, RpcError) as error:
-                health = Health(NodeState.DOWN, detail=str(error))
+                health = NodeHealth(NodeState.DOWN, detail=f"no answer within {HANG_S:g} s")
+            except RpcError as error:
+                health = NodeHealth(NodeState.DOWN, detail=str(error))
+            except NodeUnavailableError as error:
+                health = NodeHealth(NodeState.DOWN, detail=str(error), unanswered=True)
             self.set_health(index, health)
             await asyncio.sleep(HEALTH_INTERVAL_S)
 
@@ -110,7 +131,7 @@ class TemplateWatch:
 
     async def _step(self) -> None:
         chain = self.chain
-        usable = chain.usable()
+        usable = chain.usable(self.clock())
         if not usable:
             self._leave_if_due()
             await self._pause(0.25)
@@ -125,12 +146,14 @@ class TemplateWatch:
                 return
             self._failed(index, f"no template within {HANG_S:g} s")
             chain.template_at = None  # hanging, not away: it leaves at once
-        except (NodeUnavailableError, RpcError, ValueError) as error:
+        except NodeUnavailableError:
+            self._failed(index, "")  # chains/node_rpc.py tells an outage
+        except (RpcError, ValueError) as error:
             self._failed(index, str(error))
         else:
             if template is None:  # the node's state changed while we waited
                 return
-            chain.template_failed[index] = False
+            chain.template_failed_at[index] = None
             chain.target = template.target
             chain.template_at = self.clock()
             if self._failure:
@@ -175,9 +198,9 @@ class TemplateWatch:
         return None
 
     def _failed(self, index: int, reason: str) -> None:
-        self.chain.template_failed[index] = True
+        self.chain.template_failed_at[index] = self.clock()
         self._longpoll_id = None
-        if reason != self._failure:
+        if reason and reason != self._failure:
             self._failure = reason
             log.warning("no template chain=%s node=%s: %s", self.chain.name, self.chain.nodes[index].name, reason)
 

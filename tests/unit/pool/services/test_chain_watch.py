@@ -1,0 +1,165 @@
+"""When a chain's nodes are used, and when the chain leaves and rejoins the tree."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from support.job_factory import aux_template
+
+from chains.kind import Health, Network, NodeState
+from chains.node_rpc import NodeTimeoutError, NodeUnavailableError
+from chains.primitives.address import AddressFormat
+from pool.services import chain_watch
+from pool.services.chain_watch import TemplateWatch, WatchedChain
+
+REGTEST = Network("regtest", "regtest", AddressFormat(0x6F, (0xC4,), "bcrt"))
+
+
+class ScriptedNode:
+    """A node that is as the test wants it to be."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state = NodeState.OK
+        self.failure: Exception | None = None
+        self.number = 1
+        self.hang = False
+        self.asked = 0
+
+    async def health(self) -> Health:
+        if isinstance(self.failure, NodeUnavailableError) and not isinstance(self.failure, NodeTimeoutError):
+            raise self.failure
+        return Health(self.state, 5)
+
+    async def template(self, longpoll_id: str | None = None):
+        self.asked += 1
+        if self.hang:
+            await asyncio.sleep(60)
+        if self.failure is not None:
+            raise self.failure
+        return aux_template("alpha", self.number)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """A chain of two scripted nodes under watch, with quick timings; yields (nodes, posts, chain, clock)."""
+    monkeypatch.setattr(chain_watch, "HEALTH_INTERVAL_S", 0.01)
+    monkeypatch.setattr(chain_watch, "HANG_S", 0.05)
+    nodes = [ScriptedNode("alpha[0]"), ScriptedNode("alpha[1]")]
+    chain = WatchedChain("alpha", "mm2", REGTEST, nodes, b"", 60.0)
+    posts: list = []
+    clock = Clock()
+    watch = TemplateWatch(chain, posts.append, poll_interval_s=0.01, longpoll=False, clock=clock)
+    return nodes, posts, chain, clock, watch
+
+
+async def until(condition, what: str, seconds: float = 3.0) -> None:
+    for _ in range(int(seconds / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"never: {what}")
+
+
+@pytest.fixture
+async def running(watched):
+    task = asyncio.create_task(watched[4].run())
+    await until(lambda: watched[2].in_tree, "the chain joins")
+    yield watched
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_watch_uses_the_preferred_node(running):
+    nodes, posts, chain, _, _ = running
+    asked = nodes[1].asked
+    await asyncio.sleep(0.1)
+    assert nodes[1].asked == asked and posts[-1].aux_hash == bytes([1]) * 32
+    assert chain.state is NodeState.OK and chain.height == 5
+
+
+async def test_watch_fails_over_and_returns_by_itself(running):
+    nodes, posts, _, _, _ = running
+    nodes[1].number = 2
+    nodes[0].failure = NodeUnavailableError("refused")
+    await until(lambda: posts[-1] and posts[-1].aux_hash == bytes([2]) * 32, "the second node is used")
+    nodes[0].failure = None
+    await until(lambda: posts[-1].aux_hash == bytes([1]) * 32, "the first node is used again")
+
+
+@pytest.mark.parametrize("state", [NodeState.SYNCING, NodeState.WRONG_NETWORK])
+async def test_watch_takes_a_syncing_or_foreign_chain_out_at_once(running, state):
+    nodes, posts, chain, _, _ = running
+    for node in nodes:
+        node.state = state
+    await until(lambda: posts[-1] is None, "the chain leaves")
+    assert not chain.in_tree and chain.state is state and chain.target is None
+
+
+async def test_watch_takes_a_hanging_chain_out_within_seconds(running):
+    nodes, posts, _, _, _ = running
+    for node in nodes:
+        node.hang = True
+    await until(lambda: posts[-1] is None, "the chain leaves")
+
+
+async def test_watch_keeps_an_absent_chain_until_its_template_is_old(running):
+    nodes, posts, chain, clock, _ = running
+    for node in nodes:
+        node.failure = NodeUnavailableError("refused")
+    await until(lambda: chain.state is NodeState.DOWN, "the nodes are down")
+    clock.now += 59
+    await asyncio.sleep(0.6)
+    assert posts[-1] is not None
+    clock.now += 2
+    await until(lambda: posts[-1] is None, "the chain leaves after away_s")
+    for node in nodes:
+        node.failure = None
+    await until(lambda: posts[-1] is not None, "the chain rejoins")
+
+
+async def test_watch_keeps_the_last_template_when_a_node_talks_garbage(running):
+    nodes, posts, chain, _, _ = running
+    for node in nodes:
+        node.failure = ValueError("previousblockhash: missing")
+    await until(lambda: all(chain.template_failed_at), "both were tried")
+    assert posts[-1] is not None and chain.in_tree
+
+
+async def test_watch_tells_a_state_once_and_its_end_once(running, caplog):
+    nodes, _, _, _, _ = running
+    with caplog.at_level(logging.INFO, "parapool.chain"):
+        nodes[0].state = NodeState.SYNCING
+        await asyncio.sleep(0.3)
+        nodes[0].state = NodeState.OK
+        await asyncio.sleep(0.2)
+    told = [r.getMessage().split(" chain=")[0] for r in caplog.records if "node=alpha[0]" in r.getMessage()]
+    assert told == ["node syncing", "node ok"]
+
+
+async def test_watch_leaves_outages_to_the_rpc_clients_log(running, caplog):
+    nodes, posts, _, _, _ = running
+    with caplog.at_level(logging.INFO, "parapool.chain"):
+        nodes[0].failure = NodeUnavailableError("refused")
+        await asyncio.sleep(0.2)
+        nodes[0].failure = None
+        await asyncio.sleep(0.2)
+    assert [r for r in caplog.records if "node=alpha[0]" in r.getMessage()] == [] and posts[-1] is not None
+
+
+async def test_watch_tells_an_unusable_template_once(running, caplog):
+    nodes, _, _, _, _ = running
+    for node in nodes:
+        node.failure = ValueError("previousblockhash: missing")
+    await asyncio.sleep(0.3)
+    assert caplog.text.count("previousblockhash: missing") == 1
