@@ -1,8 +1,8 @@
 """The chain families that parapool knows, as data: what tells one family's networks from another's.
 
 A family is not a kind: a kind says how a chain is spoken to, a family which prefixes, proof of work and maturity it
-has. Each entry names its source; numbers come from the family's own node (`chainparams.cpp`, `consensus.h`). A new family
-is a new paragraph here and nothing else.
+has. Each entry names its source; numbers come from the family's own node (`chainparams.cpp`, `consensus.h`). A new
+family is a new paragraph here and nothing else.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Its stripped bytes are `coinb1 ‖ nonce(8) ‖ coinb2`, where the eight bytes are the miner's extranonces and at the same
 time the MM2 draft's last txout nonce (notes/protocols.md sections 1.1 and 1.5): the last 44 bytes are
-`root ‖ nonce ‖ 00000000`. All miners of a job share `coinb1`. Outputs in order: payout, witness commitment, other chains'
-outputs, MM2 last.
+`root ‖ nonce ‖ 00000000`. All miners of a job share `coinb1`. Outputs in order: payout, witness commitment, outputs of
+other chains, MM2 last.
 """
 
 from __future__ import annotations

@@ -27,7 +27,9 @@ from chains.primitives.serialize import MalformedError, Reader
 from chains.primitives.transaction import read_transaction
 
 # Bitcoin Core, src/rpc/protocol.h
-RPC_INVALID_ADDRESS_OR_KEY = -5  # getblockheader: block not found
+RPC_MISC_ERROR = -1  # bcoin's "Block not found"
+RPC_INVALID_ADDRESS_OR_KEY = -5  # Core's "Block not found"
+RPC_INVALID_PARAMETER = -8  # "Block height out of range"
 RPC_OUT_OF_MEMORY = -7
 RPC_CLIENT_NOT_CONNECTED = -9
 RPC_CLIENT_IN_INITIAL_DOWNLOAD = -10
@@ -38,6 +40,9 @@ RPC_INTERNAL_ERROR = -32603
 _NOT_READY = (RPC_CLIENT_NOT_CONNECTED, RPC_CLIENT_IN_INITIAL_DOWNLOAD)
 # Errors that say something about the node and nothing about the block: the same bytes are sent again.
 _NOT_ABOUT_THE_BLOCK = (*_NOT_READY, RPC_OUT_OF_MEMORY, RPC_DATABASE_ERROR, RPC_METHOD_NOT_FOUND, RPC_INTERNAL_ERROR)
+
+_NOT_FOUND = (RPC_MISC_ERROR, RPC_INVALID_ADDRESS_OR_KEY, RPC_INVALID_PARAMETER)
+OFF_THE_MAIN_CHAIN = -1  # Core's confirmations of such a block
 
 # BIP22 answers to submitblock that are no refusal. "inconclusive…" is stored and not best: it may still win.
 _RESULTS = {
@@ -123,15 +128,18 @@ class BitcoinNode:
         return SubmitAnswer(_RESULTS.get(reason, SubmitResult.REJECTED), reason)
 
     async def block_status(self, hash_hex: str) -> BlockStatus:
-        """Where the node sees a block of this hash (displayed hex)."""
+        """Where the node sees a block of this hash (displayed hex). bcoin counts confirmations for blocks off its main
+        chain too, so a positive count is believed only when the chain has this block at its height."""
         try:
             header = await self.rpc.call("getblockheader", hash_hex)
         except RpcError as error:
-            if error.code == RPC_INVALID_ADDRESS_OR_KEY:
+            if error.code in _NOT_FOUND and "not found" in error.message.lower():
                 return BlockStatus(found=False)
             raise NodeUnavailableError(f"getblockheader: {error}") from error
         match header:
             case {"confirmations": int(confirmations), "height": int(height)}:
+                if confirmations > 0 and await self._hash_at(height) != hash_hex:
+                    confirmations = OFF_THE_MAIN_CHAIN
                 return BlockStatus(True, confirmations, height)
         raise NodeUnavailableError("getblockheader: an answer without confirmations and height")
 
@@ -149,6 +157,15 @@ class BitcoinNode:
 
     async def close(self) -> None:
         await self.rpc.close()
+
+    async def _hash_at(self, height: int) -> Any:
+        """The main chain's block hash at a height (displayed hex), None beyond its tip."""
+        try:
+            return await self.rpc.call("getblockhash", height)
+        except RpcError as error:
+            if error.code in _NOT_FOUND:
+                return None
+            raise NodeUnavailableError(f"getblockhash: {error}") from error
 
     async def _template_answer(self, longpoll_id: str | None) -> Any:
         request: dict[str, Any] = {

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Install what the tests need beside Python: litecoind, node and npm from Debian, and from npm a bcoin node and a Stratum
+# client that is not ours. Runs again at no cost when all is there. Exit 1 names what is missing.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+
+packages=
+{ command -v litecoind || test -x /usr/lib/litecoin/litecoind; } >/dev/null 2>&1 || packages="$packages litecoind"
+command -v node >/dev/null 2>&1 || packages="$packages nodejs"
+command -v npm >/dev/null 2>&1 || packages="$packages npm"
+
+if [ -n "$packages" ]; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        echo "the tests need these Debian packages:$packages" >&2
+        echo "install them: apt-get install --no-install-recommends$packages" >&2
+        exit 1
+    fi
+    echo "installing$packages ..."
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086  # a list of words
+    apt-get install -qq -y --no-install-recommends $packages >/dev/null 2>&1 || {
+        apt-get update -qq
+        apt-get install -qq -y --no-install-recommends $packages >/dev/null
+    }
+fi
+
+# npm_part SOURCE TARGET: the locked packages of SOURCE in TARGET, once per content of SOURCE. No install script runs.
+npm_part() {
+    wanted=$(cd "$1" && find . -name node_modules -prune -o -type f -print | LC_ALL=C sort | xargs cksum)
+    if [ "$(cat "$2/.installed" 2>/dev/null)" = "$wanted" ]; then return; fi
+    echo "installing the npm packages of tests/nodes/$(basename "$1") ..."
+    rm -rf "$2"
+    mkdir -p "$2"
+    cp -R "$1/." "$2/"
+    (cd "$2" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
+    echo "$wanted" >"$2/.installed"
+}
+npm_part "$here/nodes/bcoin" "$here/nodes/.bcoin"
+npm_part "$here/nodes/stratum-client" "$here/nodes/.bcoin/stratum-client"
