@@ -1,0 +1,191 @@
+"""One connection at the edge: its socket, its session, and the pool it talks to.
+
+A turn: bytes of one read go to the session, the events go to the pool, and everything there is to say goes out in one
+write. Lines beyond the turn's budget wait for a later reactor turn with reading paused, so that one talkative peer
+delays nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.protocol import Protocol as TwistedProtocol
+
+from stratum.addresses import AddressRecord
+from stratum.errors import StratumError
+from stratum.events import AuthorizeRequest, Submit, TransactionsRequest
+from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
+from stratum.session import Session
+from stratum.standing import Standing
+
+if TYPE_CHECKING:
+    from stratum.server import StratumServer
+
+
+class Pool(Protocol):
+    """What the edge needs of the pool."""
+
+    def authorize(self, connection: Connection, login_text: str, password_text: str) -> Authorized | Refused:
+        """Judge a login."""
+
+    def submit(self, connection: Connection, submit: Submit, user: object) -> None:
+        """Judge a share; connection.accept() or reject() must follow, now or later, and then flush()."""
+
+    def current_job(self) -> JobOffer | None:
+        """The job a miner should have now; None while no node has given a template."""
+
+    def transactions(self, job_id: str) -> list[str] | None:
+        """The job's transactions but the coinbase, hex; None for an unknown job."""
+
+
+class Connection(TwistedProtocol):
+    """One miner: what the pool holds in its hands to answer."""
+
+    transport: Any
+
+    def __init__(self, server: StratumServer, policy: PortPolicy, address: AddressRecord, remote_address: str) -> None:
+        self._server = server
+        self._clock = server.clock
+        self._pool = server.pool
+        self.remote_address = remote_address
+        self._address = address
+        self._continuing = False
+        self._closing_since: float | None = None
+        self._stalled_since: float | None = None
+        self._drained = 0
+        self.session = Session(
+            policy,
+            server.limits,
+            server.extranonces,
+            self._clock(),
+            Standing(server.limits, address),
+            server.counters,
+        )
+
+    @property
+    def extranonce1(self) -> bytes:
+        return self.session.extranonce1
+
+    @property
+    def version_mask(self) -> int:
+        """The negotiated mask, 0 if none."""
+        return self.session.version_mask
+
+    def difficulty_for(self, job_sequence: int) -> float:
+        """What a share of that job is judged and credited at on this connection."""
+        return self.session.terms.for_job(job_sequence)
+
+    def user_for(self, worker: str) -> object | None:
+        """What the pool's authorize() returned for this worker name."""
+        return self.session.users.get(worker)
+
+    def accept(self, submit: Submit, difficulty: float) -> None:
+        """The share is in the log; `difficulty` is what it is credited with. Sent at the next flush()."""
+        if self.session.closed is None:
+            self.session.accept(submit, difficulty, self._clock())
+            self._server.counters.accepted += 1
+
+    def reject(self, submit: Submit, error: StratumError) -> None:
+        """The share is worth nothing. Sent at the next flush()."""
+        if self.session.closed is None:
+            self.session.reject(submit.id, error, self._clock())
+
+    def flush(self) -> None:
+        """Write what there is to say, in one write; ends the connection when its session has ended."""
+        session = self.session
+        if session.job_wanted and session.closed is None:
+            job = self._pool.current_job()
+            if job is not None:
+                session.offer_job(job, self._clock())
+        data = session.data_to_send()
+        if data:
+            self._write(data)
+        if session.closed is not None:
+            self._end()
+
+    def _write(self, data: bytes) -> None:
+        self.transport.write(data)
+        if self.transport.unsent_bytes > self._server.limits.unsent_bytes:
+            self.abort("slow_reader")
+
+    def _end(self) -> None:
+        if self._closing_since is None:
+            self._closing_since = self._clock()
+            self.transport.loseConnection()
+
+    # Called by Twisted.
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self._server.joined(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._turn(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._server.left(self)
+
+    # Turns.
+
+    def _turn(self, data: bytes) -> None:
+        session = self.session
+        events = session.receive_data(data, self._clock())
+        while events:
+            answered = False
+            for event in events:
+                if type(event) is Submit:
+                    self._pool.submit(self, event, session.users[event.worker])
+                elif type(event) is AuthorizeRequest:
+                    answer = self._pool.authorize(self, event.login_text, event.password_text)
+                    session.answer_authorize(event, answer, self._clock())
+                    answered = True
+                elif type(event) is TransactionsRequest:
+                    session.answer_transactions(event, self._pool.transactions(event.job_id))
+            events = session.resume(self._clock()) if answered else []
+        self.flush()
+        if session.pending and not self._continuing and session.closed is None:
+            self._continuing = True
+            self.transport.pauseProducing()
+            self._server.reactor.callLater(0, self._continue)
+
+    def _continue(self) -> None:
+        self._continuing = False
+        if self.session.closed is None:
+            self._turn(b"")
+            if not self._continuing and self.session.closed is None:
+                self.transport.resumeProducing()
+
+    def offer(self, job: JobOffer, clean: bool, now: float) -> None:
+        """A broadcast reaches this connection."""
+        if self.session.offer_job(job, now, clean):
+            self._write(self.session.data_to_send())
+
+    def sweep(self, now: float) -> None:
+        """Once a second: timers, and readers too slow to keep."""
+        session = self.session
+        if session.closed is None and now >= session.deadline and session.check_timeouts(now):
+            self.flush()
+        unsent = self.transport.unsent_bytes
+        if unsent == 0:
+            self._stalled_since = None
+        else:
+            drained = self.transport.drained_bytes
+            if self._stalled_since is None or drained != self._drained:
+                self._stalled_since, self._drained = now, drained
+            if now - self._stalled_since >= self._server.limits.unsent_progress_s:
+                self.abort("slow_reader")
+                return
+        if self._closing_since is not None and now - self._closing_since >= self._server.limits.closing_s:
+            self.transport.abortConnection()
+
+    def close(self, reason: str) -> None:
+        """Say what is left to say and hang up."""
+        self.session.end(reason)
+        self.flush()
+
+    def abort(self, reason: str) -> None:
+        """Hang up at once; what is unsent is lost."""
+        self.session.end(reason)
+        self._closing_since = self._clock()
+        self.transport.abortConnection()

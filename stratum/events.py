@@ -1,0 +1,59 @@
+"""What a session tells its owner. Plain slotted classes: a Submit is made for every share."""
+
+from __future__ import annotations
+
+
+class Submit:
+    """A well-formed mining.submit of an authorized worker; the owner answers with accept() or reject()."""
+
+    __slots__ = ("extranonce2", "id", "job_id", "nonce", "ntime", "version_bits", "worker")
+
+    def __init__(
+        self, id: bytes, worker: str, job_id: str, extranonce2: bytes, ntime: int, nonce: int, version_bits: int | None
+    ) -> None:
+        self.id = id  # the request id as JSON, to be echoed
+        self.worker = worker  # exactly as authorized
+        self.job_id = job_id
+        self.extranonce2 = extranonce2  # exactly the negotiated size
+        self.ntime = ntime
+        self.nonce = nonce
+        self.version_bits = version_bits  # within the negotiated mask; None with five parameters
+
+
+class AuthorizeRequest:
+    """A login to judge. The session reads no further until answer_authorize(), so that answers keep their order."""
+
+    __slots__ = ("id", "login_text", "password_text")
+
+    def __init__(self, id: bytes, login_text: str, password_text: str) -> None:
+        self.id = id
+        self.login_text = login_text
+        self.password_text = password_text
+
+
+class TransactionsRequest:
+    """mining.get_transactions; answered by answer_transactions()."""
+
+    __slots__ = ("id", "job_id")
+
+    def __init__(self, id: bytes, job_id: str) -> None:
+        self.id = id
+        self.job_id = job_id
+
+
+class WantsJob:
+    """The current job should be offered now: the first one, or the same again under a new difficulty."""
+
+    __slots__ = ()
+
+
+class Closed:
+    """The session is over for `reason` (a metric label); send what data_to_send() still has, then close."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+Event = Submit | AuthorizeRequest | TransactionsRequest | WantsJob | Closed

@@ -1,0 +1,63 @@
+"""Extranonce1: four bytes that no two live connections share.
+
+A counter from a random start hands them out, so that after a restart of the pool the bytes of the connections before
+it are unlikely to return soon. A session id is the extranonce1 with a keyed hash behind it: whoever shows one
+again gets its extranonce1 back if nobody holds it now, and the pool need remember nothing of those who left.
+"""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import blake2s
+
+EXTRANONCE1_BYTES = 4
+_SPACE = 1 << (8 * EXTRANONCE1_BYTES)
+_TAG_BYTES = 8
+
+
+class ExtranonceAllocator:
+    """One for all ports of a process. `start` and `secret` come from a random source of the caller."""
+
+    def __init__(self, start: int, secret: bytes) -> None:
+        self._next = start % _SPACE
+        self._secret = secret
+        self._live: set[bytes] = set()
+
+    def __len__(self) -> int:
+        """Extranonces held by live connections."""
+        return len(self._live)
+
+    def acquire(self, session_id: str | None = None) -> bytes:
+        """An extranonce1 nobody holds: the one of `session_id` if that is ours and free, else the next."""
+        wanted = self._from_session_id(session_id) if session_id else None
+        if wanted is not None and wanted not in self._live:
+            self._live.add(wanted)
+            return wanted
+        while True:  # ends: a process has far fewer connections than 2^32
+            extranonce1 = self._next.to_bytes(EXTRANONCE1_BYTES, "big")
+            self._next = (self._next + 1) % _SPACE
+            if extranonce1 not in self._live:
+                self._live.add(extranonce1)
+                return extranonce1
+
+    def release(self, extranonce1: bytes) -> None:
+        """Give one back when its connection ends."""
+        self._live.discard(extranonce1)
+
+    def session_id(self, extranonce1: bytes) -> str:
+        """What the miner may show at its next subscribe to get this extranonce1 again."""
+        return extranonce1.hex() + self._tag(extranonce1)
+
+    def _tag(self, extranonce1: bytes) -> str:
+        return blake2s(extranonce1, key=self._secret, digest_size=_TAG_BYTES).hexdigest()
+
+    def _from_session_id(self, session_id: str) -> bytes | None:
+        if len(session_id) != 2 * (EXTRANONCE1_BYTES + _TAG_BYTES) or not session_id.isascii():
+            return None
+        try:
+            extranonce1 = bytes.fromhex(session_id[: 2 * EXTRANONCE1_BYTES])
+        except ValueError:
+            return None
+        if hmac.compare_digest(self.session_id(extranonce1), session_id.lower()):
+            return extranonce1
+        return None

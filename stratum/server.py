@@ -1,0 +1,214 @@
+"""The Twisted edge: sockets to sessions, sessions to the pool, one clock and one sweep for all.
+
+Ports let connections in by address and rate; a broadcast of a job runs in slices, between which shares are answered;
+once a second every connection's deadline is looked at. connection.py is one connection, transport.py its socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
+
+from stratum.addresses import AddressBook
+from stratum.connection import Connection, Pool
+from stratum.counters import Counters
+from stratum.extranonce import ExtranonceAllocator
+from stratum.limits import Limits
+from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
+from stratum.transport import DirectPort
+
+__all__ = ["Authorized", "Connection", "JobOffer", "Pool", "PortPolicy", "Refused", "StratumServer"]
+
+log = logging.getLogger("parapool.stratum")
+
+BROADCAST_SLICE = 250  # connections per reactor turn: some 4 ms
+SWEEP_S = 1.0
+OPEN_FILES_FRACTION = 0.9  # of the process's limit for miners; nodes, database and log need the rest
+
+
+class _Port(Factory):
+    """Lets connections in to one listening port."""
+
+    noisy = False
+
+    def __init__(self, server: StratumServer, policy: PortPolicy) -> None:
+        self._server = server
+        self._policy = policy
+
+    def buildProtocol(self, addr: Any) -> Connection | None:
+        return self._server.admit(addr.host, self._policy)
+
+
+class StratumServer:
+    """All ports, connections and limits of one process.
+
+    `policy` is for ports that listen() names none for; several servers of one process share `extranonces`.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        policy: PortPolicy,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        extranonces: ExtranonceAllocator | None = None,
+    ) -> None:
+        self.pool = pool
+        self.policy = policy
+        self.limits = Limits() if limits is None else limits
+        self.clock = clock
+        if extranonces is None:
+            extranonces = ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32))
+        self.extranonces = extranonces
+        self.counters = Counters()
+        self.connections: set[Connection] = set()
+        self.reactor: Any = None
+        self._addresses = AddressBook(self.limits, clock())
+        self._listening: list[Any] = []
+        self._sweeper = LoopingCall(self._sweep)
+        self._broadcast: list[Connection] = []
+        self._job: JobOffer | None = None
+        self._clean_sequence = -1
+        self._slice_due = False
+        self._stopped: Deferred[None] | None = None
+        self._connections_total = self.limits.connections_total
+        open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if open_files != resource.RLIM_INFINITY:
+            self._connections_total = min(self._connections_total, int(open_files * OPEN_FILES_FRACTION))
+
+    def listen(self, reactor: Any, host: str, port: int, policy: PortPolicy | None = None) -> Any:
+        """Listen on one more port (0: any free one); the result's getHost().port tells which."""
+        self.reactor = reactor
+        listening = DirectPort(port, _Port(self, policy or self.policy), host, reactor)
+        listening.startListening()
+        self._listening.append(listening)
+        if not self._sweeper.running:
+            self._sweeper.clock = reactor
+            self._sweeper.start(SWEEP_S, now=False)
+        log.info("listening host=%s port=%d", host, listening.getHost().port)
+        return listening
+
+    def stop(self) -> Deferred[None]:
+        """Close the ports and all connections; fires when they are gone."""
+        if self._stopped is None:
+            self._stopped = Deferred()
+            for listening in self._listening:
+                listening.stopListening()
+            for connection in list(self.connections):
+                connection.close("stopping")
+            if self.connections:
+                self.reactor.callLater(1.0, self._abort_all)
+            else:
+                self._gone()
+        return self._stopped
+
+    def _abort_all(self) -> None:
+        for connection in list(self.connections):
+            connection.abort("stopping")
+
+    def _gone(self) -> None:
+        if self._sweeper.running:
+            self._sweeper.stop()
+        if self._stopped is not None and not self._stopped.called:
+            if self.reactor is None:
+                self._stopped.callback(None)
+            else:  # one turn later the listening sockets are closed as well
+                self.reactor.callLater(0, self._stopped.callback, None)
+
+    # Connections.
+
+    def admit(self, host: str, policy: PortPolicy) -> Connection | None:
+        """A connection arrived: its protocol, or None to hang up on it."""
+        if self._stopped is not None:
+            return None
+        full = len(self.connections) >= self._connections_total
+        record = "too_many" if full else self._addresses.admit(host, self.clock())
+        if isinstance(record, str):
+            self.counters.connections[record] += 1
+            return None
+        self.counters.connections["accepted"] += 1
+        return Connection(self, policy, record, host)
+
+    def joined(self, connection: Connection) -> None:
+        self.connections.add(connection)
+
+    def left(self, connection: Connection) -> None:
+        session = connection.session
+        session.close("disconnected")
+        self.counters.closed[session.closed or "disconnected"] += 1
+        if session.closed == "banned":
+            log.warning("banned address=%s seconds=%d", connection.remote_address, int(self.limits.ban_s))
+        self.connections.discard(connection)
+        self._addresses.leave(connection._address, self.clock())
+        if self._stopped is not None and not self.connections:
+            self._gone()
+
+    def connections_by_state(self) -> dict[str, int]:
+        """How many are connected, subscribed, authorized (each counted once, in its furthest state)."""
+        states = {"connected": 0, "subscribed": 0, "authorized": 0}
+        for connection in self.connections:
+            session = connection.session
+            state = "authorized" if session.ready else "subscribed" if session.subscribed else "connected"
+            states[state] += 1
+        return states
+
+    def message(self, connection: Connection, text: str) -> None:
+        """Show a sentence to the person at the miner."""
+        connection.session.out.message(text)
+        connection.flush()
+
+    # Jobs.
+
+    def broadcast(self, job: JobOffer) -> None:
+        """Offer a job to everyone, the biggest difficulty first; a newer one takes over from an unfinished one."""
+        self._job = job
+        if job.clean:
+            self._clean_sequence = max(self._clean_sequence, job.sequence)
+        # Popped from the end, so the biggest difficulty last.
+        self._broadcast = sorted(
+            (connection for connection in self.connections if connection.session.ready),
+            key=lambda connection: connection.session.difficulty,
+        )
+        if not self._slice_due:
+            self._slice()
+
+    def _slice(self) -> None:
+        self._slice_due = False
+        waiting, job, now = self._broadcast, self._job, self.clock()
+        assert job is not None
+        for _ in range(min(BROADCAST_SLICE, len(waiting))):
+            connection = waiting.pop()
+            sequence = connection.session.job_sequence
+            if sequence < job.sequence:
+                # A clean job that a slice never reached makes the next one clean for this connection.
+                try:
+                    connection.offer(job, sequence < self._clean_sequence, now)
+                except Exception:
+                    self._failed(connection)
+        if waiting:
+            self._slice_due = True
+            self.reactor.callLater(0, self._slice)
+
+    # Time.
+
+    def _sweep(self) -> None:
+        now = self.clock()
+        for connection in list(self.connections):
+            try:
+                connection.sweep(now)
+            except Exception:
+                self._failed(connection)
+        self._addresses.sweep(now)
+
+    def _failed(self, connection: Connection) -> None:
+        """An error of ours costs one connection, never the sweep or the broadcast of all."""
+        log.exception("connection dropped by an error of ours address=%s", connection.remote_address)
+        connection.abort("internal")

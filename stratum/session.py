@@ -1,0 +1,413 @@
+"""One miner connection as a value: bytes and the time go in, events and bytes come out. No clock, no socket.
+
+    receive_data(data, now) → events        the owner acts on them: judges logins, validates shares
+    answer_authorize / accept / reject / …  the owner's answers
+    offer_job(job, now)                     a job, preceded by its difficulty where that changed
+    check_timeouts(now) → events            due at `deadline`
+    data_to_send() → bytes                  everything to write, in order
+
+The order a miner sees (veriumMiner drops a notify that precedes the subscribe reply): the replies to what it sent in
+one packet, then set_difficulty, then notify, once it is subscribed and one worker is authorized. While a login waits
+for its answer nothing further is read, so that answers keep the order of the questions.
+"""
+
+from __future__ import annotations
+
+from stratum import errors, messages
+from stratum.counters import Counters
+from stratum.errors import StratumError
+from stratum.events import AuthorizeRequest, Closed, Event, Submit, TransactionsRequest, WantsJob
+from stratum.extranonce import ExtranonceAllocator
+from stratum.framing import LineBuffer, LineTooLong
+from stratum.handshake import REQUESTS
+from stratum.invalid_run import InvalidRun
+from stratum.jsonrpc import Malformed, Request, decode
+from stratum.limits import Limits
+from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
+from stratum.outbox import Outbox
+from stratum.standing import Standing
+from stratum.submission import read_submit
+from stratum.terms import Terms
+
+__all__ = [
+    "AuthorizeRequest",
+    "Authorized",
+    "Closed",
+    "Event",
+    "JobOffer",
+    "PortPolicy",
+    "Refused",
+    "Session",
+    "Submit",
+    "TransactionsRequest",
+    "WantsJob",
+]  # fmt: skip
+
+# A rise of the difficulty waits for the next job unless shares come this many times too fast: until then the job in
+# hand is credited at its old, lower difficulty, and the miner should not lose work for a flood that does not hurt.
+REOFFER_RATIO = 16.0
+SETTLE_S = 2.0  # shares under way when the same job was sent again; covers a satellite link
+_WANTS_JOB = WantsJob()
+_HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"PRI * ")
+_TLS_HANDSHAKE = 0x16
+
+
+class Session:
+    """Public state to read: subscribed, users, extranonce1, version_mask, closed (reason or None), deadline."""
+
+    __slots__ = (
+        "_allocator", "_authorizing", "_budget", "_caps", "_force_clean", "_invalid_run", "_limits", "_lines",
+        "_reoffer_after", "_reoffered_job_id", "_resent_after", "_submit_digits", "closed", "counters", "deadline",
+        "extranonce1", "extranonce_subscribed", "job_sequence", "job_wanted", "last_line", "last_valid_share",
+        "opened", "out", "pending", "policy", "spoke", "standing", "subscribed", "terms", "user_agent", "users",
+        "version_mask",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        policy: PortPolicy,
+        limits: Limits,
+        extranonces: ExtranonceAllocator,
+        now: float,
+        standing: Standing | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        self.policy = policy
+        self._limits = limits
+        self._allocator = extranonces
+        self.standing = Standing(limits) if standing is None else standing
+        self.counters = Counters() if counters is None else counters
+        self._lines = LineBuffer(limits.line_bytes)
+        self.out = Outbox()
+        self._budget = 0
+        self._authorizing: AuthorizeRequest | None = None
+        self._submit_digits = 2 * policy.extranonce2_size
+        self.terms = Terms(policy, now)
+        self._caps: tuple[float, ...] = ()
+        self._invalid_run = InvalidRun(limits)
+        self._reoffered_job_id: str | None = None
+        self._reoffer_after = now
+        self._resent_after = now  # mining.get_transactions
+        self._force_clean = False
+        self.users: dict[str, object] = {}
+        self.subscribed = self.extranonce_subscribed = False
+        self.extranonce1 = b""
+        self.version_mask = 0
+        self.user_agent = ""
+        self.job_sequence = -1  # of the newest job sent
+        self.job_wanted = False
+        self.pending = False  # lines wait that this turn's budget did not reach
+        self.closed: str | None = None
+        self.spoke = False
+        self.opened = self.last_line = self.last_valid_share = now
+        self.deadline = now + limits.first_line_s
+
+    # What comes in.
+
+    def receive_data(self, data: bytes, now: float) -> list[Event]:
+        """A read's worth of bytes, or b"" to go on with lines left `pending`, on a fresh budget of messages."""
+        self._budget = self._limits.messages_per_read
+        if self.closed is not None:
+            return []
+        if data:
+            if not self.spoke and not len(self._lines) and data[0] == _TLS_HANDSHAKE:
+                return self._close_now("tls")
+            self._lines.feed(data)
+        return self.resume(now)
+
+    def resume(self, now: float) -> list[Event]:
+        """Go on after answer_authorize()."""
+        events: list[Event] = []
+        try:
+            while self._budget and self.closed is None and self._authorizing is None:
+                line = self._lines.next_line()
+                if line is None:
+                    break
+                self._budget -= 1
+                if line:
+                    self._line(line, now, events)
+        except LineTooLong:
+            self._malformed(Malformed("line_too_long", "The line is too long"), b"", now)
+            self._close("line_too_long")
+        if self.closed is None and len(self._lines) > self._limits.unparsed_bytes:
+            self._close("unparsed_bytes")
+        if self.closed is not None:
+            self._lines.clear()
+            self.pending = False
+            events.append(Closed(self.closed))
+            return events
+        self.pending = self._authorizing is None and self._lines.has_line()
+        if self.job_wanted and not self.pending and self._authorizing is None:
+            events.append(_WANTS_JOB)
+        return events
+
+    def _line(self, line: bytes, now: float, events: list[Event]) -> None:
+        self.counters.messages += 1
+        request = decode(line)
+        if type(request) is Malformed:
+            self._malformed(request, line, now)
+            return
+        assert isinstance(request, Request)
+        self.last_line = now
+        method = request.method
+        if method is None:
+            return  # the answer to a question of ours, or of no one's
+        self.spoke = True
+        if method == "mining.submit":
+            if not self.subscribed:
+                self.reject(request.id or b"null", errors.NOT_SUBSCRIBED, now)
+                return
+            submit = read_submit(request, self.users, self._submit_digits, self.version_mask)
+            if type(submit) is Submit:
+                events.append(submit)
+            else:
+                assert isinstance(submit, StratumError)
+                self.reject(request.id or b"null", submit, now)
+            return
+        answer = REQUESTS.get(method)
+        if answer is None:
+            self.out.error(request.id or b"null", errors.METHOD_NOT_FOUND)
+            return
+        answer(self, request, now, events)
+
+    def _malformed(self, what: Malformed, line: bytes, now: float) -> None:
+        """Before the first valid line a stranger who speaks something else is left without a word."""
+        if not self.spoke:
+            reason = "http" if line.startswith(_HTTP) else "not_stratum"
+            self.counters.parse_errors[reason] += 1
+            self._close(reason)
+            return
+        self.counters.parse_errors[what.kind] += 1
+        self.out.error(what.id, errors.other(what.text))
+        self.last_line = now
+        if self.standing.malformed():
+            self._close("malformed")
+
+    def data_to_send(self) -> bytes:
+        """Everything to write, in order."""
+        return self.out.take()
+
+    # Logins.
+
+    @property
+    def ready(self) -> bool:
+        """Subscribed and at least one worker authorized: may have jobs."""
+        return self.subscribed and bool(self.users)
+
+    def wait_for_answer(self, request: AuthorizeRequest) -> None:
+        self._authorizing = request
+
+    def answer_authorize(self, request: AuthorizeRequest, answer: Authorized | Refused, now: float) -> None:
+        """The pool's word on a login; call resume() afterwards."""
+        if self._authorizing is request:
+            self._authorizing = None
+        if self.closed is not None:
+            return
+        if isinstance(answer, Refused):
+            self.standing.login_refused(now)
+            self.out.error(request.id, errors.unauthorized(answer.message))
+            return
+        first = not self.users
+        self.users[request.login_text] = answer.user
+        if first:
+            self.last_valid_share = now
+        self.out.true(request.id)
+        if answer.message:
+            self.out.message(answer.message)
+        if answer.difficulty is not None and answer.difficulty > 0.0:
+            self.ask_difficulty(answer.difficulty, now)
+        self.want_first_job()
+        self._schedule(now)
+
+    def want_first_job(self) -> None:
+        if self.job_sequence < 0 and self.ready:
+            self.job_wanted = True
+
+    def answer_transactions(self, request: TransactionsRequest, transactions: list[str] | None) -> None:
+        if transactions is None:
+            self.out.error(request.id, errors.UNKNOWN_JOB)
+        elif sum(map(len, transactions)) + 3 * len(transactions) > self._limits.transactions_bytes:
+            self.out.error(request.id, errors.other("The job's transactions are too large to send", 0.0))
+        else:
+            self.out.result(request.id, transactions)
+
+    def transactions_allowed(self, now: float) -> bool:
+        """An answer so much larger than its question is given only now and then."""
+        if not self.ready or now < self._resent_after:
+            return False
+        self._resent_after = now + self._limits.transactions_interval_s
+        return True
+
+    def subscribe(self, session_id: str | None) -> str:
+        """Take an extranonce1 (once per connection); the new session id."""
+        if not self.subscribed:
+            self.extranonce1 = self._allocator.acquire(session_id)
+            self.subscribed = True
+        return self._allocator.session_id(self.extranonce1)
+
+    def change_extranonce(self) -> bool:
+        """Give this connection another extranonce1 with a clean job; False when the miner did not subscribe to that."""
+        if not (self.subscribed and self.extranonce_subscribed):
+            return False
+        old = self.extranonce1
+        self.extranonce1 = self._allocator.acquire()
+        self._allocator.release(old)
+        self.out.line(messages.set_extranonce(self.extranonce1, self.policy.extranonce2_size))
+        self.job_wanted = self._force_clean = True
+        return True
+
+    def login_limit(self, login_text: str, now: float) -> str | None:
+        """Why this login is refused without asking the pool, or None."""
+        if len(login_text.encode()) > self._limits.login_bytes:
+            return f"the login is longer than {self._limits.login_bytes} bytes"
+        if login_text not in self.users and len(self.users) >= self._limits.workers_per_connection:
+            return "too many workers on one connection"
+        return self.standing.login_limit(now)
+
+    # Difficulty and jobs.
+
+    @property
+    def difficulty(self) -> float:
+        """What the miner was last told, or will be."""
+        return self.terms.target(self._caps) if self.terms.sent is None else self.terms.sent
+
+    def difficulty_for(self, job_sequence: int) -> float:
+        """What a share of that job is judged and credited at."""
+        return self.terms.for_job(job_sequence)
+
+    def ask_difficulty(self, difficulty: float, now: float) -> None:
+        if self.terms.ask(difficulty, now):
+            self._difficulty_moved(now)
+
+    def ask_minimum_difficulty(self, difficulty: float, now: float) -> None:
+        if self.terms.ask_minimum(difficulty, now):
+            self._difficulty_moved(now)
+
+    def _difficulty_moved(self, now: float) -> None:
+        """Want the current job sent again where waiting for the next one would hurt; else it travels with that."""
+        self.deadline = min(self.deadline, self.terms.vardiff.silence_at)
+        sent = self.terms.sent
+        if sent is None or self.job_wanted:
+            return
+        target = self.terms.target(self._caps)
+        if target < sent or target >= sent * REOFFER_RATIO:
+            if now >= self._reoffer_after:
+                self.job_wanted = True
+            else:
+                self.deadline = min(self.deadline, self._reoffer_after)
+
+    def offer_job(self, job: JobOffer, now: float, clean: bool | None = None) -> bool:
+        """Send a job if the miner may have one; `clean` overrides the job's own word. False when nothing was sent."""
+        if self.closed is not None or not self.subscribed or not self.users or job.sequence < self.job_sequence:
+            return False
+        again = job.sequence == self.job_sequence
+        if again and not self.job_wanted:
+            return False
+        terms, sent = self.terms, self.terms.sent
+        self._caps = job.caps
+        difficulty = terms.target(job.caps)
+        terms.bind(job.sequence, difficulty)
+        if difficulty != sent:
+            self.out.line(messages.set_difficulty(difficulty))
+            raised = again and sent is not None and difficulty > sent
+            terms.vardiff.assign(difficulty, now, SETTLE_S if raised else 0.0)
+            self._reoffered_job_id = job.job_id if raised else None
+            self._reoffer_after = now + self._limits.reoffer_interval_s
+            self.deadline = min(self.deadline, terms.vardiff.silence_at)
+        elif not again:
+            self._reoffered_job_id = None
+        if again:
+            clean = self._force_clean
+            self._reoffer_after = now + self._limits.reoffer_interval_s
+        elif self.job_sequence < 0 or self._force_clean:
+            clean = True
+        self.out.line(job.notify_clean if (job.clean if clean is None else clean) else job.notify)
+        self.job_sequence = job.sequence
+        self.job_wanted = self._force_clean = False
+        return True
+
+    # Shares.
+
+    def accept(self, submit: Submit, difficulty: float, now: float) -> None:
+        """A share is in the log: answer it and let vardiff know. May set job_wanted."""
+        self.out.true(submit.id)
+        self.last_valid_share = now
+        self._invalid_run.valid()
+        self.standing.valid()
+        if submit.job_id == self._reoffered_job_id and self.terms.sent is not None:
+            difficulty = self.terms.sent  # what the miner filters by now, whatever it is credited with
+        if self.terms.vardiff.share(difficulty, now):
+            self._difficulty_moved(now)
+
+    def reject(self, request_id: bytes, error: StratumError, now: float) -> None:
+        """Answer a submission with an error and climb the ladder. May set job_wanted or closed."""
+        self.out.error(request_id, error)
+        self.counters.rejected[error.reason] += 1
+        if error.penalty <= 0.0:
+            return
+        if self.standing.invalid(error.penalty, now):
+            self.counters.bans += 1
+            self._close("banned")
+            return
+        match self._invalid_run.invalid(error.penalty, now):
+            case "fresh_job":
+                self.job_wanted = self._force_clean = True
+            case "reconnect":
+                self.out.line(messages.RECONNECT)
+            case "drop":
+                self._close("invalid_shares")
+
+    # Time.
+
+    def check_timeouts(self, now: float) -> list[Event]:
+        """What is due at `deadline`: a close, or a job under a lower difficulty for a silent miner."""
+        if self.closed is not None:
+            return []
+        limits = self._limits
+        if not self.spoke and now >= self.opened + limits.first_line_s:
+            return self._close_now("first_line")
+        if not self.users and now >= self.opened + limits.authorize_s:
+            return self._close_now("authorize")
+        if now >= self.last_line + limits.idle_s:
+            return self._close_now("idle")
+        if now >= self.last_valid_share + limits.no_valid_share_s:
+            return self._close_now("no_valid_share")
+        if self.terms.sent is not None:
+            self.terms.vardiff.silent(now)
+        self.deadline = now + limits.idle_s
+        self._difficulty_moved(now)
+        self._schedule(now)
+        return [_WANTS_JOB] if self.job_wanted and self.ready else []
+
+    def _schedule(self, now: float) -> None:
+        limits = self._limits
+        due = min(self.last_line + limits.idle_s, self.last_valid_share + limits.no_valid_share_s, self.deadline)
+        if not self.spoke:
+            due = min(due, self.opened + limits.first_line_s)
+        elif not self.users:
+            due = min(due, self.opened + limits.authorize_s)
+        self.deadline = max(due, now)
+
+    def next_deadline(self) -> float:
+        """When check_timeouts() should be called next."""
+        return self.deadline
+
+    def end(self, reason: str) -> None:
+        """The owner's decision to close; what data_to_send() has may still be sent."""
+        self._close(reason)
+
+    def close(self, reason: str) -> None:
+        """The connection is gone: give the extranonce1 back. Idempotent."""
+        self._close(reason)
+        if self.subscribed:
+            self.subscribed = False
+            self._allocator.release(self.extranonce1)
+
+    def _close(self, reason: str) -> None:
+        if self.closed is None:
+            self.closed = reason
+
+    def _close_now(self, reason: str) -> list[Event]:
+        self._close(reason)
+        self._lines.clear()
+        return [Closed(reason)]

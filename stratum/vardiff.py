@@ -1,0 +1,178 @@
+"""How difficult a connection's shares should be, from the shares themselves.
+
+Pure and monotonic: the time comes in with every call. A share credited with difficulty d stands for d units of work
+(2^32 hashes each, for sha256d), so work over time estimates the hashrate whatever mixture of difficulties the
+shares had. The number of shares says how far the estimate can be trusted: its relative error is 1/sqrt(n).
+
+A change needs evidence: the estimate must leave a band of BAND·(1 + CONFIDENCE/sqrt(n)) around the present value.
+Eight shares are enough to see that a miner is ten times too fast, forty seconds of silence that it is too slow,
+while a settled miner needs a hundred shares to move by a half.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from functools import lru_cache
+
+FIRST_SHARES = 8  # before that an estimate is noise; at 100 times too fast they come in a third of a second
+FIRST_SILENT_INTERVALS = 5.0  # shares expected and not seen while still searching: e^-5 = 0.7 % false alarms
+SILENT_INTERVALS = 10.0  # the same once settled: 0.005 %
+SEARCH_STEPS = 4  # retargets that count as searching
+BAND = 1.25
+CONFIDENCE = 2.0
+STEP_UP_SEARCHING = 256.0  # a burst after a stall looks like any speed; what is too high is found out by silence
+STEP_UP = 8.0
+MEMORY_SHARES = 128  # then older evidence counts half, so that a changed miner is noticed
+
+
+def nice(difficulty: float) -> float:
+    """The nearest number that miners and people read alike: a power of two below 1, whole with three digits above."""
+    if difficulty < 1.0:
+        mantissa, exponent = math.frexp(difficulty)
+        return math.ldexp(1.0, exponent if mantissa >= math.sqrt(0.5) else exponent - 1)
+    whole = round(difficulty)
+    scale = _scale(whole)
+    return float((whole + scale // 2) // scale * scale)
+
+
+@lru_cache(maxsize=4096)  # every connection asks for the same caps of a job
+def nice_down(difficulty: float) -> float:
+    """The largest nice number not above `difficulty`."""
+    if difficulty < 1.0:
+        return math.ldexp(1.0, math.frexp(difficulty)[1] - 1)
+    whole = int(difficulty)
+    return float(whole - whole % _scale(whole))
+
+
+def nice_up(difficulty: float) -> float:
+    """The smallest nice number not below `difficulty`."""
+    if difficulty <= 1.0:
+        mantissa, exponent = math.frexp(difficulty)
+        return math.ldexp(1.0, exponent - 1 if mantissa == 0.5 else exponent)
+    whole = math.ceil(difficulty)
+    return float(-(-whole // _scale(whole)) * _scale(whole))
+
+
+def _scale(whole: int) -> int:
+    return int(10 ** max(0, len(str(whole)) - 3))
+
+
+def wire_number(difficulty: float) -> bytes:
+    """JSON without an exponent, an integer when whole (one cgminer reads a float as 0)."""
+    if difficulty == int(difficulty):
+        return b"%d" % int(difficulty)
+    return format(Decimal(repr(difficulty)), "f").encode()
+
+
+class Vardiff:
+    """The estimate of one connection. `difficulty` is what its hashrate calls for, `assigned` what it was told.
+
+    The two differ when a floor, ceiling or cap binds. Difficulties are floats in units of difficulty 1, times are
+    monotonic seconds, `interval_s` is the wanted time between shares.
+    """
+
+    __slots__ = (
+        "_check_count",
+        "_count",
+        "_maximum",
+        "_minimum",
+        "_silence_at",
+        "_start",
+        "_work",
+        "assigned",
+        "difficulty",
+        "interval_s",
+        "retargets",
+    )
+
+    def __init__(self, start: float, minimum: float, maximum: float, interval_s: float, now: float) -> None:
+        self.interval_s = interval_s
+        self._minimum = minimum
+        self._maximum = maximum
+        self.retargets = 0
+        self.difficulty = self.assigned = min(max(start, minimum), maximum)
+        self.restart(now)
+
+    @property
+    def rate(self) -> float:
+        """Estimated work per second, in units of difficulty 1."""
+        return self.difficulty / self.interval_s
+
+    @property
+    def silence_at(self) -> float:
+        """When silent() is worth asking again."""
+        return self._silence_at
+
+    def restart(self, now: float, settle_s: float = 0.0) -> None:
+        """Forget the evidence; shares that arrive within `settle_s` were made on other terms and do not count."""
+        self._start = now + settle_s
+        self._work = 0.0
+        self._count = 0
+        self._check_count = FIRST_SHARES
+        expected = FIRST_SILENT_INTERVALS if self.retargets < SEARCH_STEPS else SILENT_INTERVALS
+        self._silence_at = self._start + expected * self._expected_interval_s()
+
+    def assign(self, difficulty: float, now: float, settle_s: float = 0.0) -> None:
+        """The connection is told a new difficulty now."""
+        self.assigned = difficulty
+        self.restart(now, settle_s)
+
+    def set(self, difficulty: float, now: float) -> None:
+        """Begin anew from a value somebody asked for."""
+        self.difficulty = min(max(difficulty, self._minimum), self._maximum)
+        self.retargets = 0
+        self.restart(now)
+
+    def share(self, difficulty: float, now: float) -> bool:
+        """Count an accepted share; True when `difficulty` changed by it."""
+        if now < self._start:
+            return False
+        self._count += 1
+        self._work += difficulty
+        if self._count < self._check_count:
+            return False
+        # The window ends with a share, so the last one is not evidence of its own length: (n-1)/t is unbiased.
+        return self._evaluate(now, self._work * (self._count - 1) / self._count)
+
+    def silent(self, now: float) -> bool:
+        """Look whether fewer shares came than should have; True when `difficulty` changed."""
+        if now < self._silence_at:
+            return False
+        return self._evaluate(now, self._work)
+
+    def _expected_interval_s(self) -> float:
+        """Seconds between shares if the estimate is right, at the difficulty the miner was told."""
+        return self.interval_s * self.assigned / self.difficulty
+
+    def _evaluate(self, now: float, work: float) -> bool:
+        elapsed = max(now - self._start, 1e-3)
+        expected_shares = elapsed / self._expected_interval_s()
+        ratio = work / (self.rate * elapsed)
+        if ratio >= 1.0:
+            band = BAND * (1.0 + CONFIDENCE / math.sqrt(self._count))
+            step = STEP_UP_SEARCHING if self.retargets < SEARCH_STEPS else STEP_UP
+            moved = self._count >= FIRST_SHARES and ratio > band
+            wanted = self.difficulty * min(ratio, step)
+        else:
+            enough = FIRST_SILENT_INTERVALS if self.retargets < SEARCH_STEPS else SILENT_INTERVALS
+            band = BAND * (1.0 + CONFIDENCE / math.sqrt(max(expected_shares, 1.0)))
+            moved = expected_shares >= enough * 0.999 and ratio * band < 1.0
+            # Nothing seen is taken for half a share.
+            wanted = self.difficulty * max(work, 0.5 * self.assigned) / (self.rate * elapsed)
+        if moved:
+            wanted = min(max(nice(wanted), self._minimum), self._maximum)
+            moved = wanted != self.difficulty
+        if moved:
+            self.difficulty = wanted
+            self.retargets += 1
+            self.restart(now)
+            return True
+        self._check_count = max(self._count + 4, int(self._count * 1.4))
+        self._silence_at = now + max(0.4 * elapsed, FIRST_SILENT_INTERVALS * self._expected_interval_s())
+        if max(expected_shares, self._count) >= MEMORY_SHARES:
+            self._count //= 2
+            self._work /= 2.0
+            self._start = now - elapsed / 2.0
+            self._check_count = max(FIRST_SHARES, self._check_count // 2)
+        return False
