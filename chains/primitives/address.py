@@ -11,6 +11,8 @@ from embit import base58, bech32
 
 from chains.primitives.hashes import hash160, sha256d
 
+MAX_ADDRESS = 90  # BIP173; base58 addresses have about 35
+
 
 class AddressError(ValueError):
     """Text that is no address of the network; the message says why, in a form fit for a miner or an operator."""
@@ -27,6 +29,8 @@ class AddressFormat:
 
 def address_to_script(address: str, form: AddressFormat) -> bytes:
     """The scriptPubKey of an address: P2PKH, P2SH, or a witness program (BIP173, BIP350). Raises AddressError."""
+    if len(address) > MAX_ADDRESS:  # decoding base58 is quadratic, and a login is a stranger's text
+        raise AddressError(f"an address has at most {MAX_ADDRESS} characters")
     hrp = form.bech32_hrp
     if hrp is not None and address.lower().startswith(hrp + "1"):
         return _witness_script(address, hrp)
@@ -45,8 +49,6 @@ def address_to_script(address: str, form: AddressFormat) -> bytes:
 
 
 def _witness_script(address: str, hrp: str) -> bytes:
-    if len(address) > 90:
-        raise AddressError("a bech32 address has at most 90 characters")
     version, program = bech32.decode(hrp, address)
     if version is None or program is None:
         raise AddressError("wrong bech32 checksum or form")

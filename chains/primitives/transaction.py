@@ -84,7 +84,8 @@ def _read_input(reader: Reader) -> TxIn:
     return TxIn(reader.hash32(), reader.u32(), reader.variable(), reader.u32())
 
 
-def _read_output(reader: Reader) -> TxOut:
+def read_output(reader: Reader) -> TxOut:
+    """The output at the reader's place. Raises MalformedError."""
     return TxOut(reader.u64(), reader.variable())
 
 
@@ -101,7 +102,7 @@ def read_transaction(reader: Reader) -> Transaction:
     else:
         reader.position = start
     inputs = reader.many(lambda: _read_input(reader))
-    outputs = reader.many(lambda: _read_output(reader))
+    outputs = reader.many(lambda: read_output(reader))
     if has_witness:
         stacks = [tuple(reader.many(reader.variable)) for _ in inputs]
         if not any(stacks):

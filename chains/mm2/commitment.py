@@ -1,0 +1,41 @@
+"""The mm2 kind: what its chains put into a parent's coinbase, and the proof a solved parent header gives each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from chains.kind import AuxTemplate, Commitment, SolvedHeader
+from chains.mm2.proof import build_proof, serialize
+from chains.mm2.tree import DuplicateContextError, MerkleLink, build_tree
+from chains.primitives.hashes import displayed
+
+
+class Mm2Kind:
+    """Merged Mining 2: all chains share one trie, its root in the coinbase's last output; a slot is a MerkleLink."""
+
+    name = "mm2"
+
+    def commit(self, templates: Sequence[AuxTemplate]) -> Commitment:
+        """The root over these templates and each chain's link. Raises DuplicateContextError naming both chains."""
+        if not templates:
+            return Commitment()
+        owners: dict[bytes, str] = {}
+        for template in templates:
+            other = owners.setdefault(_context(template), template.chain)
+            if other != template.chain:
+                raise DuplicateContextError(f"chains {other} and {template.chain} have the same MM2 context")
+        tree = build_tree([(_context(template), template.aux_hash) for template in templates])
+        return Commitment(root=tree.root, slots={t.chain: tree.links[_context(t)] for t in templates})
+
+    def assemble(self, solved: SolvedHeader, template: AuxTemplate, slot: Any) -> dict[str, str]:
+        """The parameters of submitmm2block: the displayed auxiliary hash and the proof in wire form R10."""
+        assert isinstance(slot, MerkleLink)
+        proof = build_proof(solved.header, solved.coinbase, solved.merkle_branch, slot, template.aux_hash)
+        return {"hash": displayed(template.aux_hash), "proof": serialize(proof).hex()}
+
+
+def _context(template: AuxTemplate) -> bytes:
+    if template.context is None:
+        raise ValueError(f"the template of chain {template.chain} has no context")
+    return template.context

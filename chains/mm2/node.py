@@ -1,0 +1,105 @@
+"""One daemon of an MM2 child, which speaks the contract of docs/protocol/mm2.md.
+
+A word that judges the proof is an answer; everything else (away, syncing) is an outage, raised as NodeUnavailableError,
+so that a found block is tried again and never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chains import block_lookup
+from chains.block_lookup import Rpc, ask
+from chains.kind import (
+    AuxTemplate,
+    BlockStatus,
+    Health,
+    Network,
+    NodeState,
+    SubmitAnswer,
+    SubmitResult,
+    TemplateError,
+)
+from chains.mm2.template import parse_chain_info, parse_template
+from chains.mm2.tree import context_of
+from chains.node_rpc import NodeUnavailableError, RpcError
+from chains.primitives.address import address_to_script
+
+RPC_BAD_ADDRESS = -5
+RPC_HASH_UNKNOWN = -8  # "block hash unknown": the template was dropped
+RPC_PROOF_DECODE_FAILED = -22
+FINAL_CODES = frozenset({-1, -3, RPC_HASH_UNKNOWN, RPC_PROOF_DECODE_FAILED, -32602})
+
+
+class Mm2Node:
+    """A daemon of the MM2 child whose context is that of `context_name`. `address` receives the block's coins. Raises
+    AddressError for an address that is not of the network."""
+
+    def __init__(
+        self, chain: str, node_name: str, rpc: Rpc, address: str, network: Network, context_name: str
+    ) -> None:
+        self.chain = chain
+        self.name = node_name
+        self._rpc = rpc
+        self._address = address
+        self._network = network
+        self._context = context_of(context_name)
+        self._script = address_to_script(address, network.addresses)
+
+    async def health(self) -> Health:
+        """Whether it is synced and a daemon of the configured context. Raises NodeUnavailableError."""
+        answer = await ask(self._rpc, "getmm2chaininfo")
+        try:
+            info = parse_chain_info(answer)
+        except ValueError as error:
+            raise NodeUnavailableError(f"unusable getmm2chaininfo answer: {error}") from error
+        if info.context != self._context:
+            detail = f"the node's context is {info.context.hex()}, expected {self._context.hex()}"
+            return Health(NodeState.WRONG_NETWORK, info.blocks, detail)
+        if info.initial_download:
+            return Health(NodeState.SYNCING, info.blocks, "initial block download")
+        return Health(NodeState.OK, info.blocks)
+
+    async def template(self) -> AuxTemplate:
+        """What it offers now. Raises NodeUnavailableError, and TemplateError for an answer that cannot be mined or a
+        payout address that the node refuses."""
+        try:
+            answer = await self._rpc.call("createmm2block", self._address)
+        except RpcError as error:
+            if error.code == RPC_BAD_ADDRESS:
+                raise TemplateError(f"the node refuses the payout address: {error.message}") from error
+            raise NodeUnavailableError(f"createmm2block: {error}") from error
+        return parse_template(answer, chain=self.chain, node=self.name, context=self._context)
+
+    async def submit(self, payload: Mapping[str, str]) -> SubmitAnswer:
+        """Hand in `{"hash", "proof"}`. Raises NodeUnavailableError when there is no verdict, so that it is retried."""
+        try:
+            answer = await self._rpc.call("submitmm2block", payload["hash"], payload["proof"])
+        except RpcError as error:
+            if error.code not in FINAL_CODES:
+                raise NodeUnavailableError(f"submitmm2block: {error}") from error
+            result = SubmitResult.STALE if error.code == RPC_HASH_UNKNOWN else SubmitResult.REJECTED
+            return SubmitAnswer(result, error.message)
+        return _classify(answer)
+
+    async def block_status(self, hash_hex: str) -> BlockStatus:
+        """Where it sees a block, by displayed hash. Raises NodeUnavailableError."""
+        return await block_lookup.block_status(self._rpc, hash_hex)
+
+    async def block_reward(self, hash_hex: str) -> int:
+        """What the outputs of the block's actual coinbase pay our address, in the smallest unit. Raises
+        NodeUnavailableError."""
+        return block_lookup.paid_to(await block_lookup.read_coinbase(self._rpc, hash_hex), self._script)
+
+    async def close(self) -> None:
+        await self._rpc.close()
+
+
+def _classify(answer: Any) -> SubmitAnswer:
+    if answer is None:
+        return SubmitAnswer(SubmitResult.ACCEPTED)
+    if not isinstance(answer, str):
+        raise NodeUnavailableError("an answer to a submitted proof that is neither null nor text")
+    known = {"duplicate": SubmitResult.DUPLICATE, "inconclusive": SubmitResult.INCONCLUSIVE}
+    return SubmitAnswer(known.get(answer, SubmitResult.REJECTED), answer)
