@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from chains.bitcoin.params import COINBASE_VERSION, MM1_MAGIC, NONCE_SIZE
 from chains.kind import ParentTemplate
-from chains.primitives.script import MAX_SCRIPT_SIG, height_push
+from chains.primitives.script import MAX_SCRIPT_SIG, height_push, push
 from chains.primitives.serialize import compact_size
 from chains.primitives.transaction import NULL_HASH, NULL_INDEX, TxOut
 
@@ -24,6 +24,7 @@ SEQUENCE = 0xFFFFFFFF
 # BIP141: the reserved value that default_witness_commitment is made for, as a stack of one item.
 COINBASE_WITNESS = b"\x01\x20" + bytes(32)
 _LAST_SCRIPT_HEAD = bytes.fromhex("6a28")  # OP_RETURN, push 40: root and nonce
+_SCRIPT_SIG_AT = 4 + 1 + 32 + 4 + 1
 _MARKER_FLAG = b"\x00\x01"
 
 
@@ -37,15 +38,17 @@ class CoinbaseTooLongError(CoinbaseError):
 
 @dataclass(frozen=True, slots=True)
 class Coinbase:
-    """A coinbase but for its nonce; `coinb1` ends behind the 32-byte root."""
+    """A coinbase but for its nonce. `coinb1` ends behind the 32-byte root, or, when the nonce has another size than the
+    MM2 draft's eight bytes, inside the scriptSig."""
 
     coinb1: bytes
     coinb2: bytes = LOCK_TIME
+    nonce_size: int = NONCE_SIZE
 
     def stripped(self, nonce: bytes) -> bytes:
-        """The serialisation without witness, of which the txid is made, with these eight nonce bytes."""
-        if len(nonce) != NONCE_SIZE:
-            raise ValueError(f"the nonce has {NONCE_SIZE} bytes, not {len(nonce)}")
+        """The serialisation without witness, of which the txid is made, with these nonce bytes (both extranonces)."""
+        if len(nonce) != self.nonce_size:
+            raise ValueError(f"the nonce has {self.nonce_size} bytes, not {len(nonce)}")
         return self.coinb1 + nonce + self.coinb2
 
 
@@ -55,17 +58,21 @@ def build_coinbase(
     payout_script: bytes,
     extra_outputs: Iterable[bytes] = (),
     root: bytes = ZERO_ROOT,
+    nonce_size: int = NONCE_SIZE,
 ) -> Coinbase:
     """The coinbase of a template.
 
     `script_sig_parts` are (name, script bytes) in their order behind the height and the node's own part; pushes are the
-    caller's. `extra_outputs` are scripts of outputs without value. `root` is the MM2 root, or zeros.
+    caller's. `extra_outputs` are scripts of outputs without value. `root` is the MM2 root, or zeros. Miners who need more
+    nonce bytes than the last output has (`nonce_size` other than 8) find them at the end of the scriptSig, and the last
+    output's are zeros.
     """
     if len(root) != 32:
         raise ValueError(f"the root has 32 bytes, not {len(root)}")
-    script_sig = _script_sig(
-        [("height", height_push(template.height)), ("coinbaseaux", template.coinbase_aux), *script_sig_parts]
-    )
+    named = [("height", height_push(template.height)), ("coinbaseaux", template.coinbase_aux), *script_sig_parts]
+    if nonce_size != NONCE_SIZE:
+        named.append(("extranonces", push(bytes(nonce_size))))
+    script_sig = _script_sig(named)
     outputs = [TxOut(template.value_sat, payout_script)]
     if template.witness_commitment is not None:
         outputs.append(TxOut(0, template.witness_commitment))
@@ -75,7 +82,12 @@ def build_coinbase(
     parts += (compact_size(len(script_sig)), script_sig, struct.pack("<I", SEQUENCE), compact_size(len(outputs)))
     for output in outputs:
         parts += (struct.pack("<Q", output.amount_sat), compact_size(len(output.script)), output.script)
-    return Coinbase(b"".join(parts)[:-NONCE_SIZE])
+    whole = b"".join(parts)
+    if nonce_size == NONCE_SIZE:
+        return Coinbase(whole[:-NONCE_SIZE])
+    # The scriptSig's end: behind version, count, outpoint and the script's length.
+    end = _SCRIPT_SIG_AT + len(script_sig)
+    return Coinbase(whole[: end - nonce_size], whole[end:] + LOCK_TIME, nonce_size)
 
 
 def with_witness(stripped: bytes) -> bytes:

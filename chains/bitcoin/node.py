@@ -11,6 +11,7 @@ from typing import Any
 
 from chains.bitcoin.params import LONG_POLL_TIMEOUT_S, MAX_HEADERS_AHEAD, SUBMIT_TIMEOUT_S
 from chains.bitcoin.template import parse_template
+from chains.block_lookup import ask, paid_to, read_coinbase
 from chains.kind import (
     BlockStatus,
     Health,
@@ -22,9 +23,8 @@ from chains.kind import (
     TemplateError,
 )
 from chains.node_rpc import JsonRpc, NodeTimeoutError, NodeUnavailableError, RpcError, one_line
-from chains.primitives.header import read_header
-from chains.primitives.serialize import MalformedError, Reader
-from chains.primitives.transaction import read_transaction
+from chains.primitives.header import Header
+from chains.primitives.serialize import Reader
 
 # Bitcoin Core, src/rpc/protocol.h
 RPC_MISC_ERROR = -1  # bcoin's "Block not found"
@@ -67,7 +67,7 @@ class BitcoinNode:
     async def health(self) -> Health:
         """Whether the node may be mined with. A regtest node always thinks that it is syncing when its tip is old, so
         there only its refusal of a template counts (errors −9, −10), which this asks about again."""
-        info = await self._ask("getblockchaininfo")
+        info = await ask(self.rpc, "getblockchaininfo")
         if not isinstance(info, dict) or type(info.get("blocks")) is not int:
             raise NodeUnavailableError("getblockchaininfo: an answer without a height")
         height, headers = info["blocks"], info.get("headers")
@@ -145,15 +145,7 @@ class BitcoinNode:
 
     async def block_reward(self, hash_hex: str) -> int:
         """What the coinbase of a block (displayed hex) pays to our script, in the smallest unit."""
-        answer = await self._ask("getblock", hash_hex, 0, timeout_s=SUBMIT_TIMEOUT_S)
-        try:
-            reader = Reader(bytes.fromhex(answer))
-            read_header(reader)
-            reader.count()
-            coinbase = read_transaction(reader)
-        except (MalformedError, ValueError, TypeError) as error:
-            raise NodeUnavailableError("getblock: an answer that is no block") from error
-        return sum(output.amount_sat for output in coinbase.outputs if output.script == self.script)
+        return paid_to(await read_coinbase(self.rpc, hash_hex, skip_proof=_nothing), self.script)
 
     async def close(self) -> None:
         await self.rpc.close()
@@ -189,12 +181,9 @@ class BitcoinNode:
         self._not_ready = ""
         return answer
 
-    async def _ask(self, method: str, *params: Any, timeout_s: float | None = None) -> Any:
-        """A call to which an error object is as good as no answer."""
-        try:
-            return await self.rpc.call(method, *params, timeout_s=timeout_s)
-        except RpcError as error:
-            raise NodeUnavailableError(f"{method}: {error}") from error
+
+def _nothing(reader: Reader, header: Header) -> None:
+    """A parent's block has no proof between header and transactions."""
 
 
 def _reason(method: str, answer: Any) -> str:

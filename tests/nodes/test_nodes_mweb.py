@@ -38,9 +38,18 @@ async def mweb_chain(mweb_node: RealNode) -> AsyncIterator[BitcoinNode]:
     await node.close()
 
 
+def spend_in_the_open(node: RealNode) -> None:
+    """An ordinary transaction beside the HogEx: one mature coinbase to a new address."""
+    coin = next(coin for coin in node.call("listunspent", 101) if coin["amount"] == 50)
+    spend = [{"txid": coin["txid"], "vout": coin["vout"]}]
+    raw = node.call("createrawtransaction", spend, [{node.call("getnewaddress"): "49.99"}])
+    node.call("sendrawtransaction", node.call("signrawtransactionwithwallet", raw)["hex"])
+
+
 async def test_nodes_mweb_block_carries_the_extension_behind_the_hogex(
     mweb_chain: BitcoinNode, mweb_node: RealNode
 ) -> None:
+    spend_in_the_open(mweb_node)
     mweb_node.call("sendtoaddress", mweb_node.call("getnewaddress", "", "mweb"), "2.5")
     template = await mweb_chain.template()
     assert "mweb" in template.rules
