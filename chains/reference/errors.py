@@ -1,0 +1,29 @@
+"""JSON-RPC errors with Bitcoin Core's codes (src/rpc/protocol.h; recorded in tests/fixtures/namecoin-regtest)."""
+
+from __future__ import annotations
+
+MISC = -1
+WALLET = -4
+NOT_FOUND = -5  # RPC_INVALID_ADDRESS_OR_KEY
+INSUFFICIENT_FUNDS = -6
+INVALID_PARAMETER = -8
+IN_INITIAL_DOWNLOAD = -10
+TYPE = -3
+DESERIALIZATION = -22
+VERIFY_REJECTED = -26
+ALREADY_IN_CHAIN = -27
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+PARSE = -32700
+
+# Core's HTTP status of an error object; every other error is 500.
+HTTP_STATUS = {INVALID_REQUEST: 400, METHOD_NOT_FOUND: 404}
+
+
+class RpcError(Exception):
+    """An answer with an error object."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
