@@ -1,0 +1,35 @@
+"""Runs the migrations: on the connection the pool hands in at its start, or on the URL given to the alembic command.
+
+By hand: `alembic -x url=sqlite:///data/pool.db current`. Each migration is one transaction.
+"""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection
+
+from pool.storage.database import open_engine
+from pool.storage.tables import metadata
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def main() -> None:
+    handed_in = context.config.attributes.get("connection")
+    if handed_in is not None:
+        migrate(handed_in)
+        return
+    url = context.get_x_argument(as_dictionary=True).get("url")
+    if not url:
+        raise SystemExit("give the database: alembic -x url=sqlite:///data/pool.db COMMAND")
+    engine = open_engine(url)
+    with engine.connect() as connection:
+        migrate(connection.execution_options(writes=True))
+    engine.dispose()
+
+
+main()

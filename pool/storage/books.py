@@ -1,0 +1,208 @@
+"""The books of one process in SQL: each method is one transaction, safe to repeat, and leaves everything consistent.
+
+This is what the bookkeeping service works with (it declares the interface). Crediting a block writes its credits,
+the ledger's transfers and the block's state together, so that no crash can leave one without the other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from pool.accounting.found_block import BlockState, ChainTerms, FoundBlock
+from pool.accounting.split import Split, split_reward
+from pool.accounting.window import Window, pplns_window, target_work
+from pool.blocks.solution_store import SolutionRecord
+from pool.ledger import income
+from pool.ledger.transfer import LedgerError, TransferGroup
+from pool.shares.record import LoggedShare, Position, ShareRecord
+from pool.storage import block_store, ledger_store
+from pool.storage.database import Database
+from pool.storage.share_store import ShareStore
+
+log = logging.getLogger("parapool.books")
+
+
+class SqlBooks:
+    """Synchronous; every call comes from the one worker thread of the books."""
+
+    def __init__(self, database: Database, log_name: str = "main") -> None:
+        """`log_name` names this process's share log; processes that share a database need different ones."""
+        self._database = database
+        self._log_name = log_name
+        self._shares = ShareStore(log_name)
+        self._waiting: set[int] = set()
+
+    def position(self) -> tuple[Position, int]:
+        """How far the share log is consumed, and the highest sequence stored."""
+        with self._database.read() as connection:
+            return self._shares.position(connection)
+
+    def store_shares(self, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int:
+        """Adds a batch and moves the position in one transaction. Returns how many shares were new."""
+        try:
+            with self._database.write() as connection:
+                return self._shares.store(connection, batch, position, now_ms)
+        except BaseException:
+            # Ids of rows that were rolled back must not be used again.
+            self._shares.forget()
+            raise
+
+    def book_solution(self, record: SolutionRecord, state: BlockState, reason: str, now_ms: int) -> None:
+        """The block's row, and its solving share where the record carries it; then the submission's answer."""
+        try:
+            with self._database.write() as connection:
+                log_id = self._shares.log_id(connection)
+                if block_store.add(connection, log_id, record, state, reason, now_ms):
+                    solving = record.solving_share
+                    if solving is not None:
+                        share = ShareRecord(
+                            sequence=record.share_sequence,
+                            time_ms=solving.time_ms,
+                            route=solving.route.digest,
+                            worker=solving.worker,
+                            weight=record.share_weight,
+                            chains=solving.chains,
+                            header_hash=solving.header_hash,
+                            stale=record.stale,
+                            solved=((record.chain, bytes.fromhex(record.block_hash_hex)[::-1]),),
+                        )
+                        self._shares.add(connection, share, solving.route)
+                elif state != "submitted":
+                    block_store.answered(connection, record.chain, record.block_hash_hex, state, reason, now_ms)
+        except BaseException:
+            self._shares.forget()
+            raise
+
+    def watched_blocks(self, chain: str) -> list[FoundBlock]:
+        """The chain's blocks that something may still move, oldest first."""
+        with self._database.read() as connection:
+            return block_store.watched(connection, self._log_name, chain)
+
+    def credit(
+        self, block: FoundBlock, height: int, confirmations: int, reward: int, terms: ChainTerms, now_ms: int
+    ) -> Split | None:
+        """Credits a block of the main chain. None, and nothing written, when another of our blocks holds its height.
+
+        The window is read first, outside the write lock: the shares up to the solving one never change again.
+        """
+        window = self._window(block, terms)
+        with self._database.write() as connection:
+            current = block_store.find(connection, block.id)
+            if current.credited or self._height_taken(block_store.paid_at(connection, block.chain, height), block):
+                return None
+            accounts = self._shares.accounts_of(connection, block.chain, sorted(window.weights))
+            weights: dict[int, int] = {}
+            for route_id, weight in window.weights.items():
+                weights[accounts[route_id]] = weights.get(accounts[route_id], 0) + weight
+            split = split_reward(reward, terms.fee_ppm, weights)
+            group = income.credit(
+                block.chain,
+                block.hash_hex,
+                income=reward,
+                fee=split.fee,
+                amounts=split.amounts,
+                unexplained=split.unexplained,
+            )
+            ledger_store.post(connection, group, now_ms)
+            block_store.add_credits(connection, block.id, split.amounts, weights)
+            block_store.change(
+                connection,
+                block.id,
+                now_ms,
+                state="immature",
+                height=height,
+                confirmations=confirmations,
+                reward=reward,
+                fee=split.fee,
+            )
+            return split
+
+    def confirm(self, confirmations: Mapping[int, int], now_ms: int) -> None:
+        """New numbers of confirmations by block id."""
+        with self._database.write() as connection:
+            for block_id, count in confirmations.items():
+                block_store.change(connection, block_id, now_ms, confirmations=count)
+
+    def mature(self, block: FoundBlock, confirmations: int, now_ms: int) -> None:
+        """The block is final: what it earned is available."""
+        with self._database.write() as connection:
+            current = block_store.find(connection, block.id)
+            if current.state != "immature" or current.reward is None:
+                return
+            amounts = block_store.credited_amounts(connection, block.id)
+            group = income.mature(block.chain, block.hash_hex, income=current.reward, amounts=amounts)
+            ledger_store.post(connection, group, now_ms)
+            block_store.change(connection, block.id, now_ms, state="mature", confirmations=confirmations, watched=0)
+
+    def orphan(self, block: FoundBlock, now_ms: int) -> None:
+        """The block left the main chain: its credits, if any, are void."""
+        with self._database.write() as connection:
+            current = block_store.find(connection, block.id)
+            times = current.orphaned_times
+            if current.state == "immature":
+                times += 1
+                credited = self._credit_group(block, ledger_store.find_group(connection, _credit_id(block)))
+                ledger_store.post(connection, income.orphan(credited, block.hash_hex, times), now_ms)
+            elif current.state != "submitted":
+                return
+            block_store.change(connection, block.id, now_ms, state="orphan", confirmations=0, orphaned_times=times)
+
+    def reinstate(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool:
+        """The block is back: its credits count again. False when another of our blocks holds its height."""
+        with self._database.write() as connection:
+            current = block_store.find(connection, block.id)
+            if current.state != "orphan" or not current.credited:
+                return False
+            if self._height_taken(block_store.paid_at(connection, block.chain, current.height), block):
+                return False
+            credited = self._credit_group(block, ledger_store.find_group(connection, _credit_id(block)))
+            group = income.reinstate(credited, block.hash_hex, current.orphaned_times)
+            ledger_store.post(connection, group, now_ms)
+            block_store.change(connection, block.id, now_ms, state="immature", confirmations=confirmations)
+            return True
+
+    def retire(self, block: FoundBlock, now_ms: int) -> None:
+        """Nothing is expected to move this block any more."""
+        with self._database.write() as connection:
+            block_store.change(connection, block.id, now_ms, watched=0)
+
+    def _window(self, block: FoundBlock, terms: ChainTerms) -> Window:
+        with self._database.read() as connection:
+            solve_ms = self._shares.time_ms(connection, block.share_sequence)
+            shares, counting, solvers = self._shares.window_shares(
+                connection, block.chain, block.hash_hex, block.share_sequence
+            )
+            return pplns_window(
+                shares,
+                counting_sets=counting,
+                solvers=solvers,
+                work=target_work(int(block.target_hex, 16)),
+                factor=terms.factor,
+                end_ms=block.found_ms if solve_ms is None else solve_ms,
+                window_min_s=terms.window_min_s,
+            )
+
+    def _height_taken(self, paid_hash_hex: str | None, block: FoundBlock) -> bool:
+        if paid_hash_hex is None or paid_hash_hex == block.hash_hex:
+            return False
+        if block.id in self._waiting:
+            return True
+        self._waiting.add(block.id)
+        log.warning(
+            "block waits, another of ours is credited at its height chain=%s height=%d hash=%s other=%s",
+            block.chain,
+            block.height,
+            block.hash_hex,
+            paid_hash_hex,
+        )
+        return True
+
+    def _credit_group(self, block: FoundBlock, group: TransferGroup | None) -> TransferGroup:
+        if group is None:
+            raise LedgerError(f"{_credit_id(block)}: the block is credited but the ledger has no such group")
+        return group
+
+
+def _credit_id(block: FoundBlock) -> str:
+    return f"credit:{block.chain}:{block.hash_hex}"

@@ -1,0 +1,222 @@
+"""Shares, routes and accounts in SQL: filled from the share log in batches, read backwards for a window.
+
+A batch and the position it reaches are one transaction, so a share is never consumed twice or skipped; a header hash
+counts once even if it was logged twice. Everything here takes an open connection and leaves the commit to its caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, or_, select, update
+
+from pool.accounting.window import WindowShare
+from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
+from pool.storage.database import insert_missing
+from pool.storage.tables import accounts, chain_sets, route_accounts, routes, share_logs, share_solves, shares
+
+CACHE_LIMIT = 100_000
+"""Routes remembered by their digest; logins are free, so strangers decide how many there are."""
+
+FETCH_ROWS = 2000
+
+
+class SequenceReusedError(Exception):
+    """The log gave a sequence to a second share: its files were lost or restored. Nothing has been stored."""
+
+
+class ShareStore:
+    """The shares of one share log. Remembers row ids between batches; `forget` after a rolled-back transaction."""
+
+    def __init__(self, log_name: str) -> None:
+        self._log_name = log_name
+        self._log_id: int | None = None
+        self._routes: dict[bytes, int] = {}
+        self._chain_sets: dict[tuple[str, ...], int] = {}
+
+    def forget(self) -> None:
+        self._log_id = None
+        self._routes.clear()
+        self._chain_sets.clear()
+
+    def log_id(self, connection: Connection) -> int:
+        """The row of this log, made at its first use."""
+        if self._log_id is None:
+            row = {"name": self._log_name, "segment": 0, "byte_offset": 0, "sequence": 0, "updated_ms": 0}
+            self._log_id = _row_id(connection, share_logs, {"name": self._log_name}, row)
+        return self._log_id
+
+    def position(self, connection: Connection) -> tuple[Position, int]:
+        """How far the log is consumed, and the highest sequence ever stored; zeros before the first batch."""
+        query = select(share_logs.c.segment, share_logs.c.byte_offset, share_logs.c.sequence)
+        row = connection.execute(query.where(share_logs.c.name == self._log_name)).one_or_none()
+        return (Position(row.segment, row.byte_offset), row.sequence) if row else (Position(0, 0), 0)
+
+    def store(self, connection: Connection, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int:
+        """Adds a batch, in log order, and moves the position. Returns how many shares were new.
+
+        Raises SequenceReusedError when a share collides with another one's sequence.
+        """
+        log_id = self.log_id(connection)
+        rows = []
+        solves = []
+        for logged in batch:
+            share = logged.share
+            rows.append(self._row(connection, log_id, share, logged.route))
+            for chain, block_hash in share.solved:
+                block_hash_hex = block_hash[::-1].hex()
+                solves.append(
+                    {"log_id": log_id, "sequence": share.sequence, "chain": chain, "block_hash_hex": block_hash_hex}
+                )
+        stored = connection.execute(insert_missing(connection, shares), rows).rowcount if rows else 0
+        if stored != len(rows):
+            self._check_passed_over(connection, batch)
+        if solves:
+            connection.execute(insert_missing(connection, share_solves), solves)
+        last = batch[-1].share.sequence if batch else 0
+        row = share_logs.c
+        connection.execute(
+            update(share_logs)
+            .where(row.id == log_id)
+            .values(
+                segment=position.segment,
+                byte_offset=position.offset,
+                sequence=max(last, self.position(connection)[1]),
+                updated_ms=now_ms,
+            )
+        )
+        return stored
+
+    def add(self, connection: Connection, share: ShareRecord, route: Route) -> None:
+        """Adds the share that solved a block, told by the block's own record: a crash may have taken it from the log.
+
+        When the log has it, it is passed over there, its header hash being known.
+        """
+        log_id = self.log_id(connection)
+        connection.execute(insert_missing(connection, shares), [self._row(connection, log_id, share, route)])
+        for chain, block_hash in share.solved:
+            values = {"log_id": log_id, "sequence": share.sequence, "chain": chain}
+            connection.execute(
+                insert_missing(connection, share_solves), [values | {"block_hash_hex": block_hash[::-1].hex()}]
+            )
+
+    def time_ms(self, connection: Connection, sequence: int) -> int | None:
+        """When the share of this sequence was received; None when it is not stored."""
+        query = select(shares.c.time_ms).where(shares.c.log_id == self.log_id(connection))
+        return connection.execute(query.where(shares.c.sequence == sequence)).scalar_one_or_none()
+
+    def window_shares(
+        self, connection: Connection, chain: str, block_hash_hex: str, last_sequence: int
+    ) -> tuple[Iterator[WindowShare], frozenset[int], frozenset[int]]:
+        """The shares up to `last_sequence`, newest first, with the chain sets that hold `chain` and the block's
+        solvers.
+
+        Shares that can count for no window of this chain are left out. Read as far as needed; the rest is never
+        fetched.
+        """
+        log_id = self.log_id(connection)
+        sets = connection.execute(select(chain_sets.c.id, chain_sets.c.names)).all()
+        counting = frozenset(row.id for row in sets if chain in row.names.split(","))
+        solves = share_solves.c
+        solved = select(solves.sequence).where(
+            solves.chain == chain, solves.block_hash_hex == block_hash_hex, solves.log_id == log_id
+        )
+        solvers = frozenset(connection.execute(solved).scalars())
+        column = shares.c
+        columns = (column.sequence, column.time_ms, column.route_id, column.weight, column.chain_set_id, column.stale)
+        counts = or_(and_(column.stale == 0, column.chain_set_id.in_(counting)), column.sequence.in_(solvers))
+        query = (
+            select(*columns)
+            .where(column.log_id == log_id, column.sequence <= last_sequence, counts)
+            .order_by(column.sequence.desc())
+        )
+        result = connection.execution_options(yield_per=FETCH_ROWS).execute(query)
+        return (WindowShare(*row) for row in result), counting, solvers
+
+    def accounts_of(self, connection: Connection, chain: str, route_ids: Sequence[int]) -> dict[int, int]:
+        """Route id to the account id that earns on `chain`; routes that do not know the chain are held for the
+        parent.
+        """
+        found: dict[int, int] = {}
+        for start in range(0, len(route_ids), 500):
+            part = route_ids[start : start + 500]
+            query = select(route_accounts.c.route_id, route_accounts.c.account_id)
+            query = query.where(route_accounts.c.chain == chain, route_accounts.c.route_id.in_(part))
+            found.update((row.route_id, row.account_id) for row in connection.execute(query))
+        for route_id in route_ids:
+            if route_id not in found:
+                found[route_id] = self._held_account(connection, chain, route_id)
+        return found
+
+    def _held_account(self, connection: Connection, chain: str, route_id: int) -> int:
+        """The account of a chain that the route was made without (it was configured later)."""
+        query = (
+            select(route_accounts.c.chain, accounts.c.kind, accounts.c.script_hex, accounts.c.address)
+            .join(accounts, accounts.c.id == route_accounts.c.account_id)
+            .where(route_accounts.c.route_id == route_id)
+        )
+        known = {row.chain: AccountKey(row.kind, row.script_hex, row.address) for row in connection.execute(query)}
+        login_parent = connection.execute(select(routes.c.login_parent).where(routes.c.id == route_id)).scalar_one()
+        return _account_id(connection, chain, Route(b"", login_parent, known).account(chain))
+
+    def _row(self, connection: Connection, log_id: int, share: ShareRecord, route: Route) -> dict[str, Any]:
+        route_id = self._routes.get(share.route) or self._route_id(connection, route)
+        return {
+            "log_id": log_id,
+            "sequence": share.sequence,
+            "time_ms": share.time_ms,
+            "route_id": route_id,
+            "worker": share.worker,
+            "weight": share.weight,
+            "chain_set_id": self._chain_sets.get(share.chains) or self._chain_set_id(connection, share.chains),
+            "header_hash": share.header_hash,
+            "stale": int(share.stale),
+        }
+
+    def _route_id(self, connection: Connection, route: Route) -> int:
+        if len(self._routes) >= CACHE_LIMIT:
+            self._routes.clear()
+        values = {"digest": route.digest, "login_parent": route.login_parent}
+        route_id = _row_id(connection, routes, {"digest": route.digest}, values)
+        rows = [
+            {"route_id": route_id, "chain": chain, "account_id": _account_id(connection, chain, key)}
+            for chain, key in route.accounts.items()
+        ]
+        if rows:
+            connection.execute(insert_missing(connection, route_accounts), rows)
+        self._routes[route.digest] = route_id
+        return route_id
+
+    def _chain_set_id(self, connection: Connection, chains: tuple[str, ...]) -> int:
+        names = ",".join(sorted(set(chains)))
+        self._chain_sets[chains] = _row_id(connection, chain_sets, {"names": names}, {"names": names})
+        return self._chain_sets[chains]
+
+    def _check_passed_over(self, connection: Connection, batch: Sequence[LoggedShare]) -> None:
+        """Shares were not stored: right if their header hashes are known, else another share has their sequence."""
+        hashes = [logged.share.header_hash for logged in batch]
+        known: set[bytes] = set()
+        for start in range(0, len(hashes), 500):
+            query = select(shares.c.header_hash).where(shares.c.header_hash.in_(hashes[start : start + 500]))
+            known.update(connection.execute(query).scalars())
+        for logged in batch:
+            if logged.share.header_hash not in known:
+                raise SequenceReusedError(
+                    f"share log {self._log_name}: sequence {logged.share.sequence} already belongs to another share"
+                )
+
+
+def _account_id(connection: Connection, chain: str, key: AccountKey) -> int:
+    unique = {"chain": chain, "kind": key.kind, "script_hex": key.script_hex}
+    return _row_id(connection, accounts, unique, unique | {"address": key.address})
+
+
+def _row_id(connection: Connection, table: Table, unique: dict[str, Any], values: dict[str, Any]) -> int:
+    """The id of the row with these unique values, added if it is not there."""
+    query = select(table.c.id).where(*(table.c[name] == value for name, value in unique.items()))
+    row_id = connection.execute(query).scalar_one_or_none()
+    if row_id is None:
+        connection.execute(insert_missing(connection, table), [values])
+        row_id = connection.execute(query).scalar_one()
+    return int(row_id)

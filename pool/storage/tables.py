@@ -1,0 +1,204 @@
+"""The tables of the books. migrations/ builds the same ones; a test compares the two.
+
+Amounts are BIGINT in the chain's smallest unit, times are wall-clock milliseconds, weights are expected hashes.
+Hashes that are read by people (blocks) are displayed hex; hashes that only dedupe are 32 bytes in natural order.
+Credits, transfers and their groups are append-only: triggers refuse UPDATE and DELETE (invariant I11).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+# SQLite gives numbers of its own only to INTEGER primary keys.
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+share_logs = Table(
+    "share_logs",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("segment", BigInteger, nullable=False),
+    Column("byte_offset", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    comment="One row per share log (a process has one): how far it is consumed, written with the shares it covers.",
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("chain", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("script_hex", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    CheckConstraint("kind IN ('miner', 'held')", name="kind"),
+    UniqueConstraint("chain", "kind", "script_hex"),
+    Index(None, "address"),
+    comment="Who can be owed coins on a chain: a payout script, or `held` for a parent address.",
+)
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("digest", LargeBinary(16), nullable=False, unique=True),
+    Column("login_parent", Text, nullable=False),
+    Index(None, "login_parent"),
+)
+
+route_accounts = Table(
+    "route_accounts",
+    metadata,
+    Column("route_id", ForeignKey("routes.id"), primary_key=True),
+    Column("chain", Text, primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False),
+)
+
+chain_sets = Table(
+    "chain_sets",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("names", Text, nullable=False, unique=True),
+    comment="Sets of chains that shares count for, names sorted and joined by commas.",
+)
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("log_id", ForeignKey("share_logs.id"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("route_id", ForeignKey("routes.id"), nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("weight", BigInteger, nullable=False),
+    Column("chain_set_id", ForeignKey("chain_sets.id"), nullable=False),
+    Column("header_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("stale", SmallInteger, nullable=False),
+    CheckConstraint("weight >= 0", name="weight"),
+    CheckConstraint("stale IN (0, 1)", name="stale"),
+    Index(None, "time_ms"),
+    Index(None, "route_id", "time_ms"),
+    # Rows lie in window order, so that a window is one read backwards.
+    sqlite_with_rowid=False,
+)
+
+share_solves = Table(
+    "share_solves",
+    metadata,
+    Column("log_id", ForeignKey("share_logs.id"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("chain", Text, primary_key=True),
+    Column("block_hash_hex", Text, nullable=False),
+    Index(None, "chain", "block_hash_hex"),
+    comment="Which blocks a share solved. Outlives the share.",
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("chain", Text, nullable=False),
+    Column("hash_hex", Text, nullable=False),
+    Column("height", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reward", BigInteger),
+    Column("fee", BigInteger),
+    Column("log_id", ForeignKey("share_logs.id"), nullable=False),
+    Column("share_sequence", BigInteger, nullable=False),
+    Column("target_hex", Text, nullable=False),
+    Column("found_ms", BigInteger, nullable=False),
+    Column("confirmations", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("orphaned_times", Integer, nullable=False),
+    Column("watched", SmallInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    CheckConstraint("state IN ('submitted', 'immature', 'mature', 'orphan', 'rejected')", name="state"),
+    CheckConstraint("reward >= 0", name="reward"),
+    CheckConstraint("fee >= 0 AND fee <= reward", name="fee"),
+    CheckConstraint("state NOT IN ('immature', 'mature') OR (reward IS NOT NULL AND fee IS NOT NULL)", name="credited"),
+    CheckConstraint("watched IN (0, 1)", name="watched"),
+    UniqueConstraint("chain", "hash_hex"),
+    Index(None, "chain", "watched"),
+)
+
+# Invariant I5: two of our blocks at one height cannot both be paid for.
+Index(
+    "uq_blocks_paid_height",
+    blocks.c.chain,
+    blocks.c.height,
+    unique=True,
+    sqlite_where=text("state IN ('immature', 'mature')"),
+    postgresql_where=text("state IN ('immature', 'mature')"),
+)
+
+credits = Table(
+    "credits",
+    metadata,
+    Column("block_id", ForeignKey("blocks.id"), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), primary_key=True),
+    Column("weight", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    CheckConstraint("amount >= 0", name="amount"),
+    Index(None, "account_id", "block_id"),
+    comment="What each account earns from a block; void while it is an orphan. weight is a decimal of any size.",
+)
+
+transfer_groups = Table(
+    "transfer_groups",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("chain", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("group_id", ForeignKey("transfer_groups.id"), nullable=False, index=True),
+    Column("chain", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint("debit <> credit", name="accounts"),
+    Index(None, "chain", "debit"),
+    Index(None, "chain", "credit"),
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    # Invariant I3; other accounts may swing either way.
+    CheckConstraint("amount >= 0 OR (account NOT LIKE 'liab.%' AND account NOT LIKE 'asset.%')", name="not_negative"),
+    comment="Sums of the transfers, written with them; can be rebuilt from them at any time (invariant I12).",
+)

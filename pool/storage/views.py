@@ -1,0 +1,234 @@
+"""What the HTTP API shows, read from the books as plain values. Amounts are in smallest units, hashrates in hashes
+per second.
+
+A view never shows which addresses shared a login: hashrate and workers appear only under the login's parent address, an
+auxiliary address shows what its own script earned and nothing else, and credits held for want of an address appear
+under the parent address they wait for. Credits of a block are ordered by amount and address, never by the order of
+logins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, case, func, select
+
+from pool.ledger.account import ASSET_IMMATURE, ASSET_WALLET, INCOME_FEE, SUSPENSE_UNEXPLAINED, available, immature
+from pool.storage.tables import accounts, balances, blocks, credits, routes, shares
+
+MINUTES_5_MS = 5 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
+WORKERS_LIMIT = 1000
+CREDITS_LIMIT = 100
+PAGE_LIMIT = 500
+HALF = 2**32
+
+
+def pool_overview(connection: Connection, now_ms: int) -> dict[str, Any]:
+    """The whole pool: hashrate, who is mining, and per chain the blocks by state and the sums of the ledger."""
+    row = connection.execute(
+        select(*_work(now_ms), func.count(), func.max(shares.c.time_ms)).where(
+            shares.c.time_ms > now_ms - HOUR_MS, shares.c.stale == 0
+        )
+    ).one()
+    recent = shares.c.time_ms > now_ms - MINUTES_5_MS
+    active = select(routes.c.login_parent, shares.c.worker).join(routes, routes.c.id == shares.c.route_id)
+    pairs = connection.execute(active.where(recent, shares.c.stale == 0).distinct()).all()
+    return {
+        "hashrate_5m": _rate(row[0], row[1], MINUTES_5_MS),
+        "hashrate_1h": _rate(row[2], row[3], HOUR_MS),
+        "shares_1h": row[4],
+        "last_share_ms": row[5],
+        "miners": len({pair[0] for pair in pairs}),
+        "workers": len(pairs),
+        "chains": _chain_sums(connection),
+    }
+
+
+def chain_blocks(
+    connection: Connection, chain: str | None, cursor: str | None = None, limit: int = 50
+) -> dict[str, Any]:
+    """Found blocks, newest first. `cursor` is what the previous page gave. Raises ValueError for a cursor of another
+    kind.
+    """
+    query = select(blocks).order_by(blocks.c.id.desc())
+    if chain is not None:
+        query = query.where(blocks.c.chain == chain)
+    if cursor is not None:
+        if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+            raise ValueError("cursor: expected the cursor of a previous page")
+        query = query.where(blocks.c.id < int(cursor))
+    limit = max(1, min(limit, PAGE_LIMIT))
+    rows = connection.execute(query.limit(limit + 1)).all()
+    more = len(rows) > limit
+    return {"items": [_block(row) for row in rows[:limit]], "cursor": str(rows[limit - 1].id) if more else None}
+
+
+def block_with_credits(connection: Connection, chain: str, hash_hex: str) -> dict[str, Any] | None:
+    """One block with its credits; None when it is not ours. Credits of an orphan are listed and void."""
+    row = connection.execute(select(blocks).where(blocks.c.chain == chain, blocks.c.hash_hex == hash_hex)).one_or_none()
+    if row is None:
+        return None
+    # A held account and a miner's may have one address: they are shown as one.
+    amount = func.sum(credits.c.amount).label("amount")
+    query = (
+        select(accounts.c.address, accounts.c.kind, amount)
+        .join(accounts, accounts.c.id == credits.c.account_id)
+        .where(credits.c.block_id == row.id)
+        .group_by(accounts.c.address, accounts.c.kind)
+        .order_by(amount.desc(), accounts.c.address, accounts.c.kind)
+    )
+    items = [
+        {"miner": item.address, "amount": int(item.amount), "held": item.kind == "held"}
+        for item in connection.execute(query)
+    ]
+    return _block(row) | {"credits": items}
+
+
+def miner(connection: Connection, address: str, now_ms: int) -> dict[str, Any] | None:
+    """One address: hashrate and workers if logins have it as parent, balances and credits of its own. None if unknown.
+
+    Balances per chain: `immature` (may still be voided), `available`, and `held` (earned by logins of this parent
+    address that gave no address for the chain; final or not).
+    """
+    own = connection.execute(select(accounts).where(accounts.c.address == address)).all()
+    logins = connection.execute(select(routes.c.id).where(routes.c.login_parent == address)).scalars().all()
+    if not own and not logins:
+        return None
+    workers = _workers(connection, address, now_ms) if logins else []
+    return {
+        "address": address,
+        "hashrate_5m": sum(worker["hashrate_5m"] for worker in workers),
+        "hashrate_1h": sum(worker["hashrate_1h"] for worker in workers),
+        "workers": workers,
+        "balances": _balances(connection, own),
+        "credits": _credits(connection, address),
+    }
+
+
+def _work(now_ms: int) -> list[ColumnElement[int]]:
+    """Sums of weights over 5 minutes and an hour, each in two halves: SQLite's SUM fails beyond 63 bits."""
+    recent = shares.c.time_ms > now_ms - MINUTES_5_MS
+    high, low = shares.c.weight // HALF, shares.c.weight % HALF
+    return [
+        func.sum(case((recent, high), else_=0)),
+        func.sum(case((recent, low), else_=0)),
+        func.sum(high),
+        func.sum(low),
+    ]
+
+
+def _rate(high: int | None, low: int | None, span_ms: int) -> int:
+    return (int(high or 0) * HALF + int(low or 0)) * 1000 // span_ms
+
+
+def _chain_sums(connection: Connection) -> dict[str, Any]:
+    """Per chain: blocks by state, the newest block, and what the ledger holds."""
+    chains: dict[str, dict[str, Any]] = {}
+
+    def entry(chain: str) -> dict[str, Any]:
+        return chains.setdefault(
+            chain,
+            {
+                "blocks": {state: 0 for state in ("submitted", "immature", "mature", "orphan", "rejected")},
+                "last_block": None,
+                "immature": 0,
+                "available": 0,
+                "fee": 0,
+                "unexplained": 0,
+                "coins": 0,
+            },
+        )
+
+    counts = select(blocks.c.chain, blocks.c.state, func.count().label("number"), func.max(blocks.c.id).label("newest"))
+    newest: dict[str, int] = {}
+    for row in connection.execute(counts.group_by(blocks.c.chain, blocks.c.state)):
+        entry(row.chain)["blocks"][row.state] = row.number
+        newest[row.chain] = max(newest.get(row.chain, 0), row.newest)
+    for block in connection.execute(select(blocks).where(blocks.c.id.in_(newest.values()))):
+        entry(block.chain)["last_block"] = _block(block)
+    part = case(
+        (balances.c.account.like("liab.%.immature"), "immature"),
+        (balances.c.account.like("liab.%"), "available"),
+        (balances.c.account == INCOME_FEE, "fee"),
+        (balances.c.account == SUSPENSE_UNEXPLAINED, "unexplained"),
+        (balances.c.account.in_((ASSET_IMMATURE, ASSET_WALLET)), "coins"),
+        else_="other",
+    )
+    sums = select(balances.c.chain, part.label("part"), func.sum(balances.c.amount).label("amount"))
+    for row in connection.execute(sums.group_by(balances.c.chain, part)):
+        if row.part != "other":
+            entry(row.chain)[row.part] = int(row.amount)
+    return chains
+
+
+def _workers(connection: Connection, login_parent: str, now_ms: int) -> list[dict[str, Any]]:
+    """The workers that sent a share within the hour, last one first."""
+    last = func.max(shares.c.time_ms)
+    query = (
+        select(shares.c.worker, last, *_work(now_ms))
+        .join(routes, routes.c.id == shares.c.route_id)
+        .where(routes.c.login_parent == login_parent, shares.c.time_ms > now_ms - HOUR_MS, shares.c.stale == 0)
+        .group_by(shares.c.worker)
+        .order_by(last.desc(), shares.c.worker)
+        .limit(WORKERS_LIMIT)
+    )
+    return [
+        {
+            "name": row[0],
+            "last_share_ms": row[1],
+            "hashrate_5m": _rate(row[2], row[3], MINUTES_5_MS),
+            "hashrate_1h": _rate(row[4], row[5], HOUR_MS),
+        }
+        for row in connection.execute(query)
+    ]
+
+
+def _balances(connection: Connection, own: Any) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for account in own:
+        names = {immature(account.id): "immature", available(account.id): "available"}
+        query = select(balances.c.account, balances.c.amount).where(
+            balances.c.chain == account.chain, balances.c.account.in_(names)
+        )
+        sums = found.setdefault(account.chain, {"immature": 0, "available": 0, "held": 0})
+        for row in connection.execute(query):
+            sums["held" if account.kind == "held" else names[row.account]] += row.amount
+    return dict(sorted(found.items()))
+
+
+def _credits(connection: Connection, address: str) -> list[dict[str, Any]]:
+    query = (
+        select(blocks, accounts.c.kind, credits.c.amount)
+        .join(credits, credits.c.block_id == blocks.c.id)
+        .join(accounts, accounts.c.id == credits.c.account_id)
+        .where(accounts.c.address == address)
+        .order_by(blocks.c.id.desc())
+        .limit(CREDITS_LIMIT)
+    )
+    return [
+        {
+            "chain": row.chain,
+            "height": row.height,
+            "hash": row.hash_hex,
+            "state": row.state,
+            "amount": row.amount,
+            "held": row.kind == "held",
+            "found_ms": row.found_ms,
+        }
+        for row in connection.execute(query)
+    ]
+
+
+def _block(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "chain": row.chain,
+        "height": row.height,
+        "hash": row.hash_hex,
+        "state": row.state,
+        "reward": row.reward,
+        "fee": row.fee,
+        "confirmations": row.confirmations,
+        "found_ms": row.found_ms,
+        "reason": row.reason,
+    }
