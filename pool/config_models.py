@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from chains.auxpow.params import DIALECTS, Dialect
+from chains.families import FAMILIES
 from pool.config_values import (
     DIALECT_KEYS,
     Bind,
@@ -31,6 +32,8 @@ from pool.config_values import (
     as_tuple,
     parse_bind,
 )
+
+_FAMILY_NAMES = ", ".join(f"`{name}`" for name in FAMILIES)
 
 
 class Section(BaseModel):
@@ -218,16 +221,16 @@ class _Chain(Section):
 class BitcoinChain(_Chain):
     """A chain with `getblocktemplate`: the parent."""
 
-    kind: Literal["bitcoin"] = Field(description="`bitcoin`")
-    family: PlainText = Field("bitcoin", description="Whose address prefixes and proof of work: bitcoin, litecoin, …")
+    kind: Literal["bitcoin"] = Field(description="How its nodes are spoken to.")
+    family: PlainText = Field("bitcoin", description=f"Whose address prefixes and proof of work: {_FAMILY_NAMES}.")
     longpoll: bool = Field(True, description="Let the node say when its template changes.")
 
 
 class AuxpowChain(_Chain):
     """A merged-mined chain with `createauxblock` and `submitauxblock`, or `getauxblock` (MM1, AuxPoW)."""
 
-    kind: Literal["auxpow"] = Field(description="`auxpow`")
-    family: PlainText = Field("namecoin", description="Whose address prefixes: namecoin, dogecoin, …")
+    kind: Literal["auxpow"] = Field(description="How its nodes are spoken to.")
+    family: PlainText = Field("namecoin", description=f"Whose address prefixes and proof of work: {_FAMILY_NAMES}.")
     dialect: DialectName = Field(
         "namecoin",
         description="The words of the node's RPC: `namecoin`, `dogecoin`, or a mapping of those that differ from "
@@ -248,8 +251,8 @@ class AuxpowChain(_Chain):
 class Mm2Chain(_Chain):
     """A chain of Merged Mining 2 (docs/protocol/mm2.md)."""
 
-    kind: Literal["mm2"] = Field(description="`mm2`")
-    family: PlainText = Field("devnet", description="Whose address prefixes.")
+    kind: Literal["mm2"] = Field(description="How its nodes are spoken to.")
+    family: PlainText = Field("devnet", description=f"Whose address prefixes: {_FAMILY_NAMES}.")
     context_name: ContextName = Field(
         description="The chain's name whose double SHA-256 is its context, its place in the tree."
     )

@@ -1,0 +1,324 @@
+"""The command line: what each command does, in its own help, and which exit code it gives (0 good, 1 no, 2 wrong use).
+
+Everything heavy is imported inside the commands, so that `pool --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+if TYPE_CHECKING:
+    from pool.config import Config
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+EXIT_OK, EXIT_NO, EXIT_USAGE = 0, 1, 2
+DEVNET_FILE = "deploy/devnet.yaml"
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_CONTEXT)
+def commands() -> None:
+    """parapool: a merged-mining Stratum pool. One proof of work, many chains, every miner paid on every chain.
+
+    \b
+    To see it work without anything else installed:
+      pool devnet demo                       nodes, pool and miner on this machine
+    To run it:
+      pool check-config -c pool.yaml         every mistake at once, with file and line
+      pool run -c pool.yaml
+    To mine:
+      pool mine stratum+tcp://127.0.0.1:3333 -u ADDRESS.worker -p x
+
+    Exit codes: 0 good, 1 no, 2 wrong use.
+    """
+
+
+def main() -> NoReturn:
+    """The console script: every refusal is one line on stderr."""
+    try:
+        exit_code = commands.main(prog_name="pool", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else "pool"
+        click.echo(f"{path}: {' '.join(error.format_message().split())} (see {path} --help)", err=True)
+        sys.exit(EXIT_USAGE)
+    except click.ClickException as error:
+        click.echo(f"pool: {error.format_message()}", err=True)
+        sys.exit(EXIT_NO)
+    except click.Abort:
+        sys.exit(EXIT_NO)
+    except BrokenPipeError:  # whoever read our output has gone
+        sys.stdout = None  # so that the interpreter does not flush it once more
+        sys.exit(EXIT_NO)
+    sys.exit(exit_code if isinstance(exit_code, int) else EXIT_OK)
+
+
+def _config_option(required: bool = True, default: str | None = None) -> Callable[[Command], Command]:
+    return click.option(
+        "-c",
+        "--config",
+        "config_file",
+        metavar="FILE",
+        required=required,
+        default=default,
+        show_default=default is not None,
+        help="The configuration, YAML; every key is explained in docs/reference/configuration.md.",
+    )
+
+
+def _set_option(command: Command) -> Command:
+    return click.option(
+        "--set",
+        "overrides",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Replace a value of the file, by dotted key: --set stratum.ports.0.bind=0.0.0.0:3334. May be repeated.",
+    )(command)
+
+
+@commands.command()
+@_config_option()
+@_set_option
+def run(config_file: str, overrides: tuple[str, ...]) -> NoReturn:
+    """Run the pool until SIGINT or SIGTERM.
+
+    A found block and every answered share are on disk before anything else happens to them; a pool that was killed
+    goes on where it was.
+
+    \b
+    Example:
+      pool run -c /etc/parapool/pool.yaml --set http.bind=127.0.0.1:8081
+    """
+    config = _load(config_file, overrides)
+    from pool.wiring import run as run_pool
+
+    sys.exit(run_pool(config))
+
+
+@commands.command("check-config", short_help="Check a configuration and name every mistake.")
+@_config_option(required=False)
+@_set_option
+@click.option("--reference", is_flag=True, help="Print the reference of all keys (Markdown) instead.")
+def check_config(config_file: str | None, overrides: tuple[str, ...], reference: bool) -> None:
+    """Check a configuration: no node is asked and nothing is started.
+
+    All mistakes are named at once as FILE:LINE: key: what was expected; exit code 1.
+
+    \b
+    Examples:
+      pool check-config -c pool.yaml
+      pool check-config --reference > docs/reference/configuration.md
+    """
+    if reference:
+        from pool.config_reference import reference_page
+
+        click.echo(reference_page(), nl=False)
+        return
+    if config_file is None:
+        raise click.UsageError("Missing option '-c' / '--config'.")
+    config = _load(config_file, overrides)
+    aux = ", ".join(config.aux_chains) or "none"
+    click.echo(f"{config_file}: good; parent {config.parent}, auxiliary chains: {aux}")
+
+
+@commands.command(short_help="Mine with the processor, for devnets and tests.")
+@click.argument("url")
+@click.option("-u", "--user", required=True, help="Login: the payout address, with .worker behind it if you like.")
+@click.option("-p", "--password", default="x", show_default=True, help="Words such as d=0.5 (difficulty), else x.")
+@click.option(
+    "--algorithm", type=click.Choice(["sha256d", "scrypt"]), default="sha256d", show_default=True,
+    help="The pool's proof of work.",
+)  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Hashing processes.")
+@click.option("--shares", type=click.IntRange(1), help="Stop after so many accepted shares.")
+@click.option("--blocks", type=click.IntRange(1), help="Stop after so many accepted blocks of the parent chain.")
+@click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True),
+    help="Stop after so long; with --shares or --blocks not reached by then, exit code 1.",
+)  # fmt: skip
+def mine(
+    url: str,
+    user: str,
+    password: str,
+    algorithm: str,
+    threads: int,
+    shares: int | None,
+    blocks: int | None,
+    seconds: float | None,
+) -> NoReturn:
+    """Mine on a Stratum pool at URL with the processor: for devnets and tests, about 1 MH/s of sha256d per process.
+
+    Comes back by itself when the pool goes away. Ends with 1 when the pool refuses the login.
+
+    \b
+    Examples:
+      pool mine stratum+tcp://127.0.0.1:3333 -u bcrt1qexample.rig1 -p x
+      pool mine 127.0.0.1:3333 -u bcrt1qexample -p d=0.001 --threads 2 --blocks 1 --seconds 60
+    """
+    host, port = _pool_address(url)
+    from pool.mining_client.miner import MinerSettings, run_miner
+
+    settings = MinerSettings(
+        host, port, user, password, algorithm, threads, shares=shares, blocks=blocks, duration_s=seconds
+    )
+    sys.exit(run_miner(settings))
+
+
+@commands.group(short_help="Verify a proof in a file.")
+def verify() -> None:
+    """Verify one proof of work in a file, with no node and no pool.
+
+    Prints ok (exit code 0) or the reason of the first check that fails (1); a file that is no question ends with 2 and
+    a sentence.
+    """
+
+
+@verify.command("mm2", short_help="Verify an MM2 proof.")
+@click.argument("file")
+def verify_mm2(file: str) -> NoReturn:
+    """Verify an MM2 proof: FILE holds {"context", "target", "proof"} or {"context", "target", "wire", "aux_hash"}.
+
+    \b
+    Example:
+      pool verify mm2 proof.json
+    """
+    from pool.verify import verify_mm2_file
+
+    _verdict(*verify_mm2_file(file))
+
+
+@verify.command("auxpow", short_help="Verify an AuxPoW (MM1).")
+@click.argument("file")
+def verify_auxpow(file: str) -> NoReturn:
+    """Verify an AuxPoW (MM1): FILE holds {"chain_id", "block_hash", "target", "auxpow", "pow"}.
+
+    \b
+    Example:
+      pool verify auxpow auxpow.json
+    """
+    from pool.verify import verify_auxpow_file
+
+    _verdict(*verify_auxpow_file(file))
+
+
+@commands.group(short_help="A private network of reference nodes, to try and to test.")
+def devnet() -> None:
+    """A private network of reference nodes: the real rules with easy work, for trying and testing.
+
+    \b
+    Example:
+      pool devnet demo                       everything at once
+    """
+
+
+@devnet.command("node", short_help="Run one chain's reference node.")
+@click.argument("name")
+@_config_option(default=DEVNET_FILE)
+@_set_option
+@click.option(
+    "--block-interval-s", type=click.IntRange(0, 86_400), default=6, show_default=True,
+    help="Retarget towards a block every so many seconds; 0 keeps the first, easiest target.",
+)  # fmt: skip
+def devnet_node(name: str, config_file: str, overrides: tuple[str, ...], block_interval_s: int) -> NoReturn:
+    """Run the reference node of the chain NAME, in the foreground.
+
+    What it is comes from the chain's section of the configuration: kind, dialect, chain id or context, and the first
+    node's address and login. It keeps its chain below data_dir/nodes.
+
+    \b
+    Example:
+      pool devnet node regbtc -c deploy/devnet.yaml
+    """
+    config = _load(config_file, overrides)
+    from pool.devnet_node import DevnetError, run_node
+
+    try:
+        sys.exit(run_node(config, name, block_interval_s or None))
+    except DevnetError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@devnet.command("demo", short_help="Run nodes, pool and miner on this machine.")
+@_config_option(default=DEVNET_FILE)
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Folder of everything it keeps.")
+@click.option("--stratum-port", type=click.IntRange(1, 65535), help="Port for miners on 127.0.0.1.")
+@click.option("--http-port", type=click.IntRange(1, 65535), help="Port of the status page on 127.0.0.1.")
+@click.option("--miner/--no-miner", default=True, envvar="MINER", show_envvar=True, help="Start the bundled miner too.")
+@_set_option
+def devnet_demo(
+    config_file: str,
+    data_dir: Path | None,
+    stratum_port: int | None,
+    http_port: int | None,
+    miner: bool,
+    overrides: tuple[str, ...],
+) -> NoReturn:
+    """Run a reference node for each chain, the pool and a miner, and show what happens. Ctrl-C ends it cleanly.
+
+    \b
+    Example:
+      pool devnet demo --data-dir /tmp/demo --stratum-port 3334 --http-port 8081 --no-miner
+    """
+    from pool.devnet_demo import demo
+
+    wanted = {
+        "pool.data_dir": data_dir and str(data_dir),
+        "stratum.ports.0.bind": stratum_port and f"127.0.0.1:{stratum_port}",
+        "http.bind": http_port and f"127.0.0.1:{http_port}",
+    }
+    given = {**{key: value for key, value in wanted.items() if value}, **_parse_overrides(overrides)}
+    _load_mapping(config_file, given)  # name every mistake before any child process starts
+    sys.exit(demo(config_file, given, miner=miner))
+
+
+def _load(config_file: str, overrides: tuple[str, ...]) -> Config:
+    return _load_mapping(config_file, _parse_overrides(overrides))
+
+
+def _parse_overrides(overrides: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not key or not equals:
+            raise click.UsageError("--set wants KEY=VALUE, such as --set http.bind=127.0.0.1:8081")
+        pairs[key] = value
+    return pairs
+
+
+def _load_mapping(config_file: str, overrides: dict[str, str]) -> Config:
+    from pool.config import ConfigError, load
+
+    try:
+        return load(config_file, overrides)
+    except ConfigError as error:
+        for line in error.lines:
+            click.echo(line, err=True)
+        sys.exit(EXIT_NO)
+
+
+def _pool_address(url: str) -> tuple[str, int]:
+    """Host and port of a pool's URL. Raises click.UsageError."""
+    expected = "URL: expected stratum+tcp://HOST:PORT or HOST:PORT"
+    try:
+        split = urlsplit(url if "://" in url else f"stratum+tcp://{url}")
+        host, port = split.hostname, split.port
+    except ValueError:
+        raise click.UsageError(expected) from None
+    if split.scheme not in ("stratum+tcp", "tcp") or not host or not port or split.path not in ("", "/"):
+        raise click.UsageError(expected)
+    return host, port
+
+
+def _verdict(exit_code: int, text: str) -> NoReturn:
+    """The answer on stdout; a sentence about wrong use on stderr."""
+    click.echo(text, err=exit_code == EXIT_USAGE)
+    sys.exit(exit_code)
