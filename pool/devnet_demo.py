@@ -1,0 +1,218 @@
+"""`pool devnet demo`: a reference node for each chain, the pool and a miner as child processes, and what they achieve.
+
+Started in the order nodes, pool, miner; stopped in the opposite one, so that nothing is told to stop while somebody
+still needs it. Everything is kept in the data folder: the next start goes on where this one ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+
+from pool.config import load
+from pool.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
+from pool.demo.display import live_view, plain_lines
+from pool.demo.plan import DemoPlan, port_problems
+from pool.demo.snapshot import Snapshot, health, take_snapshot
+
+NODE_START_S = 60.0
+POOL_START_S = 60.0
+TABLE_INTERVAL_S = 1.0
+LINES_INTERVAL_S = 5.0
+
+
+def demo(config_file: str, overrides: Mapping[str, str], *, miner: bool) -> int:
+    """Run until Ctrl-C (exit code 0) or until a child ends by itself (1). The configuration has been checked."""
+    plan = DemoPlan(config_file, load(config_file, overrides), dict(overrides))
+    problems = port_problems(plan.ports())
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        return 1
+    with _signals() as interrupted:
+        return Demo(plan, miner, interrupted).run()
+
+
+class Demo:
+    """One run. The children are kept by stage, so that they can be stopped stage by stage."""
+
+    def __init__(self, plan: DemoPlan, miner: bool, interrupted: threading.Event) -> None:
+        self.plan = plan
+        self.miner = miner
+        self.interrupted = interrupted
+        self.nodes: list[Child] = []
+        self.pools: list[Child] = []
+        self.miners: list[Child] = []
+
+    def run(self) -> int:
+        code = 0
+        try:
+            if self._start():
+                self._show()
+        except ChildEndedError as ended:
+            self._tell_ended(ended)
+            code = 1
+        except OSError as error:
+            self._complain(f"the demo cannot run: {error}")
+            code = 1
+        finally:
+            self._stop()
+        return code
+
+    # -- start --------------------------------------------------------------------------------------------------
+
+    def _start(self) -> bool:
+        """Start everything; False when the user wants to stop already."""
+        plan = self.plan
+        self._say(f"demo: data in {plan.data_dir}, logs in {plan.data_dir / 'logs'}")
+        for name in plan.config.chains:
+            self.nodes.append(self._child(f"node {name}", f"node-{name}.log", plan.node_command(name)))
+        for name, node in zip(plan.config.chains, self.nodes, strict=True):
+            if not self._ready(node, NODE_START_S):
+                return False
+            kind = plan.config.chains[name].kind
+            self._say(f"  {node.name:<13} {kind:<8} process {node.pid}, RPC port {plan.node_rpc_port(name)}")
+        pool = self._child("pool", "pool.log", plan.pool_command())
+        self.pools.append(pool)
+        if not self._answering(pool):
+            return False
+        self._say(f"  {'pool':<22} process {pool.pid}, Stratum {plan.stratum_url}, HTTP {plan.http_url}")
+        if self.miner:
+            miner = self._child("miner", "miner.log", plan.miner_command())
+            self.miners.append(miner)
+            self._say(f"  {'miner':<22} process {miner.pid}, {plan.miner_address}")
+        self._say(invitation(plan))
+        return True
+
+    def _child(self, name: str, log_name: str, command: Sequence[str]) -> Child:
+        return Child(name, command, self.plan.data_dir / "logs" / log_name)
+
+    def _ready(self, child: Child, limit_s: float) -> bool:
+        if wait_until(child.is_ready, self._children(), self.interrupted.wait, limit_s):
+            return True
+        if not self.interrupted.is_set():
+            raise ChildEndedError(child, f"was not ready after {limit_s:g} s")
+        return False
+
+    def _answering(self, pool: Child) -> bool:
+        """Wait until the pool takes shares. One that answers but has no work yet is shown with its reason."""
+        url = self.plan.http_url
+        if wait_until(lambda: health(url) is None, self._children(), self.interrupted.wait, POOL_START_S):
+            return True
+        if self.interrupted.is_set():
+            return False
+        if take_snapshot(url) is None:
+            raise ChildEndedError(pool, f"did not answer at {url} within {POOL_START_S:g} s")
+        self._say(f"the pool runs, but takes no shares yet: {health(url)}")
+        return True
+
+    def _children(self) -> list[Child]:
+        return [*self.nodes, *self.pools, *self.miners]
+
+    # -- show ---------------------------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        console = Console()
+        if console.is_terminal:
+            self._show_live(console)
+        else:
+            for snapshot in self._snapshots(LINES_INTERVAL_S):
+                self._say("\n".join(plain_lines(snapshot)))
+
+    def _show_live(self, console: Console) -> None:
+        try:
+            with Live(console=console, auto_refresh=False) as live:
+                for snapshot in self._snapshots(TABLE_INTERVAL_S):
+                    live.update(live_view(snapshot), refresh=True)
+        except OSError:
+            self._reader_gone(sys.stdout)
+
+    def _snapshots(self, interval_s: float) -> Iterator[Snapshot]:
+        """A snapshot every `interval_s` until interrupted; a pool that does not answer for a moment is passed over.
+        Raises ChildEndedError."""
+        while not self.interrupted.is_set():
+            raise_if_ended(self._children())
+            snapshot = take_snapshot(self.plan.http_url)
+            if snapshot is not None:
+                yield snapshot
+            until = time.monotonic() + interval_s
+            while time.monotonic() < until and not self.interrupted.wait(min(0.25, interval_s)):
+                raise_if_ended(self._children())
+
+    # -- say ----------------------------------------------------------------------------------------------------
+
+    def _say(self, text: str, stream: TextIO | None = None) -> None:
+        stream = stream or sys.stdout
+        try:
+            print(text, file=stream, flush=True)
+        except OSError:
+            self._reader_gone(stream)
+
+    def _complain(self, text: str) -> None:
+        self._say(text, sys.stderr)
+
+    def _reader_gone(self, stream: TextIO) -> None:
+        """Whoever read our lines has gone (`make demo | head`, a closed terminal): that is a wish to stop."""
+        self.interrupted.set()
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+    # -- stop ---------------------------------------------------------------------------------------------------
+
+    def _tell_ended(self, ended: ChildEndedError) -> None:
+        lines = "".join(f"\n  {line}" for line in ended.child.tail())
+        self._complain(f"\n{ended}; its last lines ({ended.child.log_path}):{lines or ' none'}")
+
+    def _stop(self) -> None:
+        if not self._children():
+            return
+        self._say("\nstopping ...")
+        for stage in (self.miners, self.pools, self.nodes):
+            for name in stop(stage):
+                self._complain(f"{name} did not end by itself and was killed")
+        self._say(f"stopped; everything is kept in {self.plan.data_dir}, the next start goes on from there")
+
+
+def invitation(plan: DemoPlan) -> str:
+    """How to bring one's own miner: lines to copy."""
+    host, port = plan.stratum_url.removeprefix("stratum+tcp://").rsplit(":", 1)
+    login = plan.login("rig1")
+    return "\n".join(
+        (
+            "",
+            "Point your own miner at it (any worker name; put your addresses in place of ours, or leave them):",
+            f"  pool mine {plan.stratum_url} -u {login} -p x --algorithm {plan.algorithm}",
+            f"  minerd -a {plan.algorithm} -o {plan.stratum_url} -u {login} -p x",
+            f"  any other: host {host}, port {port}, user as above, password x (or d=0.01 to ask for a difficulty)",
+            f"See it: {plan.http_url}/  and  {plan.http_url}/api/v1/miners/{plan.miner_address}",
+            "Stop it with Ctrl-C.",
+            "",
+        )
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that SIGINT, SIGTERM and SIGHUP set. A second one changes nothing: stopping takes its few seconds."""
+    event = threading.Event()
+
+    def set_event(number: int, frame: FrameType | None) -> None:
+        event.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, set_event) for number in numbers}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,241 @@
+"""The HTTP API's answers, without HTTP: what is asked of the running process and of the books, and each view's shape.
+
+Amounts are integers in the chain's smallest unit, hashes and targets displayed hex, times wall-clock milliseconds,
+hashrates whole hashes per second. A view shows what one address earns and never which addresses shared a login: every
+view is copied field by field from the books' answer, so that a field added there does not become public by itself.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+DEFAULT_ITEMS = 50
+MAX_ITEMS = 200
+"""Items of one list answer; a larger `limit` gives this many and a cursor."""
+
+MAX_ADDRESS = 128
+"""The longest address forms in use have 90 characters (BIP173)."""
+
+_CHAIN = re.compile(r"[a-z0-9_-]{1,32}")
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_ADDRESS = re.compile(rf"[0-9A-Za-z:_-]{{1,{MAX_ADDRESS}}}")
+_CURSOR = re.compile(r"[0-9A-Za-z_.:=-]{1,64}")
+_LIMIT = re.compile(r"[0-9]{1,64}")
+
+_BLOCK_FIELDS = ("chain", "height", "hash", "state", "reward", "fee", "confirmations", "found_ms")
+_BOOKED_FIELDS = ("blocks", "immature", "available", "fee", "unexplained")
+_CREDIT_FIELDS = ("chain", "height", "hash", "state", "amount", "held", "found_ms")
+
+Json = dict[str, Any]
+
+
+class ApiError(Exception):
+    """A question that has no answer: an HTTP status and a sentence for people."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStatus:
+    """A chain now. `state` is ok, syncing, down or wrong_network; `height` and `target` are None while unknown."""
+
+    name: str
+    kind: str
+    height: int | None
+    target: int | None
+    state: str
+    in_tree: bool
+
+
+class LiveStatus(Protocol):
+    """What the running process knows of itself. Counts are since its start."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def started_ms(self) -> int: ...
+    @property
+    def parent(self) -> str: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def fee_ppm(self) -> int: ...
+    @property
+    def stratum_urls(self) -> Sequence[str]: ...
+    @property
+    def accepting(self) -> bool: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def shares_accepted(self) -> int: ...
+    @property
+    def shares_rejected(self) -> Mapping[str, int]: ...
+    @property
+    def jobs_sent(self) -> int: ...
+    def chains(self) -> Sequence[ChainStatus]: ...
+
+
+class Books(Protocol):
+    """The books' read side (pool/storage/views.py, which says what each mapping holds), asked without blocking the
+    loop. `chain_blocks` raises ValueError for a cursor that is none of its own."""
+
+    async def pool_overview(self, now_ms: int) -> Mapping[str, Any]: ...
+    async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
+    async def block_with_credits(self, chain: str, hash_hex: str) -> Mapping[str, Any] | None: ...
+    async def miner(self, address: str, now_ms: int) -> Mapping[str, Any] | None: ...
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Api:
+    """One method per endpoint, each giving the JSON object of its answer. Raises ApiError."""
+
+    def __init__(self, live: LiveStatus, books: Books, now_ms: Callable[[], int] = wall_ms) -> None:
+        self.live = live
+        self.books = books
+        self.now_ms = now_ms
+
+    def problems(self) -> list[str]:
+        """Why this process should get no miners now; empty when all is well."""
+        found = []
+        parent = next((chain for chain in self.live.chains() if chain.name == self.live.parent), None)
+        if not self.live.accepting:
+            found.append("the pool accepts no shares")
+        if parent is None or parent.state != "ok":
+            state = "not watched" if parent is None else parent.state
+            found.append(f"the parent chain {self.live.parent} is {state}")
+        return found
+
+    async def pool(self) -> Json:
+        now_ms = self.now_ms()
+        live = self.live
+        overview = await self.books.pool_overview(now_ms)
+        return {
+            "name": live.name,
+            "started_ms": live.started_ms,
+            "now_ms": now_ms,
+            "parent": live.parent,
+            "algorithm": live.algorithm,
+            "fee_ppm": live.fee_ppm,
+            "stratum": list(live.stratum_urls),
+            "accepting": live.accepting,
+            "connections": live.connections,
+            "workers": live.workers,
+            "miners": overview["miners"],
+            "hashrate": overview["hashrate_5m"],
+            "hashrate_1h": overview["hashrate_1h"],
+            "last_share_ms": overview["last_share_ms"],
+            "shares": {"accepted": live.shares_accepted, "rejected": dict(live.shares_rejected)},
+            "jobs_sent": live.jobs_sent,
+            "chains": {name: _booked(sums) for name, sums in overview["chains"].items()},
+        }
+
+    def chains(self) -> Json:
+        return {"items": [_chain_item(chain) for chain in self.live.chains()], "cursor": None}
+
+    async def blocks(self, query: Mapping[str, str]) -> Json:
+        """`query` may hold chain, cursor and limit; other words are ignored."""
+        chain = _chain_name(query["chain"]) if "chain" in query else None
+        limit = _limit(query.get("limit"))
+        cursor = query.get("cursor")
+        if cursor is None:
+            page = await self.books.chain_blocks(chain, None, limit)
+        else:
+            page = await self._next_page(chain, cursor, limit)
+        if chain is not None and not page["items"] and cursor is None and not self._is_configured(chain):
+            raise ApiError(404, f"there is no chain {chain}")
+        return {"items": [_block_item(block) for block in page["items"]], "cursor": page["cursor"]}
+
+    async def block(self, chain: str, hash_hex: str) -> Json:
+        _chain_name(chain)
+        if not _HASH.fullmatch(hash_hex):
+            raise ApiError(400, "hash: expected 64 hex digits")
+        found = await self.books.block_with_credits(chain, hash_hex.lower())
+        if found is None:
+            raise ApiError(404, "this pool found no such block")
+        credits = [{key: credit[key] for key in ("miner", "amount", "held")} for credit in found["credits"]]
+        return {**_block_item(found), "credits": credits}
+
+    async def miner(self, address: str) -> Json:
+        if not _ADDRESS.fullmatch(address):
+            raise ApiError(400, f"address: expected at most {MAX_ADDRESS} letters and digits")
+        found = await self.books.miner(address, self.now_ms())
+        if found is None:
+            raise ApiError(404, "nothing was mined for this address yet")
+        return {
+            "address": found["address"],
+            "hashrate": found["hashrate_5m"],
+            "hashrate_1h": found["hashrate_1h"],
+            "workers": [_worker(worker) for worker in found["workers"]],
+            "balances": {
+                chain: {key: sums[key] for key in ("immature", "available", "held")}
+                for chain, sums in found["balances"].items()
+            },
+            "credits": [{key: credit[key] for key in _CREDIT_FIELDS} for credit in found["credits"]],
+        }
+
+    async def _next_page(self, chain: str | None, cursor: str, limit: int) -> Mapping[str, Any]:
+        wrong = ApiError(400, "cursor: expected the cursor of an earlier answer")
+        if not _CURSOR.fullmatch(cursor):
+            raise wrong
+        try:
+            return await self.books.chain_blocks(chain, cursor, limit)
+        except ValueError:
+            raise wrong from None
+
+    def _is_configured(self, name: str) -> bool:
+        return any(chain.name == name for chain in self.live.chains())
+
+
+def _chain_name(text: str) -> str:
+    if not _CHAIN.fullmatch(text):
+        raise ApiError(400, "chain: expected the name of a chain")
+    return text
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_ITEMS
+    if not _LIMIT.fullmatch(text) or int(text) == 0:
+        raise ApiError(400, f"limit: expected a number from 1 to {MAX_ITEMS}")
+    return min(int(text), MAX_ITEMS)
+
+
+def _chain_item(chain: ChainStatus) -> Json:
+    return {
+        "name": chain.name,
+        "kind": chain.kind,
+        "height": chain.height,
+        "target": None if chain.target is None else f"{chain.target:064x}",
+        "state": chain.state,
+        "in_tree": chain.in_tree,
+    }
+
+
+def _block_item(block: Mapping[str, Any]) -> Json:
+    return {key: block[key] for key in _BLOCK_FIELDS}
+
+
+def _booked(sums: Mapping[str, Any]) -> Json:
+    last = sums["last_block"]
+    return {key: sums[key] for key in _BOOKED_FIELDS} | {"last_block": None if last is None else _block_item(last)}
+
+
+def _worker(worker: Mapping[str, Any]) -> Json:
+    return {
+        "name": worker["name"],
+        "hashrate": worker["hashrate_5m"],
+        "hashrate_1h": worker["hashrate_1h"],
+        "last_share_ms": worker["last_share_ms"],
+    }
