@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from chains.primitives.hashes import sha256d
 from chains.primitives.header import Header
 from chains.primitives.merkle import merkle_root
 from chains.primitives.script import height_push, push
@@ -57,8 +58,8 @@ class Outcome:
 
 
 def genesis_block(rules: Rules) -> Block:
-    """A first block of this chain's own, made of its name and seed; its work is not checked."""
-    script = height_push(0) + push(f"{rules.name}/{rules.seed}".encode()[:75])
+    """A first block of this chain's own, made of all its rules; its work is not checked."""
+    script = height_push(0) + push(sha256d(repr(rules).encode()))
     coinbase = Transaction(1, (TxIn(NULL_HASH, NULL_INDEX, script),), (TxOut(0, b"\x6a"),))
     header = Header(1, NULL_HASH, merkle_root([coinbase.txid]), GENESIS_TIME_S, rules.start_bits, 0)
     return Block(header, (coinbase,))

@@ -97,9 +97,10 @@ _FAULTS: dict[str, Callable[[object], Any]] = {
 
 
 def devnet_set(node: ReferenceNode, faults: object) -> dict[str, Any]:
-    """Switch misbehaviour on and off: `syncing`, `hang_s` (before every answer), `chain` (the name it gives itself; null
-    for the true one), `garbage` (answers that are no JSON), `http_500` (status 500 without JSON), `refuse_containing`
-    (hex: blocks whose coinbase holds these bytes are refused). `devnet_*` methods and `stop` never misbehave.
+    """Switch misbehaviour on and off: `syncing`, `hang_s` (before every answer), `chain` (the name it gives itself;
+    null for the true one), `garbage` (answers that are no JSON), `http_500` (status 500 without JSON),
+    `refuse_containing` (hex: blocks whose coinbase holds these bytes are refused). `devnet_*` methods and `stop` never
+    misbehave.
     """
     wanted = mapping(faults)
     unknown = sorted(set(wanted) - set(_FAULTS))

@@ -59,7 +59,7 @@ class Store:
             self.append(Record(RecordKind.IDENTITY, 0, identity))
         elif self.records[0].kind is not RecordKind.IDENTITY or self.records[0].payload != identity:
             self._file.close()
-            raise StoreError(f"{path} belongs to another chain: its name, seed, bits or kind differ")
+            raise StoreError(f"{path} belongs to another chain: its kind, name, seed or another rule differs")
 
     def append(self, record: Record) -> None:
         body = _HEAD.pack(len(record.payload), record.kind, record.time_s) + record.payload

@@ -16,7 +16,9 @@ from chains.primitives.target import bits_to_target, target_to_difficulty
 from chains.primitives.transaction import Transaction
 from chains.reference.block import Block
 from chains.reference.chain import Chain, Entry
-from chains.reference.rules import COIN_SAT, Rules
+from chains.reference.rules import Rules
+
+COIN_PLACES = 8
 
 _OPCODES = {0x6A: "OP_RETURN", 0x76: "OP_DUP", 0x87: "OP_EQUAL", 0x88: "OP_EQUALVERIFY", 0xA9: "OP_HASH160"}
 _OPCODES |= {0xAC: "OP_CHECKSIG", 0xAE: "OP_CHECKMULTISIG", 0x4F: "-1"}
@@ -25,7 +27,7 @@ _OPCODES |= {0x50 + number: str(number) for number in range(1, 17)}
 
 def amount(amount_sat: int) -> Decimal:
     """Satoshi as coins with eight places; the one place where an amount stops being an integer."""
-    return Decimal(amount_sat) / COIN_SAT
+    return Decimal(amount_sat).scaleb(-COIN_PLACES)
 
 
 def asm(script: bytes) -> str:

@@ -89,8 +89,8 @@ class Wallet:
         return (item for item in self._chain.coins.items() if item[1].output.script in self._index_of)
 
     def is_mature(self, coin: Coin) -> bool:
-        """Whether the next block may spend it."""
-        return not coin.coinbase or self._chain.tip.height + 1 - coin.height >= self._chain.rules.maturity
+        """Whether the wallet spends it: as Core's does, one block later than the consensus rule allows."""
+        return not coin.coinbase or self._chain.tip.height - coin.height >= self._chain.rules.maturity
 
     def spendable(self) -> list[tuple[Outpoint, Coin]]:
         """Oldest first, ties by outpoint, so that equal states make equal transactions."""

@@ -57,7 +57,6 @@ def listunspent(node: ReferenceNode, minconf: object = 1, maxconf: object = 9999
     items = []
     for (txid, index), coin in node.wallet.spendable():
         count = node.chain.tip.height - coin.height + 1
-        # Core lists a coin only when it could be in the tip's chain already, one block later than it may be spent.
         if not least <= count <= most:
             continue
         items.append(
@@ -169,7 +168,7 @@ def _category(node: ReferenceNode, known: _Known) -> str:
     if known.entry is None:
         return "orphan"
     depth = node.chain.tip.height - known.entry.height + 1
-    return "generate" if depth >= node.rules.maturity else "immature"
+    return "generate" if depth > node.rules.maturity else "immature"
 
 
 def gettransaction(
