@@ -63,9 +63,9 @@ def build_coinbase(
     """The coinbase of a template.
 
     `script_sig_parts` are (name, script bytes) in their order behind the height and the node's own part; pushes are the
-    caller's. `extra_outputs` are scripts of outputs without value. `root` is the MM2 root, or zeros. Miners who need more
-    nonce bytes than the last output has (`nonce_size` other than 8) find them at the end of the scriptSig, and the last
-    output's are zeros.
+    caller's. `extra_outputs` are scripts of outputs without value. `root` is the MM2 root, or zeros. Miners who need
+    more nonce bytes than the last output has (`nonce_size` other than 8) find them at the end of the scriptSig, and the
+    last output's are zeros. Raises CoinbaseError.
     """
     if len(root) != 32:
         raise ValueError(f"the root has 32 bytes, not {len(root)}")

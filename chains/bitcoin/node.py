@@ -34,6 +34,7 @@ RPC_OUT_OF_MEMORY = -7
 RPC_CLIENT_NOT_CONNECTED = -9
 RPC_CLIENT_IN_INITIAL_DOWNLOAD = -10
 RPC_DATABASE_ERROR = -20
+RPC_DESERIALIZATION_ERROR = -22
 RPC_METHOD_NOT_FOUND = -32601
 RPC_INTERNAL_ERROR = -32603
 
@@ -104,14 +105,17 @@ class BitcoinNode:
     async def propose(self, payload: Mapping[str, str]) -> str | None:
         """None when the node would accept the block but for its proof of work, else its BIP22 reason (BIP23).
         `inconclusive-not-best-prevblk` only says that the tip has moved, `duplicate` that the node has this very block:
-        neither is a fault of ours, and the caller tries its next template."""
+        neither is a fault of ours, and the caller tries its next template. Raises RpcError when the node has no
+        proposals."""
         request = {"mode": "proposal", "data": payload["block"], "rules": list(self.network.template_rules)}
         try:
             answer = await self.rpc.call("getblocktemplate", request, timeout_s=SUBMIT_TIMEOUT_S)
         except RpcError as error:
-            if error.code in _NOT_ABOUT_THE_BLOCK:
+            if error.code in _NOT_READY:
                 raise NodeUnavailableError(f"getblocktemplate: {error}") from error
-            return str(error)
+            if error.code == RPC_DESERIALIZATION_ERROR:
+                return str(error)
+            raise
         return None if answer is None else _reason("getblocktemplate", answer)
 
     async def submit(self, payload: Mapping[str, str]) -> SubmitAnswer:
