@@ -120,6 +120,9 @@ class StratumClient:
         self._reader_task = asyncio.create_task(self._read(reader))
         try:
             await self._handshake()
+        except ValueError as error:
+            await self.close()
+            raise StratumError(f"the pool answered what is no Stratum: {error}") from error
         except BaseException:
             await self.close()
             raise

@@ -47,7 +47,13 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, algorithm), daemon=True, name="parapool-hashing")
-        self.process.start()
+        # Ctrl-C and SIGTERM reach the whole process group, but only the parent decides: its processes are born with both
+        # blocked, and end when the pipe closes.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
 
     def assign(self, unit: Unit | None) -> None:
@@ -72,7 +78,6 @@ class Worker:
 
 def work(connection: Connection, algorithm: str) -> None:
     """A worker's life: the newest unit, batch by batch, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     os.nice(NICENESS)
     search, batch = SEARCHES[algorithm], FIRST_BATCH[algorithm]
     unit: Unit | None = None
