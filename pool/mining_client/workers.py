@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from pool.mining_client.search import FIRST_BATCH, NONCES, SEARCHES
@@ -47,8 +48,9 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, algorithm), daemon=True, name="parapool-hashing")
-        # Ctrl-C and SIGTERM reach the whole process group, but only the parent decides: its processes are born with both
-        # blocked, and end when the pipe closes.
+        # Ctrl-C and SIGTERM reach the whole process group, but only the parent decides: its processes are born with
+        # both blocked, and end when the pipe closes. Starting the resource tracker would unblock them, so it goes first.
+        resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             self.process.start()
