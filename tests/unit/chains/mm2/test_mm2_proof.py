@@ -304,14 +304,6 @@ def test_mm2_proof_with_one_chain_is_valid_in_every_context() -> None:
         child_datum(CHAIN_A, header[:-1])
 
 
-def test_mm2_hash_link_external_vector() -> None:
-    """A vector of another program (ChronoBit's SHA-256 state test); its extra is 6 of 7494 bytes."""
-    assert 7494 % 64 == 6
-    link = link_of(bytes(7488) + bytes.fromhex("000000002120"))
-    assert (link.length, link.extra.hex()) == (7494, "000000002120")
-    assert resume(link, b"tail") == sha256d(bytes(7488) + bytes.fromhex("000000002120") + b"tail")
-
-
 @settings(max_examples=40)
 @given(st.binary(max_size=300), st.binary(max_size=100))
 def test_mm2_hash_link_resumes_to_the_whole_hash(prefix: bytes, tail: bytes) -> None:
