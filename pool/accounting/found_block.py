@@ -18,6 +18,8 @@ from enum import Enum
 from fractions import Fraction
 from typing import Literal
 
+from chains.kind import BlockStatus
+
 BlockState = Literal["submitted", "immature", "mature", "orphan", "rejected"]
 
 REJECTED_WATCH_MS = 24 * 3600 * 1000
@@ -40,21 +42,6 @@ class ChainTerms:
     factor: Fraction | int
     window_min_s: float
     maturity: int
-
-
-@dataclass(frozen=True, slots=True)
-class BlockStatus:
-    """What a node says of one block.
-
-    `confirmations` is positive in the main chain (1 is the tip), negative when the node has the block beside it, 0
-    when the node cannot say. `height` is the block's, valid when `found`. `tip_height` is the node's best height;
-    without it, a block that the node does not know is never taken for an orphan.
-    """
-
-    found: bool
-    confirmations: int
-    height: int
-    tip_height: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +84,12 @@ class Step(Enum):
     RETIRE = "retire"
 
 
-def next_step(block: FoundBlock, status: BlockStatus, *, maturity: int, now_ms: int) -> Step:
-    """The one step that a synced node's status of a block asks for."""
+def next_step(block: FoundBlock, status: BlockStatus, *, tip_height: int | None, maturity: int, now_ms: int) -> Step:
+    """The one step that a synced node's status of a block asks for.
+
+    `tip_height` is the chain's best height; without it, a block that the node does not know is never taken for an
+    orphan.
+    """
     if block.state == "mature" or not block.watched:
         return Step.NOTHING
     if status.found and status.confirmations > 0:
@@ -107,7 +98,7 @@ def next_step(block: FoundBlock, status: BlockStatus, *, maturity: int, now_ms: 
                 return Step.MATURE
             return Step.CONFIRM if status.confirmations != block.confirmations else Step.NOTHING
         return Step.REINSTATE if block.credited else Step.CREDIT
-    depth = None if status.tip_height is None else status.tip_height - block.height
+    depth = None if tip_height is None else tip_height - block.height
     beside = status.confirmations < 0 if status.found else depth is not None and depth >= COMPETING_DEPTH
     if not beside:
         return _retire_by_age(block, now_ms)

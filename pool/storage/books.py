@@ -169,10 +169,10 @@ class SqlBooks:
 
     def _window(self, block: FoundBlock, terms: ChainTerms) -> Window:
         with self._database.read() as connection:
-            solve_ms = self._shares.time_ms(connection, block.share_sequence)
-            shares, counting, solvers = self._shares.window_shares(
-                connection, block.chain, block.hash_hex, block.share_sequence
-            )
+            # A solve that could not be logged has no sequence; its window ends with the last share before it.
+            last = block.share_sequence or self._shares.last_sequence(connection, block.found_ms)
+            solve_ms = self._shares.time_ms(connection, last)
+            shares, counting, solvers = self._shares.window_shares(connection, block.chain, block.hash_hex, last)
             return pplns_window(
                 shares,
                 counting_sets=counting,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, or_, select, update
+from sqlalchemy import Connection, Table, and_, func, or_, select, update
 
 from pool.accounting.window import WindowShare
 from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
@@ -105,6 +105,11 @@ class ShareStore:
         """When the share of this sequence was received; None when it is not stored."""
         query = select(shares.c.time_ms).where(shares.c.log_id == self.log_id(connection))
         return connection.execute(query.where(shares.c.sequence == sequence)).scalar_one_or_none()
+
+    def last_sequence(self, connection: Connection, until_ms: int) -> int:
+        """The newest share received up to a time; 0 when there is none."""
+        query = select(func.max(shares.c.sequence)).where(shares.c.log_id == self.log_id(connection))
+        return connection.execute(query.where(shares.c.time_ms <= until_ms)).scalar() or 0
 
     def window_shares(
         self, connection: Connection, chain: str, block_hash_hex: str, last_sequence: int

@@ -69,7 +69,6 @@ def block_with_credits(connection: Connection, chain: str, hash_hex: str) -> dic
     row = connection.execute(select(blocks).where(blocks.c.chain == chain, blocks.c.hash_hex == hash_hex)).one_or_none()
     if row is None:
         return None
-    # A held account and a miner's may have one address: they are shown as one.
     amount = func.sum(credits.c.amount).label("amount")
     query = (
         select(accounts.c.address, accounts.c.kind, amount)

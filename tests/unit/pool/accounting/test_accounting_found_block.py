@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from chains.kind import BlockStatus
 from pool.accounting.found_block import (
     ORPHAN_WATCH_MS,
     REJECTED_WATCH_MS,
     BlockState,
-    BlockStatus,
     FoundBlock,
     Step,
     next_step,
@@ -39,19 +39,23 @@ def block(state: BlockState, *, credited: bool, confirmations: int = 3, watched:
     )
 
 
-def in_chain(confirmations: int) -> BlockStatus:
-    return BlockStatus(True, confirmations, HEIGHT, HEIGHT + confirmations - 1)
+Seen = tuple[BlockStatus, int | None]
+"""What the node says of the block, and the chain's best height."""
 
 
-def beside(tip_height: int | None = HEIGHT + 1) -> BlockStatus:
-    return BlockStatus(True, -1, HEIGHT, tip_height)
+def in_chain(confirmations: int) -> Seen:
+    return BlockStatus(True, confirmations, HEIGHT), HEIGHT + confirmations - 1
 
 
-def unknown(tip_height: int | None) -> BlockStatus:
-    return BlockStatus(False, 0, 0, tip_height)
+def beside(tip_height: int | None = HEIGHT + 1) -> Seen:
+    return BlockStatus(True, -1, HEIGHT), tip_height
 
 
-CASES: list[tuple[str, FoundBlock, BlockStatus, Step]] = [
+def unknown(tip_height: int | None) -> Seen:
+    return BlockStatus(False), tip_height
+
+
+CASES: list[tuple[str, FoundBlock, Seen, Step]] = [
     ("a new block in the chain is credited", block("submitted", credited=False), in_chain(1), Step.CREDIT),
     ("an old one too, maturing later", block("submitted", credited=False), in_chain(50), Step.CREDIT),
     ("a rejected block that is in the chain is credited", block("rejected", credited=False), in_chain(1), Step.CREDIT),
@@ -71,17 +75,18 @@ CASES: list[tuple[str, FoundBlock, BlockStatus, Step]] = [
     ("unknown with a competitor that may yet lose", block("immature", credited=True), unknown(HEIGHT), Step.NOTHING),
     ("unknown below the tip", block("submitted", credited=False), unknown(HEIGHT - 1), Step.NOTHING),
     ("unknown and no tip told", block("immature", credited=True), unknown(None), Step.NOTHING),
-    ("known, place unknown", block("immature", credited=True), BlockStatus(True, 0, HEIGHT, HEIGHT + 9), Step.NOTHING),
-    ("an orphan stays watched", block("orphan", credited=True), beside(HEIGHT + 2 * MATURITY), Step.NOTHING),
-    ("until it is buried", block("orphan", credited=True), beside(HEIGHT + 2 * MATURITY + 1), Step.RETIRE),
-    ("a rejected block is buried too", block("rejected", credited=False), unknown(HEIGHT + 100), Step.RETIRE),
-    ("a retired block is left alone", block("orphan", credited=True, watched=False), in_chain(1), Step.NOTHING),
-]
+    ("known, place unknown", block("immature", credited=True), (BlockStatus(True, 0, HEIGHT), HEIGHT + 9),
+    Step.NOTHING), ("an orphan stays watched", block("orphan", credited=True), beside(HEIGHT + 2 * MATURITY),
+    Step.NOTHING), ("until it is buried", block("orphan", credited=True), beside(HEIGHT + 2 * MATURITY + 1),
+    Step.RETIRE), ("a rejected block is buried too", block("rejected", credited=False), unknown(HEIGHT + 100),
+    Step.RETIRE), ("a retired block is left alone", block("orphan", credited=True, watched=False), in_chain(1),
+Step.NOTHING), ]
 
 
-@pytest.mark.parametrize(("subject", "status", "step"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_accounting_found_block_takes_the_right_step(subject: FoundBlock, status: BlockStatus, step: Step) -> None:
-    assert next_step(subject, status, maturity=MATURITY, now_ms=1000) is step
+@pytest.mark.parametrize(("subject", "seen", "step"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_accounting_found_block_takes_the_right_step(subject: FoundBlock, seen: Seen, step: Step) -> None:
+    status, tip_height = seen
+    assert next_step(subject, status, tip_height=tip_height, maturity=MATURITY, now_ms=1000) is step
 
 
 @pytest.mark.parametrize(
@@ -93,4 +98,4 @@ def test_accounting_found_block_is_not_watched_for_ever(state: Any, limit_ms: in
         (limit_ms or 0, Step.NOTHING),
         ((limit_ms or 10**12) + 1, Step.RETIRE if limit_ms else Step.NOTHING),
     ):
-        assert next_step(subject, unknown(None), maturity=MATURITY, now_ms=age_ms) is step
+        assert next_step(subject, BlockStatus(False), tip_height=None, maturity=MATURITY, now_ms=age_ms) is step
