@@ -22,7 +22,8 @@ class ZmqHint:
     """Listens to one endpoint, `tcp://HOST:PORT` or `ipc://PATH`. Raises ValueError for another one."""
 
     def __init__(self, endpoint: str) -> None:
-        if not re.fullmatch(r"tcp://[^/\s]+:\d{1,5}|ipc://\S+", endpoint):
+        match = re.fullmatch(r"tcp://[^/\s]+:(\d{1,5})|ipc://\S+", endpoint)
+        if match is None or not 0 < int(match[1] or 1) < 65536:
             raise ValueError(f"not a ZMQ endpoint like tcp://127.0.0.1:28332: {endpoint!r}")
         self.endpoint = endpoint
 

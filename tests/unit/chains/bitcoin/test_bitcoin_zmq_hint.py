@@ -46,7 +46,10 @@ async def test_zmq_hint_ends_cleanly_when_cancelled(publisher: tuple[zmq.asyncio
     assert await asyncio.wait_for(socket.recv(), 5) == b"\x00hashblock"
 
 
-@pytest.mark.parametrize("endpoint", ["", "127.0.0.1:28332", "tcp://127.0.0.1", "http://x:1", "tcp://h:1/x", "tcp://h:x"])
+@pytest.mark.parametrize(
+    "endpoint",
+    ["", "127.0.0.1:28332", "tcp://127.0.0.1", "http://x:1", "tcp://h:1/x", "tcp://h:x", "tcp://h:0", "tcp://h:65536"],
+)
 def test_zmq_hint_refuses_what_is_no_endpoint(endpoint: str) -> None:
     with pytest.raises(ValueError, match="not a ZMQ endpoint"):
         ZmqHint(endpoint)
