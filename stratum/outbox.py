@@ -15,7 +15,7 @@ class Outbox:
         self._chunks: list[bytes] = []
 
     def take(self) -> bytes:
-        """Everything so far as one write; a lone line is handed on as it is, so that a job's bytes are shared by all."""
+        """Everything so far as one write; a lone line goes on as it is, so that a job's bytes are shared by all."""
         chunks = self._chunks
         if len(chunks) == 1:
             return chunks.pop()

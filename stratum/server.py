@@ -73,7 +73,7 @@ class StratumServer:
         self.reactor: Any = None
         self._addresses = AddressBook(self.limits, clock())
         self._listening: list[Any] = []
-        self._sweeper = LoopingCall(self._sweep)
+        self._sweeper: LoopingCall | None = None
         self._broadcast: list[Connection] = []
         self._job: JobOffer | None = None
         self._clean_sequence = -1
@@ -90,7 +90,8 @@ class StratumServer:
         listening = DirectPort(port, _Port(self, policy or self.policy), host, reactor)
         listening.startListening()
         self._listening.append(listening)
-        if not self._sweeper.running:
+        if self._sweeper is None:
+            self._sweeper = LoopingCall(self._sweep)
             self._sweeper.clock = reactor
             self._sweeper.start(SWEEP_S, now=False)
         log.info("listening host=%s port=%d", host, listening.getHost().port)
@@ -115,7 +116,7 @@ class StratumServer:
             connection.abort("stopping")
 
     def _gone(self) -> None:
-        if self._sweeper.running:
+        if self._sweeper is not None and self._sweeper.running:
             self._sweeper.stop()
         if self._stopped is not None and not self._stopped.called:
             if self.reactor is None:

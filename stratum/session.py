@@ -312,7 +312,6 @@ class Session:
             raised = again and sent is not None and difficulty > sent
             terms.vardiff.assign(difficulty, now, SETTLE_S if raised else 0.0)
             self._reoffered_job_id = job.job_id if raised else None
-            self._reoffer_after = now + self._limits.reoffer_interval_s
             self.deadline = min(self.deadline, terms.vardiff.silence_at)
         elif not again:
             self._reoffered_job_id = None

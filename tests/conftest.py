@@ -1,0 +1,31 @@
+"""One event loop for the whole suite, as in the program: uvloop, with Twisted's asyncio reactor running on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvloop
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def reactor() -> AsyncIterator[Any]:
+    """Twisted's reactor on the session's loop; installed before anything imports twisted.internet.reactor."""
+    from twisted.internet import asyncioreactor
+
+    asyncioreactor.install(asyncio.get_running_loop())
+    from twisted.internet import reactor as installed
+
+    running: Any = installed
+    running.startRunning(installSignalHandlers=False)
+    yield running
+    running.removeAll()

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from stratum.version_rolling import BIP320_MASK, allowed, negotiate, parse_word, rolled
+
+
+@pytest.mark.parametrize(
+    ("requested", "mask"),
+    [
+        ("ffffffff", 0x1FFFE000), ("1fffe000", 0x1FFFE000), ("1FFFE000", 0x1FFFE000), ("00006000", 0x6000),
+        ("00000fff", 0), (None, 0x1FFFE000), ("6000", 0x6000), ("", None), ("zzzzzzzz", None), ("1ffffe0000", None),
+        ("0x1fffe0", None), (" 1fffe00", None), (0x1FFFE000, None), (True, None), ("+1fffe00", None),
+    ],
+)  # fmt: skip
+def test_version_rolling_mask_is_the_intersection(requested: object, mask: int | None) -> None:
+    assert negotiate(BIP320_MASK, requested) == mask
+
+
+def test_version_rolling_replaces_only_mask_bits() -> None:
+    assert rolled(0x20000000, None, BIP320_MASK) == 0x20000000
+    assert rolled(0x20000000, 0x00FFE000, BIP320_MASK) == 0x20FFE000
+    assert rolled(0x3FFFFFFF, 0, BIP320_MASK) == 0x20001FFF
+
+
+def test_version_rolling_bits_outside_the_mask_are_not_allowed() -> None:
+    assert allowed(0x1FFFE000, BIP320_MASK) and allowed(0, 0)
+    assert not allowed(0x20000000, BIP320_MASK) and not allowed(1, 0)
+
+
+@pytest.mark.parametrize("text", ["0x123456", "1234567", "123456789", "12 34567", "١٢٣٤٥٦٧٨", "-1234567", 7, None])
+def test_version_rolling_word_is_exactly_eight_hex_digits(text: object) -> None:
+    assert parse_word(text) is None
+
+
+def test_version_rolling_word_takes_both_cases() -> None:
+    assert parse_word("DeadBeef") == 0xDEADBEEF
