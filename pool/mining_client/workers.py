@@ -49,7 +49,7 @@ class Worker:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, algorithm), daemon=True, name="parapool-hashing")
         # Ctrl-C and SIGTERM reach the whole process group, but only the parent decides: its processes are born with
-        # both blocked, and end when the pipe closes. Starting the resource tracker would unblock them, so it goes first.
+        # both blocked, and end when the pipe closes. Starting the resource tracker unblocks them, so it goes first.
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:

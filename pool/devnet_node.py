@@ -1,0 +1,69 @@
+"""`pool devnet node NAME`: a reference node made of the chain's own section of the configuration.
+
+The pool and its nodes read one file, so they cannot disagree about ports, logins, chain ids or contexts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from chains.families import network
+from chains.reference.run import serve
+from chains.reference.settings import NodeSettings
+from pool.config import AuxpowChain, Config, Mm2Chain
+
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+class DevnetError(Exception):
+    """The configuration's chain cannot be a reference node; the message says what was expected."""
+
+
+def run_node(config: Config, name: str, block_interval_s: int | None) -> int:
+    """Run the node of a chain until SIGINT or SIGTERM; the exit code. Raises DevnetError."""
+    return serve(node_settings(config, name, block_interval_s))
+
+
+def node_settings(config: Config, name: str, block_interval_s: int | None) -> NodeSettings:
+    """How the chain's node is started. Its wallet's seed is the chain's name. Raises DevnetError."""
+    chain = config.chains.get(name)
+    if chain is None:
+        raise DevnetError(f"no chain {name!a} in the configuration, expected one of {', '.join(config.chains)}")
+    if chain.family != "devnet":
+        raise DevnetError(f"chains.{name}.family: expected devnet; the node of family {chain.family} is its own daemon")
+    node = chain.nodes[0]
+    url = urlsplit(node.url)
+    if url.hostname not in LOOPBACK or url.port is None or url.scheme != "http":
+        raise DevnetError(f"chains.{name}.nodes.0.url: expected http://127.0.0.1:PORT, a node of this machine")
+    password = node.read_password()
+    if node.user is None or password is None:
+        raise DevnetError(f"chains.{name}.nodes.0: expected user and password")
+    settings = NodeSettings(
+        kind=chain.kind,
+        name=name,
+        port=url.port,
+        user=node.user,
+        password=password,
+        data_dir=config.pool.data_dir / "nodes" / name,
+        seed=name,
+        block_interval_s=block_interval_s,
+        maturity=chain.maturity or network(chain.family, chain.network).maturity,
+    )
+    if isinstance(chain, AuxpowChain):
+        return replace(settings, chain_id=_chain_id(chain), dialect=_dialect(name, chain))
+    if isinstance(chain, Mm2Chain):
+        return replace(settings, context_name=chain.context_name)
+    return settings
+
+
+def _chain_id(chain: AuxpowChain) -> int:
+    if chain.chain_id is not None:
+        return chain.chain_id
+    return 98 if chain.dialect == "dogecoin" else 1
+
+
+def _dialect(name: str, chain: AuxpowChain) -> str:
+    if not isinstance(chain.dialect, str):
+        raise DevnetError(f"chains.{name}.dialect: expected namecoin or dogecoin, which a reference node speaks")
+    return chain.dialect
