@@ -226,7 +226,7 @@ def _logins(chain: _ChainFacts) -> Iterator[Mistake]:
             yield (*location, "password_file"), "expected either password or password_file, not both"
         if "cookie_file" in given and len(given) > 1:
             yield (*location, "cookie_file"), f"expected either cookie_file or {' and '.join(given[:-1])}, not both"
-        if "user" not in given and ("password" in given or "password_file" in given):
+        elif "user" not in given and ("password" in given or "password_file" in given):
             key = "password" if "password" in given else "password_file"
             yield (*location, key), "expected user beside it"
         password_file = node.get("password_file")

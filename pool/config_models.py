@@ -131,7 +131,7 @@ class LimitsSection(Section):
     reoffer_interval_s: Seconds = Field(2.0, description="A job is sent again for a new difficulty at most so often.")
     transactions_bytes: int = Field(131_072, ge=0, le=2**26, description="Size of a mining.get_transactions answer.")
     transactions_interval_s: Seconds = Field(10.0, description="Time between two such answers.")
-    workers_name_bytes: int = Field(512, ge=64, le=512, description="Length of a login.")
+    login_bytes: int = Field(512, ge=64, le=512, description="Length of a login.")
 
 
 class StratumSection(Section):
