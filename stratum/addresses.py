@@ -10,6 +10,8 @@ import ipaddress
 
 from stratum.limits import Limits
 
+IDLE_RECORD_S = 5.0  # the bucket of an address refills in one
+
 
 class AddressRecord:
     """What is known of one address (an IPv6 /64)."""
@@ -90,11 +92,14 @@ class AddressBook:
         self.connections -= 1
 
     def sweep(self, now: float) -> None:
-        """Forget addresses that have been away for as long as a ban lasts."""
+        """Forget addresses without connections: those that sent shares after a ban's time, others once their tokens are
+        full again, so that addresses which only knock do not fill the book."""
         old = [
             key
             for key, record in self._records.items()
-            if not record.connections and record.banned_until <= now and now - record.seen > self._limits.ban_s
+            if not record.connections
+            and record.banned_until <= now
+            and now - record.seen > (self._limits.ban_s if record.shares else IDLE_RECORD_S)
         ]
         for key in old:
             del self._records[key]

@@ -215,7 +215,7 @@ class Session:
         if answer.message:
             self.out.message(answer.message)
         if answer.difficulty is not None and answer.difficulty > 0.0:
-            self.ask_difficulty(answer.difficulty, now)
+            self.ask_difficulty(answer.difficulty, now, typed=True)
         self.want_first_job()
         self._schedule(now)
 
@@ -275,8 +275,8 @@ class Session:
         """What a share of that job is judged and credited at."""
         return self.terms.for_job(job_sequence)
 
-    def ask_difficulty(self, difficulty: float, now: float) -> None:
-        if self.terms.ask(difficulty, now):
+    def ask_difficulty(self, difficulty: float, now: float, typed: bool = False) -> None:
+        if self.terms.ask(difficulty, now, typed):
             self._difficulty_moved(now)
 
     def ask_minimum_difficulty(self, difficulty: float, now: float) -> None:

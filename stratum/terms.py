@@ -21,13 +21,15 @@ class Terms:
     """`sent` is the difficulty the miner was last told, None before the first."""
 
     __slots__ = (
-        "_asked", "_asked_minimum", "_last", "_last_sequence", "_newest", "_points", "_policy", "sent", "vardiff",
+        "_asked", "_asked_minimum", "_last", "_last_sequence", "_newest", "_points", "_policy", "_typed", "sent",
+        "vardiff",
     )  # fmt: skip
 
     def __init__(self, policy: PortPolicy, now: float) -> None:
         self._policy = policy
         self._asked: float | None = None
         self._asked_minimum = 0.0
+        self._typed = False
         self.vardiff = Vardiff(
             policy.start_difficulty,
             policy.minimum_difficulty,
@@ -45,8 +47,14 @@ class Terms:
         asked = self._policy.minimum_difficulty if self._asked is None else self._asked
         return max(asked, self._asked_minimum)
 
-    def ask(self, difficulty: float, now: float) -> bool:
-        """The miner suggests a difficulty: its floor and where vardiff begins. False when it changes nothing."""
+    def ask(self, difficulty: float, now: float, typed: bool = False) -> bool:
+        """The miner asks for a difficulty: its floor and where vardiff begins. False when it changes nothing.
+
+        What a person typed (`d=` in the password) holds against what firmware suggests by itself.
+        """
+        if self._typed and not typed:
+            return False
+        self._typed = typed
         wanted = self._policy.clamp(nice(difficulty))
         if wanted == self._asked:
             return False

@@ -293,8 +293,11 @@ def test_limits_addresses_are_forgotten_and_bounded() -> None:
     for n in range(3):
         record = book.admit(f"10.0.0.{n}", 0.0)
         assert isinstance(record, AddressRecord)
+        record.shares = n
         book.leave(record, 0.0)
     assert book.admit("10.0.0.9", 1.0) == "too_many_addresses"
+    book.sweep(10.0)
+    assert len(book) == 2, "the one that sent no share is forgotten first"
     book.sweep(LIMITS.ban_s + 1.0)
     assert len(book) == 0
     assert not isinstance(book.admit("10.0.0.9", LIMITS.ban_s + 1.0), str)

@@ -239,6 +239,13 @@ def test_session_password_difficulty_and_message() -> None:
     assert seen[3]["params"] == [512]
 
 
+def test_session_typed_difficulty_holds_against_the_firmwares_own() -> None:
+    peer = Peer()
+    peer.answer = Authorized("u", 512.0)
+    seen = peer.send(*HANDSHAKE, request(4, "mining.suggest_difficulty", 1000))
+    assert seen[3]["result"] is True and seen[4]["params"] == [512]
+
+
 def test_session_submit_behind_authorize_in_one_packet_is_judged_after_it() -> None:
     peer = Peer()
     seen = peer.send(*HANDSHAKE, submit_request("addr.w"), submit_request("addr.x", id=10))
