@@ -21,10 +21,14 @@ from chains.kind import (
     SubmitResult,
     TemplateError,
 )
+from chains.mm2.datum import child_block_hash
+from chains.mm2.proof import read_proof
 from chains.mm2.template import parse_chain_info, parse_template
 from chains.mm2.tree import context_of
 from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.primitives.address import address_to_script
+from chains.primitives.header import Header
+from chains.primitives.serialize import Reader
 
 RPC_BAD_ADDRESS = -5
 RPC_HASH_UNKNOWN = -8  # "block hash unknown": the template was dropped
@@ -90,7 +94,11 @@ class Mm2Node:
     async def block_reward(self, hash_hex: str) -> int:
         """What the outputs of the block's actual coinbase pay our address, in the smallest unit. Raises
         NodeUnavailableError."""
-        return block_lookup.paid_to(await block_lookup.read_coinbase(self._rpc, hash_hex), self._script)
+        coinbase = await block_lookup.read_coinbase(self._rpc, hash_hex, self._skip_proof)
+        return block_lookup.paid_to(coinbase, self._script)
+
+    def _skip_proof(self, reader: Reader, header: Header) -> None:
+        read_proof(reader, self._context, child_block_hash(self._context, header.serialize()))
 
     async def close(self) -> None:
         await self._rpc.close()

@@ -83,12 +83,17 @@ def serialize(proof: Proof) -> bytes:
 def parse(wire: bytes, context: bytes, aux_hash: bytes) -> Proof:
     """The proof of wire form R10 for a datum in a context, whose first bits are its sides. Raises MalformedError."""
     reader = Reader(wire)
+    proof = read_proof(reader, context, aux_hash)
+    reader.finish()
+    return proof
+
+
+def read_proof(reader: Reader, context: bytes, aux_hash: bytes) -> Proof:
+    """As `parse`, at the reader's place."""
     header_without_root = reader.read(HEADER_WITHOUT_ROOT_SIZE)
     parent_branch = reader.hashes()
     link = hash_link.read_hash_link(reader)
     branch = reader.hashes()
-    last_txout_nonce = reader.read(NONCE_SIZE)
-    reader.finish()
     return Proof(
         header_without_root=header_without_root,
         parent_sides="0" * len(parent_branch),
@@ -97,7 +102,7 @@ def parse(wire: bytes, context: bytes, aux_hash: bytes) -> Proof:
         sides=path_bits(context)[: len(branch)],
         branch=branch,
         aux_hash=aux_hash,
-        last_txout_nonce=last_txout_nonce,
+        last_txout_nonce=reader.read(NONCE_SIZE),
     )
 
 
@@ -118,8 +123,6 @@ def _problem(proof: Proof, context: bytes) -> str | None:
         return "malformed-proof"
     if len(proof.sides) != len(proof.branch) or len(proof.branch) > MAX_DEPTH:
         return "side-count"
-    if len(proof.parent_sides) != len(proof.parent_branch):
-        return "side-count"
     if not path_bits(context).startswith(proof.sides):
         return "side-bits-not-prefix"
     if len(proof.last_txout_nonce) != NONCE_SIZE:
@@ -127,7 +130,8 @@ def _problem(proof: Proof, context: bytes) -> str | None:
     reason = hash_link.problem(proof.hash_link)
     if reason is not None:
         return reason
-    if "1" in proof.parent_sides or len(proof.parent_branch) > MAX_PARENT_LEVELS:
+    levels = len(proof.parent_branch)
+    if proof.parent_sides != "0" * levels or levels > MAX_PARENT_LEVELS:
         return "not-generation-transaction"
     return None
 

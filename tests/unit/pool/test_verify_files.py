@@ -98,7 +98,7 @@ def test_verify_mm2_accepts_upper_case_hex_and_other_keys(written: Callable[[Any
         ("proof.parent_branch", ["00" * 32, "00" * 31], "malformed-proof"),
         ("proof.sides", "011", "side-count"),
         ("proof.branch", [], "side-count"),
-        ("proof.parent_sides", "000", "side-count"),
+        ("proof.parent_sides", "000", "not-generation-transaction"),
         ("proof.sides", "1111", "side-bits-not-prefix"),
         ("proof.last_txout_nonce", "deadbeef", "last-txout-nonce-length"),
         ("proof.hash_link.extra", "", "hash-link-extra"),

@@ -255,7 +255,7 @@ async def test_mm2_block_reward_is_what_our_outputs_get() -> None:
         wrong = Answers(getblock={"tx": [txid]}, getrawtransaction=raw.serialize().hex())
         with pytest.raises(NodeUnavailableError, match="another transaction"):
             await node_of(wrong).block_reward(BLOCK)
-    with pytest.raises(NodeUnavailableError, match="getrawtransaction"):
+    with pytest.raises(NodeUnavailableError, match="unusable coinbase"):
         await node_of(Answers(getblock={"tx": [txid_hex]})).block_reward(BLOCK)
 
 

@@ -96,7 +96,6 @@ def test_mm2_proof_altered_is_refused_with_its_reason(proof: Proof) -> None:
             replace(proof, sides=proof.sides[:-1]),
             replace(proof, branch=()),
             replace(proof, branch=(bytes(32),) * 257, sides=path_bits(NAMECOIN) + "0"),
-            replace(proof, parent_sides="0"),
         ],
         "side-bits-not-prefix": [
             replace(proof, sides=flipped(proof.sides, 0)),  # N1
@@ -124,6 +123,8 @@ def test_mm2_proof_altered_is_refused_with_its_reason(proof: Proof) -> None:
         "not-generation-transaction": [
             replace(proof, parent_sides="10"),  # N9
             replace(proof, parent_sides="01"),
+            replace(proof, parent_sides="0"),
+            replace(proof, parent_sides="000"),
             replace(proof, parent_branch=(bytes(32),) * 33, parent_sides="0" * 33),
         ],
         "high-hash": [
