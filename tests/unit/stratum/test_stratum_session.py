@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stratum_peer import Peer, make_job, methods, request, submit_request
 
-from stratum import errors
+from stratum import errors, messages
 from stratum.limits import Limits
 from stratum.offer import Authorized, PortPolicy, Refused
 from stratum.session import SETTLE_S
@@ -389,7 +389,7 @@ def test_session_large_transactions_are_refused() -> None:
 def test_session_questions_of_ours_and_their_answers() -> None:
     peer = Peer()
     peer.start()
-    peer.session.out.line(b'{"id":1,"method":"client.get_version","params":[]}\n')
+    peer.session.out.line(messages.get_version(1))
     assert methods(peer.read()) == ["client.get_version"]
     assert peer.raw(b'{"id":1,"result":"cgminer/4","error":null}\n{"id":7,"error":[1,"x",null]}\n{}\n') == []
     assert peer.closed is None
