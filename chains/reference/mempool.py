@@ -65,8 +65,8 @@ class Mempool:
         self.updates += 1
         return None
 
-    def tip_moved(self, disconnected: list[Entry]) -> None:
-        """Take back what left the chain, and drop what is now in it or can no longer be."""
+    def tip_moved(self, disconnected: list[Entry]) -> list[Transaction]:
+        """Take back what left the chain, and drop what is now in it or can no longer be; the latter are returned."""
         waiting = list(self._waiting.values())
         returned = [
             Waiting(transaction, 0, entry.header.time)
@@ -78,3 +78,5 @@ class Mempool:
         for item in returned + waiting:
             self.add(item.transaction, item.time_s)
         self.updates += 1
+        dropped = [item.transaction for item in returned + waiting]
+        return [t for t in dropped if t.txid not in self._waiting and self._chain.place_of(t.txid) is None]

@@ -60,7 +60,7 @@ class ReferenceNode:
         self.faults = Faults()
         self.last_refusal = ""
         self.listeners: list[Callable[[], None]] = []
-        self.left_chain: dict[bytes, Transaction] = {}  # wallet transactions of blocks that left the chain
+        self.nowhere: dict[bytes, Transaction] = {}  # transactions that left the chain and do not wait either
         self._extra_nonce = 0
         self._store = Store(directory, self.chain.genesis_hash)
         self._replaying = True
@@ -265,11 +265,21 @@ class ReferenceNode:
             return
         fork = self.chain.fork_point(before, after)
         disconnected = self.chain.path(fork, before)
-        for entry in disconnected:
-            for transaction in self.chain.block(entry).transactions:
-                self.left_chain[transaction.txid] = transaction
-        self.mempool.tip_moved(disconnected)
+        dropped = [self.chain.block(entry).coinbase for entry in disconnected]
+        dropped += self.mempool.tip_moved(disconnected)
+        self.nowhere.update((transaction.txid, transaction) for transaction in dropped)
+        self._offer_again()
         self._tell()
+
+    def _offer_again(self) -> None:
+        """What had to leave chain and mempool for a while (a spent coinbase immature again) is tried at every tip, as a
+        wallet sends its payments again."""
+        for txid, transaction in list(self.nowhere.items()):
+            if self.chain.place_of(txid) is not None:
+                del self.nowhere[txid]
+                continue
+            if not transaction.is_coinbase and self.mempool.add(transaction, self.clock()) is None:
+                del self.nowhere[txid]
 
     def _tell(self) -> None:
         for listener in self.listeners:

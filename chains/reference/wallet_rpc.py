@@ -144,7 +144,7 @@ def _find(node: ReferenceNode, txid: bytes) -> _Known | None:
     waiting = node.mempool.get(txid)
     if waiting is not None:
         return _Known(waiting.transaction, None, waiting.time_s, True)
-    left = node.left_chain.get(txid)
+    left = node.nowhere.get(txid)
     return _Known(left, None, node.chain.tip.header.time, False) if left else None
 
 
