@@ -64,7 +64,7 @@ class AuxPowNode:
         except ValueError as error:
             raise NodeUnavailableError(f"unusable getblockchaininfo answer: {error}") from error
         if chain_name != self._network.chain_name:
-            detail = f"the node is on network {chain_name!r}, expected {self._network.chain_name!r}"
+            detail = f"the node is on network {chain_name[:40]!r}, expected {self._network.chain_name!r}"
             return Health(NodeState.WRONG_NETWORK, blocks, detail)
         if syncing:
             return Health(NodeState.SYNCING, blocks, "initial block download")
