@@ -24,8 +24,9 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     asyncioreactor.install(loop)
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
 
+    reactor: Any = installed
     code = 0
 
     async def supervised() -> None:
@@ -41,11 +42,11 @@ def run(main: Coroutine[Any, Any, int]) -> int:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 
-    reactor.startRunning(installSignalHandlers=False)  # type: ignore[attr-defined]
+    reactor.startRunning(installSignalHandlers=False)
     try:
         loop.run_until_complete(supervised())
     finally:
-        reactor.fireSystemEvent("shutdown")  # type: ignore[attr-defined]
+        reactor.fireSystemEvent("shutdown")
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pool.jobs.job import Job
 
-# Enough for two hours of jobs every two seconds; past it the oldest job of the tip is forgotten (an unknown job: error 21).
+# Enough for two hours of jobs every two seconds; past it the oldest job of the tip is forgotten (error 21).
 MAX_JOBS_PER_TIP = 4096
 # A share of a job whose chain got a newer template counts for that chain this much longer: the time a job needs to
 # reach a miner and its last shares to come back.
@@ -23,7 +23,7 @@ class Tip:
 
 
 class JobTable:
-    """Jobs by id. A job is stale when its tip is not the current one, whatever flags were sent (design.md section 6)."""
+    """Jobs by id. A job is stale when its tip is not the current one, whatever flags were sent."""
 
     def __init__(self) -> None:
         self.tip: Tip | None = None

@@ -1,7 +1,7 @@
 """The templates that one job is made of: the parent's and the newest of every live auxiliary chain, frozen together.
 
-Coinbase value and transaction list belong to one immutable parent template, so a job can never carry the fees of another
-one (notes/reliability.md section 2.2, Antpool 584,802).
+Coinbase value and transaction list belong to one immutable parent template, so a job can never carry the fees of
+another one (Antpool lost block 584,802 that way).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Found blocks on their way: a durable record and the submission to the nodes, both at once, before any database.
 
-The parent's block goes to all its nodes in parallel, an auxiliary proof to the node that made the template (no other one
-knows the block). Each is retried until a final answer; what has none when the process dies is taken up by the next.
+The parent's block goes to all its nodes in parallel, an auxiliary proof to the node that made the template (no other
+one knows the block). Each is retried until a final answer; what has none when the process dies is taken up by the next.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from chains.kind import AuxKind, ParentKind, SubmitAnswer, SubmitResult
 from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.primitives.hashes import displayed
-from pool.blocks.solution_store import SolutionRecord, SolutionStore, SolvingShare
+from pool.blocks.solution_store import Outcome, SolutionRecord, SolutionStore, SolvingShare
 from pool.blocks.solve_gate import SolveGate
 from pool.jobs.job import Job
 from pool.shares.validation import Verdict
@@ -28,6 +28,14 @@ GIVE_UP_S = 7200.0
 # A node process forgets its auxiliary templates when it restarts, and no other node knows them.
 GIVE_UP_AUX_S = 600.0
 
+OUTCOMES: dict[SubmitResult, Outcome] = {
+    SubmitResult.ACCEPTED: "accepted",
+    SubmitResult.DUPLICATE: "accepted",
+    SubmitResult.INCONCLUSIVE: "unknown",
+    SubmitResult.STALE: "rejected",
+    SubmitResult.REJECTED: "rejected",
+}
+
 Nodes = Mapping[str, list[Any]]
 
 
@@ -35,7 +43,12 @@ class BlockSubmission:
     """Sends solves out and writes down how each ended. `kinds` and `nodes` are by chain name."""
 
     def __init__(
-        self, store: SolutionStore, nodes: Nodes, kinds: Mapping[str, AuxKind], parent_kind: ParentKind, parent: str,
+        self,
+        store: SolutionStore,
+        nodes: Nodes,
+        kinds: Mapping[str, AuxKind],
+        parent_kind: ParentKind,
+        parent: str,
         on_outcome: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
@@ -47,7 +60,7 @@ class BlockSubmission:
         self.on_outcome = on_outcome
         self.results: dict[tuple[str, str], int] = {}
         self.submit_s: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
 
     def new_solves(self, job: Job, verdict: Verdict) -> tuple[tuple[str, bytes], ...]:
         """Of the chains a submission solved, those to submit now, with their block hashes (natural order)."""
@@ -60,17 +73,28 @@ class BlockSubmission:
         return tuple(found)
 
     def send(
-        self, job: Job, verdict: Verdict, solves: tuple[tuple[str, bytes], ...], share_sequence: int,
-        share_weight: int, share: SolvingShare,
+        self,
+        job: Job,
+        verdict: Verdict,
+        solves: tuple[tuple[str, bytes], ...],
+        share_sequence: int,
+        share_weight: int,
+        share: SolvingShare,
     ) -> None:
         """Send these solves of one header, each on its own: one chain's failure is no other's."""
-        solved = job.solved(verdict.header, verdict.nonce8)
+        solved = verdict.proven(job)
         for chain, block_hash in solves:
             template = job.templates.aux.get(chain)
             if template is None:
                 parent = job.templates.parent
                 payload = self.parent_kind.assemble(solved, parent)
-                height, target, value, node, aux_hash = parent.height, parent.target, parent.value_sat, parent.node, None
+                height, target, value, node, aux_hash = (
+                    parent.height,
+                    parent.target,
+                    parent.value_sat,
+                    parent.node,
+                    None,
+                )
             else:
                 payload = self.kinds[chain].assemble(solved, template, job.commitments.slots[chain])
                 height, target, value, node = template.height, template.target, template.value_sat, template.node
@@ -112,7 +136,7 @@ class BlockSubmission:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.critical("block submission broke off; its record stays open", exc_info=task.exception())
@@ -126,12 +150,19 @@ class BlockSubmission:
         if kept is not None:
             await kept
         self.gate.leave(record.chain, aux_hash, accepted=answer.result is SubmitResult.ACCEPTED)
-        state = {SubmitResult.REJECTED: "rejected", SubmitResult.STALE: "rejected"}.get(answer.result, "accepted")
+        state = OUTCOMES[answer.result]
         self.results[record.chain, answer.result.value] = self.results.get((record.chain, answer.result.value), 0) + 1
         self.submit_s[record.chain] = time.monotonic() - started
         level = logging.ERROR if answer.result is SubmitResult.REJECTED else logging.INFO
-        log.log(level, "submitted chain=%s height=%d hash=%s result=%s %s", record.chain, record.height,
-                record.block_hash_hex, answer.result.value, answer.reason)
+        log.log(
+            level,
+            "submitted chain=%s height=%d hash=%s result=%s %s",
+            record.chain,
+            record.height,
+            record.block_hash_hex,
+            answer.result.value,
+            answer.reason,
+        )
         await loop.run_in_executor(
             None, self.store.outcome, record.chain, record.block_hash_hex, state, answer.reason or answer.result.value
         )
@@ -145,7 +176,9 @@ class BlockSubmission:
 
     async def _until_final(self, record: SolutionRecord, started: float) -> SubmitAnswer:
         give_up_s = GIVE_UP_S if record.chain == self.parent else GIVE_UP_AUX_S
-        tasks = [asyncio.ensure_future(self._one_node(node, record, started + give_up_s)) for node in self._targets(record)]
+        tasks = [
+            asyncio.ensure_future(self._one_node(node, record, started + give_up_s)) for node in self._targets(record)
+        ]
         if not tasks:
             return SubmitAnswer(SubmitResult.REJECTED, "no node of this chain is configured")
         best: SubmitAnswer | None = None
@@ -158,8 +191,8 @@ class BlockSubmission:
                 best = answer
         for task in tasks:
             if not task.done():
-                self._tasks.add(task)  # type: ignore[arg-type]
-                task.add_done_callback(self._tasks.discard)  # type: ignore[arg-type]
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
         assert best is not None
         return best
 

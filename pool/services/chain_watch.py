@@ -33,9 +33,11 @@ class NodeHealth(Health):
 
 
 class WatchedChain:
-    """A configured chain at run time: its nodes in order of preference, their health, and the state that the API shows."""
+    """A configured chain at run time: its nodes in order of preference, their health, and the chain's state."""
 
-    def __init__(self, name: str, kind_name: str, network: Network, nodes: list[Any], script: bytes, away_s: float) -> None:
+    def __init__(
+        self, name: str, kind_name: str, network: Network, nodes: list[Any], script: bytes, away_s: float
+    ) -> None:
         self.name = name
         self.kind_name = kind_name
         self.network = network
@@ -84,15 +86,23 @@ class WatchedChain:
             self.template_failed_at[index] = None
         if not (health.unanswered or (before.unanswered and health.state is NodeState.OK)):  # chains/node_rpc.py tells
             level = logging.INFO if health.state is NodeState.OK else logging.WARNING
-            log.log(level, "node %s chain=%s node=%s height=%d %s", health.state.value, self.name,
-                    self.nodes[index].name, health.height, health.detail)
+            log.log(
+                level,
+                "node %s chain=%s node=%s height=%d %s",
+                health.state.value,
+                self.name,
+                self.nodes[index].name,
+                health.height,
+                health.detail,
+            )
 
     async def watch_health(self, index: int) -> None:
         """Ask one node how it is, for ever."""
         node = self.nodes[index]
         while True:
             try:
-                answer = await asyncio.wait_for(node.health(), HANG_S)
+                async with asyncio.timeout(HANG_S):
+                    answer = await node.health()
                 health = NodeHealth(answer.state, answer.height, answer.detail)
             except TimeoutError:
                 health = NodeHealth(NodeState.DOWN, detail=f"no answer within {HANG_S:g} s")
@@ -105,10 +115,15 @@ class WatchedChain:
 
 
 class TemplateWatch:
-    """Fetches one chain's templates from its best node and posts them; None takes an auxiliary chain out of the tree."""
+    """Fetches one chain's templates from its best node and posts them; None takes the chain out of the tree."""
 
     def __init__(
-        self, chain: WatchedChain, post: Callable[[Any], None], *, poll_interval_s: float, longpoll: bool,
+        self,
+        chain: WatchedChain,
+        post: Callable[[Any], None],
+        *,
+        poll_interval_s: float,
+        longpoll: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.chain = chain
@@ -178,7 +193,8 @@ class TemplateWatch:
         """A template of this node. A long poll ends early, with None, when a node's health changes or a hint comes."""
         node = self.chain.nodes[index]
         if not self.longpoll:
-            return await asyncio.wait_for(node.template(), HANG_S)
+            async with asyncio.timeout(HANG_S):
+                return await node.template()
         if self._longpoll_node != index or self._longpoll_id is None:
             return await node.template(None)
         self.chain.changed.clear()
@@ -220,6 +236,7 @@ class TemplateWatch:
 
     async def _pause(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self.hints.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.hints.wait()
         except TimeoutError:
             return

@@ -18,7 +18,7 @@ from typing import Any
 
 from chains.kind import AuxKind, AuxTemplate, ParentKind, ParentTemplate
 from chains.node_rpc import NodeUnavailableError, RpcError
-from pool.jobs.job import Job, build_job
+from pool.jobs.job import EXTRANONCE1_SIZE, Job, build_job
 from pool.jobs.job_table import JobTable, Tip
 from pool.jobs.template_board import TemplateBoard
 from pool.jobs.template_set import Reduction, Shape, TemplateSet, reduce, shape_of
@@ -47,13 +47,18 @@ class JobSettings:
     difficulty_of: Callable[[int], float]
     propose: Callable[[dict[str, str], str], Any]
     fixed_version_bits: Callable[[TemplateSet], int] = field(default=lambda templates: 0)
+    extranonce2_sizes: tuple[int, ...] = (4,)
 
 
 class JobBroadcast:
     """Owns the board and the job table's growth; `broadcast` sends a finished job to every miner."""
 
     def __init__(
-        self, board: TemplateBoard, table: JobTable, settings: JobSettings, broadcast: Callable[[Job], None],
+        self,
+        board: TemplateBoard,
+        table: JobTable,
+        settings: JobSettings,
+        broadcast: Callable[[Job], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.board = board
@@ -151,10 +156,18 @@ class JobBroadcast:
         self._sequence += 1
         settings = self.settings
         return build_job(
-            self._sequence, f"{self._prefix}{self._sequence:x}", templates, tip,
-            kinds=settings.kinds, payout_script=settings.payout_script, tag=settings.tag, clean=clean,
-            uncapped=frozenset(self.uncapped), difficulty_of=settings.difficulty_of,
+            self._sequence,
+            f"{self._prefix}{self._sequence:x}",
+            templates,
+            tip,
+            kinds=settings.kinds,
+            payout_script=settings.payout_script,
+            tag=settings.tag,
+            clean=clean,
+            uncapped=frozenset(self.uncapped),
+            difficulty_of=settings.difficulty_of,
             fixed_version_bits=settings.fixed_version_bits(templates),
+            extranonce2_sizes=settings.extranonce2_sizes,
         )
 
     def _choose(self, templates: TemplateSet) -> TemplateSet | None:
@@ -194,7 +207,8 @@ class JobBroadcast:
     async def _ask(self, templates: TemplateSet) -> str | None:
         """None when the shape is good, "" when nothing was learnt, else the node's reason."""
         job = self.build(templates, clean=False, tip=Tip(templates.parent.previous_hash))
-        payload = self.settings.parent_kind.proposal(job.coinbase(bytes(8)), templates.parent)
+        size, layout = next(iter(job.layouts.items()))
+        payload = self.settings.parent_kind.proposal(layout.coinbase(bytes(EXTRANONCE1_SIZE + size)), templates.parent)
         try:
             reason: str | None = await self.settings.propose(payload, templates.parent.node)
         except NodeUnavailableError as error:
@@ -209,4 +223,3 @@ class JobBroadcast:
 
     def _moved(self, templates: TemplateSet) -> bool:
         return self.board.parent is None or self.board.parent.previous_hash != templates.parent.previous_hash
-

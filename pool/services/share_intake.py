@@ -10,8 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from stratum.server import Connection
-
 from chains.kind import Network
 from chains.primitives.target import difficulty_to_target, work_of
 from pool.blocks.solution_store import SolvingShare
@@ -23,6 +21,7 @@ from pool.shares.validation import validate
 from stratum import errors
 from stratum.events import Submit
 from stratum.offer import Authorized, JobOffer, Refused
+from stratum.server import Connection
 from stratum.words import LoginError, parse_login, parse_password
 
 MAX_TARGETS_CACHED = 10_000
@@ -31,11 +30,18 @@ NOT_DURABLE = errors.StratumError(20, "The pool cannot store shares now, please 
 
 
 class ShareIntake:
-    """Implements stratum.server.Pool. Counters are plain integers, read by the metrics collector."""
+    """Judges logins and submissions; `facing` gives the ports of one extranonce2 size their side of it. Counters are
+    plain integers, read by the metrics collector."""
 
     def __init__(
-        self, table: JobTable, log: ShareLog, blocks: BlockSubmission, networks: Mapping[str, Network], parent: str,
-        pow_name: str, pow_hash: Callable[[bytes], bytes] | None,
+        self,
+        table: JobTable,
+        log: ShareLog,
+        blocks: BlockSubmission,
+        networks: Mapping[str, Network],
+        parent: str,
+        pow_name: str,
+        pow_hash: Callable[[bytes], bytes] | None,
     ) -> None:
         self.table = table
         self.log = log
@@ -52,9 +58,10 @@ class ShareIntake:
         self._targets: dict[float, tuple[int, int]] = {}
         self._waiting: deque[tuple[int, Connection, Submit, float]] = deque()
 
-    # -- stratum.server.Pool ------------------------------------------------------------------------------------
+    def facing(self, extranonce2_size: int) -> IntakePort:
+        return IntakePort(self, extranonce2_size)
 
-    def authorize(self, connection: Connection, login_text: str, password_text: str) -> Authorized | Refused:
+    def authorize(self, login_text: str, password_text: str) -> Authorized | Refused:
         try:
             login = parse_login(login_text)
             password = parse_password(password_text)
@@ -63,14 +70,11 @@ class ShareIntake:
             return Refused(str(error))
         return Authorized(routed, password.difficulty, "; ".join(routed.remarks) or None)
 
-    def current_job(self) -> JobOffer | None:
-        return None if self.table.current is None else self.table.current.offer
-
     def transactions(self, job_id: str) -> list[str] | None:
         job = self.table.get(job_id)
         return None if job is None else [t.data.hex() for t in job.templates.parent.transactions]
 
-    def submit(self, connection: Connection, submit: Submit, user: RoutedLogin) -> None:
+    def submit(self, connection: Connection, submit: Submit, user: RoutedLogin, extranonce2_size: int) -> None:
         job = self.table.get(submit.job_id)
         if job is None:
             self._reject(connection, submit, errors.UNKNOWN_JOB)
@@ -78,8 +82,9 @@ class ShareIntake:
         difficulty = connection.difficulty_for(job.sequence)
         target, weight = self._targets.get(difficulty) or self._target_of(difficulty)
         verdict = validate(
-            job, submit, connection.extranonce1, connection.version_mask, target, self.table.tip, self.pow_hash
-        )
+            job, job.layouts[extranonce2_size], submit, connection.extranonce1, connection.version_mask, target,
+            self.table.tip, self.pow_hash,
+        )  # fmt: skip
         solves = self.blocks.new_solves(job, verdict) if verdict.solved else ()
         error = verdict.error
         sequence = 0
@@ -87,13 +92,19 @@ class ShareIntake:
             if error is None:
                 chains = self.table.counted_chains(job, time.monotonic())
             else:
-                # Not a share, but its work counts if its block does: a late or low solve is credited in that block only.
+                # No share, but its work counts if its block does: a late or low solve is credited in that block.
                 chains = job.templates.chains()
                 weight = min(weight, *(work_of(t) for chain, t in job.targets if chain in verdict.solved))
             try:
                 sequence = self.log.append(
-                    user.route, user.worker, time.time_ns() // 1_000_000, weight, chains, verdict.header_hash,
-                    error is not None, solves,
+                    user.route,
+                    user.worker,
+                    time.time_ns() // 1_000_000,
+                    weight,
+                    chains,
+                    verdict.header_hash,
+                    error is not None,
+                    solves,
                 )
             except ShareLogStopped:
                 error = NOT_DURABLE
@@ -151,3 +162,25 @@ class ShareIntake:
                 expected = weight / work_of(chain_target)
                 self.expected_solves[chain] = self.expected_solves.get(chain, 0.0) + expected
                 self.seen_solves[chain] = self.seen_solves.get(chain, 0) + (chain in solved)
+
+
+class IntakePort:
+    """The intake as the ports of one extranonce2 size see it: implements stratum.server.Pool."""
+
+    def __init__(self, intake: ShareIntake, extranonce2_size: int) -> None:
+        self.intake = intake
+        self.extranonce2_size = extranonce2_size
+
+    def authorize(self, connection: Connection, login_text: str, password_text: str) -> Authorized | Refused:
+        return self.intake.authorize(login_text, password_text)
+
+    def submit(self, connection: Connection, submit: Submit, user: object) -> None:
+        assert isinstance(user, RoutedLogin)
+        self.intake.submit(connection, submit, user, self.extranonce2_size)
+
+    def current_job(self) -> JobOffer | None:
+        job = self.intake.table.current
+        return None if job is None else job.layouts[self.extranonce2_size].offer
+
+    def transactions(self, job_id: str) -> list[str] | None:
+        return self.intake.transactions(job_id)

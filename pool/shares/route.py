@@ -45,8 +45,11 @@ def route_login(login: Login, values: Mapping[str, str], networks: Mapping[str, 
         raise LoginRefusedError(f"{parent} address expected as user name: {error}") from error
     parent_address = script_to_address(parent_script, form) or login.parent
 
-    remarks = [f"unknown chain {chain!r} in your login; its address is ignored" for chain, _ in login.extra
-               if chain not in networks]
+    remarks = [
+        f"unknown chain {chain!r} in your login; its address is ignored"
+        for chain, _ in login.extra
+        if chain not in networks
+    ]
     wanted = {chain: text for chain, text in values.items() if chain in networks} | dict(login.extra)
     accounts = {parent: AccountKey("miner", parent_script.hex(), parent_address)}
     for chain, network in networks.items():

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from struct import pack
 
-from pool.jobs.job import Job
+from chains.kind import SolvedHeader
+from pool.jobs.job import Job, Layout
 from pool.jobs.job_table import Tip
 from stratum import errors
 from stratum.events import Submit
@@ -26,27 +27,34 @@ class Verdict:
     """The outcome: `error` is None for an accepted share. `header_hash` is SHA-256d of the header (natural order) on
     every chain, the key of dedupe; `solved` names the chains whose target the proof of work met."""
 
-    __slots__ = ("error", "header", "header_hash", "nonce8", "solved", "stale")
+    __slots__ = ("error", "header", "header_hash", "layout", "nonce", "solved", "stale")
 
     def __init__(
         self,
         error: errors.StratumError | None,
         header: bytes,
         header_hash: bytes,
-        nonce8: bytes,
+        layout: Layout,
+        nonce: bytes,
         solved: tuple[str, ...],
         stale: bool,
     ) -> None:
         self.error = error
         self.header = header
         self.header_hash = header_hash
-        self.nonce8 = nonce8
+        self.layout = layout
+        self.nonce = nonce
         self.solved = solved
         self.stale = stale
+
+    def proven(self, job: Job) -> SolvedHeader:
+        """The header with what proves its coinbase, for blocks and proofs."""
+        return SolvedHeader(self.header, self.layout.coinbase(self.nonce), job.merkle_branch)
 
 
 def validate(
     job: Job,
+    layout: Layout,
     submit: Submit,
     extranonce1: bytes,
     version_mask: int,
@@ -54,23 +62,21 @@ def validate(
     tip: Tip | None,
     pow_hash: Callable[[bytes], bytes] | None = None,
 ) -> Verdict:
-    """Judge a submission against a job.
+    """Judge a submission against a job, whose layout is that of the connection's extranonce2 size.
 
     `target` is the share target assigned to the connection for this job, `tip` the current parent tip, `pow_hash` the
     proof-of-work function of a chain that does not use SHA-256d. An accepted share's hash is remembered in the job's
     tip, so that its repetition is a duplicate however it is spelled.
     """
-    nonce8 = extranonce1 + submit.extranonce2
-    coinbase = job.coinbase_hash.copy()
-    coinbase.update(nonce8 + b"\0\0\0\0")
+    nonce = extranonce1 + submit.extranonce2
+    coinbase = layout.coinbase_hash.copy()
+    coinbase.update(nonce + layout.coinb2)
     root = sha256(coinbase.digest()).digest()
     for sibling in job.merkle_branch:
         root = sha256(sha256(root + sibling).digest()).digest()
     bits = submit.version_bits
     version = job.version if bits is None else job.version & ~version_mask | bits
-    header = (
-        pack("<I", version) + job.previous_hash + root + pack("<III", submit.ntime, job.bits, submit.nonce)
-    )
+    header = pack("<I", version) + job.previous_hash + root + pack("<III", submit.ntime, job.bits, submit.nonce)
     header_hash = sha256(sha256(header).digest()).digest()
     value = int.from_bytes(header_hash if pow_hash is None else pow_hash(header), "little")
 
@@ -92,4 +98,4 @@ def validate(
         error = errors.LOW_DIFFICULTY
     else:
         job.tip.seen.add(header_hash)
-    return Verdict(error, header, header_hash, nonce8, solved, stale)
+    return Verdict(error, header, header_hash, layout, nonce, solved, stale)

@@ -18,7 +18,9 @@ SCRIPT = b"\x00\x14" + bytes(20)
 KINDS = {"regnmc": AuxPowKind(), "regdoge": AuxPowKind(), "alpha": Mm2Kind(), "beta": Mm2Kind()}
 
 
-def parent_template(height: int = 101, previous: bytes = b"\x11" * 32, target: int | None = None, **other) -> ParentTemplate:
+def parent_template(
+    height: int = 101, previous: bytes = b"\x11" * 32, target: int | None = None, **other
+) -> ParentTemplate:
     fields = dict(
         chain="regbtc", height=height, previous_hash=previous, version=0x20000000, bits=0x207FFFFF,
         target=bits_to_target(0x207FFFFF) if target is None else target, current_time=1_700_000_000,
@@ -44,7 +46,9 @@ class JobFactory:
         self.table = JobTable()
         self.sequence = 0
 
-    def make(self, parent: ParentTemplate | None = None, *aux: AuxTemplate, now: float = 0.0, clean: bool = False, **options):
+    def make(
+        self, parent: ParentTemplate | None = None, *aux: AuxTemplate, now: float = 0.0, clean: bool = False, **options
+    ):
         parent = parent or parent_template()
         templates = TemplateSet(parent, MappingProxyType({t.chain: t for t in aux}))
         tip = self.table.tip

@@ -21,7 +21,7 @@ NONCE8 = bytes(range(1, 9))
 
 
 def solved(job, nonce8: bytes = NONCE8) -> SolvedHeader:
-    coinbase = job.coinbase(nonce8)
+    coinbase = job.layouts[4].coinbase(nonce8)
     root = fold_branch(sha256d(coinbase), job.merkle_branch)
     header = Header(job.version, job.previous_hash, root, 1_700_000_000, job.bits, 7).serialize()
     return SolvedHeader(header, coinbase, job.merkle_branch)
@@ -29,7 +29,7 @@ def solved(job, nonce8: bytes = NONCE8) -> SolvedHeader:
 
 def test_job_commits_to_all_chains_in_one_coinbase():
     job = JobFactory().make(None, *(aux_template(c, n + 1) for n, c in enumerate(ALL)))
-    coinbase = parse_transaction(job.coinbase(NONCE8))
+    coinbase = parse_transaction(job.layouts[4].coinbase(NONCE8))
     assert coinbase.inputs[0].script_sig.count(b"\xfa\xbemm") == 1
     last = coinbase.outputs[-1]
     assert (last.amount_sat, last.script[:2], last.script[-8:]) == (0, b"\x6a\x28", NONCE8)
@@ -59,18 +59,20 @@ def test_job_gives_every_mm2_child_a_proof_it_accepts(chain):
 
 
 def test_job_without_auxiliary_chains_keeps_the_same_layout():
-    coinbase = parse_transaction(JobFactory().make().coinbase(NONCE8))
+    coinbase = parse_transaction(JobFactory().make().layouts[4].coinbase(NONCE8))
     assert coinbase.outputs[-1].script == b"\x6a\x28" + bytes(32) + NONCE8
     assert b"\xfa\xbemm" not in coinbase.inputs[0].script_sig
 
 
 def test_job_notify_says_what_the_header_is_made_of():
     job = JobFactory().make(parent_template(previous=bytes(range(32))), aux_template("alpha"))
-    line = json.loads(job.offer.notify)
+    line = json.loads(job.layouts[4].offer.notify)
     job_id, previous, coinb1, coinb2, branch, version, bits, time, clean = line["params"]
-    assert job_id == job.job_id and clean is False and json.loads(job.offer.notify_clean)["params"][8] is True
+    assert (
+        job_id == job.job_id and clean is False and json.loads(job.layouts[4].offer.notify_clean)["params"][8] is True
+    )
     assert bytes.fromhex(previous) == b"".join(bytes(range(i, i + 4))[::-1] for i in range(0, 32, 4))
-    assert bytes.fromhex(coinb1) + NONCE8 + bytes.fromhex(coinb2) == job.coinbase(NONCE8)
+    assert bytes.fromhex(coinb1) + NONCE8 + bytes.fromhex(coinb2) == job.layouts[4].coinbase(NONCE8)
     assert branch == [h.hex() for h in job.merkle_branch]
     assert (version, bits, time) == ("20000000", "207fffff", f"{1_700_000_000:08x}")
 
@@ -84,8 +86,10 @@ def test_job_easiest_target_is_that_of_its_easiest_chain():
 
 def test_job_caps_are_the_difficulties_of_chains_that_may_cap():
     aux = [aux_template("alpha", target=20), aux_template("regnmc", 2, target=7)]
-    job = JobFactory().make(parent_template(target=5), *aux, difficulty_of=lambda t: 100 / t, uncapped=frozenset({"alpha"}))
-    assert job.offer.caps == (100 / 7, 100 / 5)
+    job = JobFactory().make(
+        parent_template(target=5), *aux, difficulty_of=lambda t: 100 / t, uncapped=frozenset({"alpha"})
+    )
+    assert job.layouts[4].offer.caps == (100 / 7, 100 / 5)
 
 
 def test_job_sends_rolled_version_bits_as_zero_and_keeps_fixed_ones_out_of_the_mask():
@@ -97,3 +101,32 @@ def test_job_sends_rolled_version_bits_as_zero_and_keeps_fixed_ones_out_of_the_m
 def test_job_refuses_a_coinbase_that_is_too_long():
     with pytest.raises(CoinbaseTooLongError, match="tag"):
         JobFactory().make(None, aux_template("regnmc"), tag=b"x" * 60)
+
+
+def test_job_with_eight_bytes_of_extranonce2_keeps_every_commitment():
+    job = JobFactory().make(
+        None, *(aux_template(c, n + 1) for n, c in enumerate(ALL)), extranonce2_sizes=(4, 8), tag=b"/t/"
+    )
+    wide = job.layouts[8]
+    nonce = bytes(range(12))
+    coinbase = parse_transaction(wide.coinbase(nonce))
+    assert coinbase.inputs[0].script_sig.endswith(b"\x0c" + nonce)
+    assert coinbase.outputs[-1].script[-8:] == bytes(8)
+    assert coinbase.outputs == parse_transaction(job.layouts[4].coinbase(bytes(8))).outputs
+    root = fold_branch(sha256d(wide.coinbase(nonce)), job.merkle_branch)
+    header = Header(job.version, job.previous_hash, root, 1_700_000_000, job.bits, 7).serialize()
+    proven = SolvedHeader(header, wide.coinbase(nonce), job.merkle_branch)
+    for chain in ("alpha", "beta"):
+        template = job.templates.aux[chain]
+        payload = KINDS[chain].assemble(proven, template, job.commitments.slots[chain])
+        proof = mm2_proof.parse(bytes.fromhex(payload["proof"]), template.context, template.aux_hash)
+        assert mm2_proof.verify(proof, template.context, 2**256 - 1) == "ok"
+    for chain in ("regnmc", "regdoge"):
+        template = job.templates.aux[chain]
+        payload = KINDS[chain].assemble(proven, template, job.commitments.slots[chain])
+        assert (
+            auxpow_proof.check(
+                auxpow_proof.parse(bytes.fromhex(payload["auxpow"])), template.aux_hash, template.chain_id
+            )
+            == "ok"
+        )

@@ -61,7 +61,7 @@ async def test_broadcast_proposes_a_new_shape_before_it_is_mined(make, parent):
     await settle()
     assert parent.asked == 1 and len(sent) == 1
     jobs.post_parent(parent_template(previous=b"n" * 32))
-    assert len(sent) == 2 and sent[1].offer.clean, "a known shape on a new tip goes out at once"
+    assert len(sent) == 2 and sent[1].layouts[4].offer.clean, "a known shape on a new tip goes out at once"
     assert parent.asked == 1
 
 
@@ -73,7 +73,7 @@ async def test_broadcast_mines_the_known_shape_while_a_new_one_is_proposed(make,
     jobs.post_parent(parent_template(previous=b"n" * 32))
     assert len(sent) == 2 and not sent[1].templates.aux, "the new tip does not wait for the proposal"
     await settle()
-    assert set(sent[-1].templates.aux) == {"alpha"} and not sent[-1].offer.clean
+    assert set(sent[-1].templates.aux) == {"alpha"} and not sent[-1].layouts[4].offer.clean
 
 
 async def test_broadcast_coalesces_auxiliary_changes_into_one_unclean_job(make):
@@ -87,13 +87,15 @@ async def test_broadcast_coalesces_auxiliary_changes_into_one_unclean_job(make):
         jobs.post_aux(chain, aux_template(chain, 2))
     await settle(0.2)
     assert len(sent) == count + 1 and set(sent[-1].templates.aux) == {"regnmc", "alpha", "beta"}
-    assert not sent[-1].offer.clean
+    assert not sent[-1].layouts[4].offer.clean
     jobs.post_aux("alpha", aux_template("alpha", 2))
     await settle(0.1)
     assert len(sent) == count + 1, "the same template again is no news"
 
 
-@pytest.mark.parametrize(("policy", "jobs_more", "clean"), [("off", 0, False), ("new_job", 1, False), ("clean", 1, True)])
+@pytest.mark.parametrize(
+    ("policy", "jobs_more", "clean"), [("off", 0, False), ("new_job", 1, False), ("clean", 1, True)]
+)
 async def test_broadcast_follows_the_chains_notify_policy(make, policy, jobs_more, clean):
     jobs, sent = make(alpha=policy)
     jobs.post_aux("alpha", aux_template("alpha"))
@@ -102,7 +104,9 @@ async def test_broadcast_follows_the_chains_notify_policy(make, policy, jobs_mor
     count = len(sent)
     jobs.post_aux("alpha", aux_template("alpha", 2))
     await settle(0.2)
-    assert len(sent) == count + jobs_more and sent[-1].offer.clean is (clean if jobs_more else sent[-1].offer.clean)
+    assert len(sent) == count + jobs_more and sent[-1].layouts[4].offer.clean is (
+        clean if jobs_more else sent[-1].layouts[4].offer.clean
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +136,9 @@ async def test_broadcast_asks_again_when_the_tip_moved_meanwhile(make, parent):
     assert parent.asked == 2 and len(sent) == 1 and not jobs.refusals
 
 
-@pytest.mark.parametrize(("error", "mined"), [(RpcError(-8, "Invalid mode"), True), (NodeUnavailableError("away"), False)])
+@pytest.mark.parametrize(
+    ("error", "mined"), [(RpcError(-8, "Invalid mode"), True), (NodeUnavailableError("away"), False)]
+)
 async def test_broadcast_without_an_answer_to_proposals(make, parent, error, mined):
     async def propose(payload, node):
         raise error

@@ -24,7 +24,7 @@ def submit(job, *, extranonce2=b"\x05\x06\x07\x08", ntime=NOW, nonce=1, version_
 
 
 def judge(jobs, job, share, *, target=ANY, mask=0x1FFFE000, pow_hash=None):
-    return validate(job, share, EXTRANONCE1, mask, target, jobs.table.tip, pow_hash)
+    return validate(job, job.layouts[4], share, EXTRANONCE1, mask, target, jobs.table.tip, pow_hash)
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def jobs() -> JobFactory:
 def test_validation_hashes_the_header_that_the_miner_hashed(jobs):
     job = jobs.make(None, aux_template("alpha"))
     verdict = judge(jobs, job, submit(job, nonce=0x01020304, version_bits=0x00004000))
-    coinbase = job.coinb1 + EXTRANONCE1 + b"\x05\x06\x07\x08" + b"\0\0\0\0"
+    coinbase = job.layouts[4].coinb1 + EXTRANONCE1 + b"\x05\x06\x07\x08" + b"\0\0\0\0"
     root = fold_branch(sha256d(coinbase), job.merkle_branch)
     expected = (
         (0x20004000).to_bytes(4, "little") + b"\x11" * 32 + root
         + NOW.to_bytes(4, "little") + bytes.fromhex("ffff7f20") + bytes.fromhex("04030201")
     )  # fmt: skip
     assert verdict.header == expected and verdict.header_hash == sha256d(expected)
-    assert verdict.error is None and verdict.nonce8 == EXTRANONCE1 + b"\x05\x06\x07\x08"
+    assert verdict.error is None and verdict.nonce == EXTRANONCE1 + b"\x05\x06\x07\x08"
 
 
 def test_validation_names_every_chain_the_hash_solves(jobs):
@@ -63,7 +63,7 @@ def test_validation_order_is_stale_time_version_duplicate_low(jobs):
     jobs.make(parent_template(previous=b"z" * 32))
 
     def reason(tip, target, **fields):
-        verdict = validate(job, submit(job, **fields), EXTRANONCE1, 0x1FFFE000, target, tip)
+        verdict = validate(job, job.layouts[4], submit(job, **fields), EXTRANONCE1, 0x1FFFE000, target, tip)
         assert verdict.solved == ("regbtc", "alpha"), "solves are seen before every refusal"
         return verdict.error
 
