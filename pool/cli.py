@@ -62,17 +62,12 @@ def main() -> NoReturn:
     sys.exit(exit_code if isinstance(exit_code, int) else EXIT_OK)
 
 
-def _config_option(required: bool = True, default: str | None = None) -> Callable[[Command], Command]:
-    return click.option(
-        "-c",
-        "--config",
-        "config_file",
-        metavar="FILE",
-        required=required,
-        default=default,
-        show_default=default is not None,
-        help="The configuration, YAML; every key is explained in docs/reference/configuration.md.",
-    )
+def _config_option(*, required: bool = True, default: str | None = None) -> Callable[[Command], Command]:
+    text = "The configuration, YAML; every key is explained in docs/reference/configuration.md."
+    words = ("-c", "--config", "config_file")
+    if default is not None:
+        return click.option(*words, metavar="FILE", default=default, show_default=True, help=text)
+    return click.option(*words, metavar="FILE", required=required, help=text)
 
 
 def _set_option(command: Command) -> Command:

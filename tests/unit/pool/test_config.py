@@ -59,13 +59,6 @@ chains:
 """
 
 
-def line_of(text: str, needle: str) -> int:
-    """The number of the one line that holds the needle."""
-    found = [number for number, line in enumerate(text.splitlines(), 1) if needle in line]
-    assert len(found) == 1, f"{needle!r} stands on {found}"
-    return found[0]
-
-
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """The lines of a refusal, without the file's name; the working directory is empty."""
@@ -264,8 +257,7 @@ def test_config_names_each_mistake_with_its_line(
 ) -> None:
     assert GOOD.count(old) == 1, f"{old!r} is no one place of the good file"
     text = GOOD.replace(old, new)
-    place = text.index(where.strip("\n")) if text.count(where) > 1 else text.index(where)
-    line = text.count("\n", 0, place) + 1
+    line = text.count("\n", 0, text.index(where)) + 1
     found = refused(text)
     assert found[0].startswith(f"{line}: {message}"), (line, found)
     assert len(found) == 1, found

@@ -1,0 +1,86 @@
+"""The reference page is what the models say, and the examples in deploy/ are good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chains.families import network
+from chains.primitives.address import address_to_script
+from chains.reference.wallet import script
+from pool.config import AuxpowChain, ConfigError, load
+from pool.config_models import CHAIN_KINDS, LimitsSection, PortSection
+from pool.config_reference import reference_page
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_config_reference_page_is_current() -> None:
+    page = (ROOT / "docs/reference/configuration.md").read_text()
+    assert page == reference_page(), "run: pool check-config --reference > docs/reference/configuration.md"
+
+
+def test_config_reference_has_a_row_with_a_meaning_for_every_key() -> None:
+    page = reference_page()
+    for model in (PortSection, LimitsSection, *CHAIN_KINDS.values()):
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name} has no description"
+            assert f"| `{name}` | " in page
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert all(line.count(" | ") == 3 and not line.endswith(" |  |") for line in rows)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `factor` | number, > 0, ≤ 1,000 | `2` | ",
+        "| `start_difficulty` | number, ≥ 9.09e-13, ≤ 1,073,741,824 | `1` | ",
+        "| `fee_ppm` | whole number, ≥ 0, ≤ 1,000,000 | – | The pool's fee on this chain. Default: `pool.fee_ppm`. |",
+        "| `notify` | `off` or `new_job` or `clean` | `new_job` | ",
+        "| `vardiff` | `true` or `false` | `true` | ",
+        "| `kind` | `mm2` | required | ",
+    ],
+)
+def test_config_reference_rows(row: str) -> None:
+    assert row in reference_page()
+
+
+def test_config_devnet_example_is_five_chains_on_local_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = load("deploy/devnet.yaml")
+    assert {name: chain.kind for name, chain in config.chains.items()} == {
+        "regbtc": "bitcoin", "regnmc": "auxpow", "regdoge": "auxpow", "alpha": "mm2", "beta": "mm2"
+    }  # fmt: skip
+    assert config.parent == "regbtc"
+    urls = [chain.nodes[0].url for chain in config.chains.values()]
+    assert urls == [f"http://127.0.0.1:{port}" for port in range(19501, 19506)]
+    assert [chain.chain_id for chain in config.chains.values() if isinstance(chain, AuxpowChain)] == [1, 98]
+    assert config.stratum.ports[0].bind == "127.0.0.1:3333"
+    assert config.http.bind == "127.0.0.1:8080"
+
+
+def test_config_devnet_example_pays_the_nodes_own_wallets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for name, chain in load("deploy/devnet.yaml").chains.items():
+        form = network(chain.family, chain.network).addresses
+        has_witness = not (isinstance(chain, AuxpowChain) and chain.dialect == "dogecoin")
+        assert address_to_script(chain.address, form) == script(name, 0, witness=has_witness)
+
+
+def test_config_real_example_wants_only_the_operators_addresses() -> None:
+    path = ROOT / "deploy/bitcoin-namecoin.yaml"
+    with pytest.raises(ConfigError) as refusal:
+        load(path)
+    assert [line.split(": ")[1] for line in refusal.value.lines] == [
+        "chains.bitcoin.address", "chains.namecoin.address"
+    ]  # fmt: skip
+    config = load(
+        path,
+        {
+            "chains.bitcoin.address": "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+            "chains.namecoin.address": "nc1qw508d6qejxtdg4y5r3zarvary0c5xw7kttkktk",
+        },
+    )
+    assert config.parent_chain.nodes[0].zmq_hashblock == "tcp://127.0.0.1:28332"
+    assert len(config.stratum.ports) == 2
