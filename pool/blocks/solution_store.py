@@ -75,6 +75,9 @@ class ClosedSolution(msgspec.Struct, frozen=True):
     closed_ms: int
 
 
+BOOKED_LIMIT = 10_000
+"""Booked solutions kept, the newest ones: enough to rebuild block rows after a database was restored from a backup."""
+
 T = TypeVar("T", SolutionRecord, ClosedSolution)
 
 
@@ -97,6 +100,7 @@ class SolutionStore:
                 if (later / path.name).exists():
                     _remove(path)
         self.open_count = sum(1 for _ in self._open.iterdir())
+        self._prune_booked()
 
     def put(self, record: SolutionRecord) -> bool:
         """Makes a solution durable. False when this block is known already; the first record stays as it is.
@@ -141,6 +145,9 @@ class SolutionStore:
                 closed = msgspec.structs.replace(closed, record=msgspec.structs.replace(closed.record, payload={}))
             _write(self._booked / name, closed)
             _remove(path)
+            self._booked_count += 1
+            if self._booked_count > 2 * BOOKED_LIMIT:
+                self._prune_booked()
 
     def open_names(self) -> set[tuple[str, str]]:
         """(chain, block hash) of every solution without a final answer, without reading the files."""
@@ -172,6 +179,13 @@ class SolutionStore:
                 if closed is not None:
                     return closed
             return _read(self._open / name, SolutionRecord)
+
+    def _prune_booked(self) -> None:
+        """Removes the oldest booked solutions over the limit."""
+        paths = sorted(self._booked.iterdir(), key=lambda path: path.stat().st_mtime)
+        for path in paths[:-BOOKED_LIMIT]:
+            path.unlink()
+        self._booked_count = min(len(paths), BOOKED_LIMIT)
 
 
 def _file_name(chain: str, block_hash_hex: str) -> str:

@@ -33,7 +33,16 @@ from pool.shares.log_segment import (
     segment_path,
     sync_directory,
 )
-from pool.shares.record import FORMAT_VERSION, ChainSet, LoggedShare, Position, Route, SegmentStart, ShareLine
+from pool.shares.record import (
+    BEGINNING,
+    FORMAT_VERSION,
+    ChainSet,
+    LoggedShare,
+    Position,
+    Route,
+    SegmentStart,
+    ShareLine,
+)
 from pool.shares.share_log_reader import Line, ShareLogReader
 
 log = logging.getLogger("parapool.shares")
@@ -78,14 +87,15 @@ class ShareLog:
         on_error: Callable[[BaseException], None],
         interval_s: float = 0.005,
         segment_bytes: int = SEGMENT_BYTES,
-        start_after: int = 0,
+        consumed: tuple[Position, int] = (BEGINNING, 0),
         open_file: Callable[[Path], AppendFile] = SegmentFile,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
-        """Opens the log and cuts a torn tail. `start_after` is the highest sequence the books know, in case the
-        files are gone.
+        """Opens the log and cuts a torn tail.
 
-        Raises OSError when the directory cannot be written, CorruptShareLog when the last segment is of another format.
+        `consumed` is how far the books are and the highest sequence they hold: should the files be lost, the new ones
+        go on after both. Raises OSError when the directory cannot be written, CorruptShareLog when the last segment is
+        not a share log's.
         """
         self._directory = directory
         self._loop = loop
@@ -102,8 +112,9 @@ class ShareLog:
         self.last_fsync_s = 0.0
 
         directory.mkdir(parents=True, exist_ok=True)
-        segment, last_sequence = self._recover()
-        self._sequence = max(last_sequence, start_after) + SEQUENCE_GAP if last_sequence or start_after else 0
+        segment, sequence = self._recover()
+        sequence = max(sequence, consumed[1])
+        self._sequence = sequence + SEQUENCE_GAP if sequence else 0
         self.durable_sequence = self._sequence
 
         self._condition = threading.Condition()
@@ -112,7 +123,7 @@ class ShareLog:
         self._closing = False
         self._failure: BaseException | None = None
 
-        self._segment = segment + 1
+        self._segment = max(segment, consumed[0].segment) + 1
         self._routes: set[bytes] = set()
         self._chain_sets: dict[tuple[str, ...], int] = {}
         start = self._segment_start(self._sequence + 1)
@@ -244,8 +255,12 @@ class ShareLog:
         return frame(self._encode(start))
 
     def _tell(self, callback: Callable[[Any], None], value: Any) -> None:
-        if not self._loop.is_closed():
+        try:
             self._loop.call_soon_threadsafe(callback, value)
+        except RuntimeError:
+            # A closed loop has nobody left to answer; the shares are on disk all the same.
+            if not self._loop.is_closed():
+                raise
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

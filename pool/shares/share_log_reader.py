@@ -74,6 +74,7 @@ class ShareLogReader:
         self._durable = durable
         self._decoder: msgspec.msgpack.Decoder[Line] = msgspec.msgpack.Decoder(Line)
         self._resume: tuple[Position, Definitions] | None = None
+        self._reported: Position | None = None
 
     def read_from(self, position: Position) -> Iterator[LoggedShare]:
         """Every durable share after `position`, oldest first; ends where the log is durable now.
@@ -93,6 +94,10 @@ class ShareLogReader:
             yield from self._read_segment(Position(number, start), end)
 
     def _report_gap(self, position: Position, numbers: list[int], durable: Position) -> None:
+        """Says once that the log and its consumer do not fit together."""
+        if self._reported == position:
+            return
+        self._reported = position
         if position > durable:
             log.error(
                 "share log is older than the books, reading it from its beginning consumed=%d:%d durable=%d:%d",
@@ -100,8 +105,9 @@ class ShareLogReader:
                 *durable,
             )
         elif position.segment > 0 and numbers and position.segment < numbers[0]:
-            log.error("share log segments are missing, going on after them consumed=%d:%d first=%d", *position,
-            numbers[0])
+            log.error(
+                "share log segments are missing, going on after them consumed=%d:%d first=%d", *position, numbers[0]
+            )
 
     def _read_segment(self, start: Position, end: int | None) -> Iterator[LoggedShare]:
         path = segment_path(self._directory, start.segment)

@@ -61,7 +61,9 @@ def upgrade(url: str) -> None:
     engine = open_engine(url)
     try:
         config = alembic.config.Config()
-        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        # The option is read with % interpolation.
+        scripts = str(Path(migrations.__file__).parent).replace("%", "%%")
+        config.set_main_option("script_location", scripts)
         with engine.connect() as connection:
             config.attributes["connection"] = connection.execution_options(writes=True)
             alembic.command.upgrade(config, "head")

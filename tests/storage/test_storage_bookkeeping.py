@@ -290,17 +290,17 @@ async def test_bookkeeping_runs_on_when_one_chain_hangs(world: World, caplog: py
 
 
 async def test_bookkeeping_reads_the_real_share_log_through_a_restart(world: World, tmp_path: Path) -> None:
-    def open_log(start_after: int) -> ShareLog:
+    def open_log() -> ShareLog:
         return ShareLog(
             tmp_path / "shares",
             loop=asyncio.get_running_loop(),
             on_durable=lambda sequence: None,
             on_error=lambda error: None,
-            start_after=start_after,
+            consumed=world.books.position(),
         )
 
     for turn in range(3):
-        log = open_log(world.books.position()[1])
+        log = open_log()
         for number in range(10):
             log.append(ANNA, "rig", 1000 * turn + number, 10, ("regbtc", "alpha"), header_hash(100 * turn + number))
         log.close()

@@ -98,6 +98,22 @@ def test_solution_store_drops_the_bytes_of_an_accepted_block_only_once_booked(tm
     assert list(store.closed_solutions()) == []
 
 
+def test_solution_store_keeps_a_limited_number_of_booked_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(solution_store, "BOOKED_LIMIT", 3)
+    store = SolutionStore(tmp_path)
+    for number in range(7):
+        block_hash_hex = f"{number:064x}"
+        store.put(solution(block_hash_hex=block_hash_hex))
+        store.outcome("regbtc", block_hash_hex, "accepted")
+        store.booked("regbtc", block_hash_hex)
+        os.utime(tmp_path / "booked" / f"regbtc-{block_hash_hex}.json", (number, number))
+    # The newest is not dated back yet when the limit strikes.
+    assert [store.find("regbtc", f"{number:064x}") is None for number in range(7)] == [True] * 4 + [False] * 3
+    assert store.open_records() == []
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "a b", "a\n"])
 def test_solution_store_refuses_a_chain_that_cannot_name_a_file(tmp_path: Path, name: str) -> None:
     store = SolutionStore(tmp_path)

@@ -147,9 +147,11 @@ async def test_share_log_continues_after_a_restart_without_reusing_a_sequence(tm
 
 async def test_share_log_starts_after_what_the_books_know_when_its_files_are_gone(tmp_path: Path) -> None:
     books = Books()
-    log = books.open(tmp_path, start_after=5000)
+    consumed = Position(7, 4000)
+    log = books.open(tmp_path, consumed=(consumed, 5000))
     assert append(log, 1) > 5000
     log.close()
+    assert numbers(log, consumed) == [1]
 
 
 async def test_share_log_cuts_a_torn_tail_of_every_length(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -229,8 +231,24 @@ async def test_share_log_older_than_the_books_is_read_from_its_beginning(
     log = books.open(tmp_path)
     append(log, 1)
     log.close()
-    assert numbers(log, Position(9, 100)) == [1]
-    assert "share log is older than the books" in caplog.text
+    for _ in range(3):
+        assert numbers(log, Position(9, 100)) == [1]
+    assert caplog.text.count("share log is older than the books") == 1
+
+
+async def test_share_log_goes_on_after_segments_that_are_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    books = Books()
+    for number in range(3):
+        log = books.open(tmp_path)
+        append(log, number)
+        log.close()
+    segment_path(tmp_path, 1).unlink()
+    segment_path(tmp_path, 2).unlink()
+    for _ in range(3):
+        assert numbers(log, Position(1, 100)) == [2]
+    assert caplog.text.count("share log segments are missing") == 1
 
 
 async def test_share_log_reseeds_the_dedupe(tmp_path: Path) -> None:
