@@ -138,7 +138,7 @@ class Chain:
     def next_bits(self, parent: Entry) -> int:
         before = parent.parent
         time_before = before.header.time if before is not None and before.height > 0 else None
-        return next_bits(self.rules, parent.header.bits, parent.header.time, time_before)
+        return next_bits(self.rules, parent.header, time_before)
 
     def accept(self, block: Block, now_s: int, *, trusted: bool = False) -> Outcome:
         """Judge a block as Core's submitblock does and keep it when it is sound. `trusted` leaves out the proof of work

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chains.primitives.header import Header
@@ -19,6 +19,7 @@ from chains.primitives.transaction import NULL_HASH, NULL_INDEX, Transaction, Tx
 from chains.reference.block import Block, BlockForm, parse_block
 from chains.reference.chain import Chain, Entry, Outcome
 from chains.reference.checks import COMMITMENT_MARK, MAX_WEIGHT, RESERVED_VALUE, witness_commitment
+from chains.reference.difficulty import UNWORKED_NONCE
 from chains.reference.mempool import Mempool
 from chains.reference.rules import Rules
 from chains.reference.store import Record, RecordKind, Store
@@ -164,13 +165,13 @@ class ReferenceNode:
 
     def advance(self, count: int, script: bytes) -> list[bytes]:
         """Extend the chain by blocks of our own without proof of work, whatever the bits."""
-        return [self._extend(self.build_block(script)) for _ in range(count)]
+        return [self._extend(self.build_block(script), UNWORKED_NONCE) for _ in range(count)]
 
     def reorganise(self, depth: int) -> list[bytes]:
         """Replace the last `depth` blocks by `depth` + 1 empty ones without proof of work; the new hashes.
 
-        The new blocks carry the times of those they replace, so retargeting gives them the same bits, and the extra
-        one makes their work greater.
+        The new blocks carry the times and nonces of those they replace, so retargeting gives them the same bits, and
+        the extra one makes their work greater.
         """
         replaced = [self.chain.tip]
         while len(replaced) < depth:
@@ -183,9 +184,10 @@ class ReferenceNode:
         script = self.wallet.script(0)
         self.invalidate(replaced[0])
         hashes = [
-            self._extend(self.build_block(script, time_s=old.header.time, transactions=())) for old in replaced
+            self._extend(self.build_block(script, time_s=old.header.time, transactions=()), old.header.nonce)
+            for old in replaced
         ]
-        hashes.append(self._extend(self.build_block(script, transactions=())))
+        hashes.append(self._extend(self.build_block(script, transactions=()), UNWORKED_NONCE))
         self.reconsider(replaced[0])
         return hashes
 
@@ -239,7 +241,8 @@ class ReferenceNode:
             return "bad-cb-refused-by-devnet"
         return None
 
-    def _extend(self, block: Block) -> bytes:
+    def _extend(self, block: Block, nonce: int) -> bytes:
+        block = replace(block, header=replace(block.header, nonce=nonce))
         outcome = self._accept(block, RecordKind.OWN_BLOCK)
         assert outcome.reason is None, outcome.reason
         return self.form.block_hash(block.header)

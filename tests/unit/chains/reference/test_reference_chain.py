@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from chains.primitives.header import Header
 from chains.primitives.script import height_push
 from chains.primitives.target import bits_to_target, work_of
 from chains.primitives.transaction import TxOut
 from chains.reference.block import PlainForm
-from chains.reference.difficulty import next_bits
+from chains.reference.difficulty import LEAST_TARGET, next_bits
 from chains.reference.node import ReferenceNode, TooHardError
 from chains.reference.rules import Rules, retargeting_bits, target_of_work
 from chains.reference.store import Record, RecordKind, Store, StoreError, read_records
@@ -82,12 +83,14 @@ def test_reference_chain_reorganise(bench: Bench, depth: int) -> None:
 
 def test_reference_chain_reorganise_keeps_the_pace_of_bits(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(start_bits=retargeting_bits(2**10), block_interval_s=6, max_target=target_of_work(2**8))
-    for _ in range(20):
-        bench.clock.now_s += 2
-        bench.node.advance(1, b"\x51")
+    for seconds in (2, 2, 30, 2, 2, 2, 1, 1, 2):
+        bench.clock.now_s += seconds
+        bench.node.generate(1, b"\x51")
+    bench.node.advance(1, b"\x51")
     work = bench.node.chain.tip.work
     bits = bench.node.chain.tip.header.bits
-    bench.node.reorganise(3)
+    assert len({bench.node.chain.at(height).header.bits for height in range(4, 10)}) == 6
+    bench.node.reorganise(5)
     assert bench.node.chain.tip.work > work
     assert bench.node.chain.tip.parent.header.bits == bits
 
@@ -172,6 +175,10 @@ def test_reference_chain_does_not_mine_what_is_dear(make_bench: Callable[..., Be
     assert len(bench.node.advance(2, b"\x51")) == 2
 
 
+def _next(rules: Rules, bits: int, time_s: int, before_s: int | None, nonce: int = 0) -> int:
+    return next_bits(rules, Header(4, bytes(32), bytes(32), time_s, bits, nonce), before_s)
+
+
 @pytest.mark.parametrize("hashrate", [2**18, 2**14, 2**24])
 def test_reference_difficulty_finds_the_wanted_interval(hashrate: int) -> None:
     """Blocks of a Poisson miner, from a start that is up to a hundredfold wrong."""
@@ -181,20 +188,27 @@ def test_reference_difficulty_finds_the_wanted_interval(hashrate: int) -> None:
     for _ in range(400):
         now += chance.expovariate(hashrate / work_of(bits_to_target(bits)))
         times.append(int(now))
-        bits = next_bits(rules, bits, times[-1], times[-2])
+        bits = _next(rules, bits, times[-1], times[-2])
     assert 4.5 < (times[400] - times[150]) / 250 < 8
 
 
 def test_reference_difficulty_steps_are_bounded() -> None:
     rules = Rules("n", "s", start_bits=retargeting_bits(), block_interval_s=6, max_target=target_of_work(2**16))
     target = bits_to_target(rules.start_bits)
-    after_a_night = bits_to_target(next_bits(rules, rules.start_bits, 100_000, 0))
+    after_a_night = bits_to_target(_next(rules, rules.start_bits, 100_000, 0))
     assert 2.8 < after_a_night / target < 3
-    at_once = bits_to_target(next_bits(rules, rules.start_bits, 5, 9))
+    at_once = bits_to_target(_next(rules, rules.start_bits, 5, 9))
     assert 0.89 < at_once / target < 0.91
-    assert next_bits(rules, rules.start_bits, 100_000, None) == rules.start_bits
-    bits = rules.start_bits
-    for _ in range(50):
-        bits = next_bits(rules, bits, 100_000, 0)
-    assert bits_to_target(bits) <= rules.max_target
-    assert bits_to_target(bits) > rules.max_target * 0.99
+    assert _next(rules, rules.start_bits, 100_000, None) == rules.start_bits
+    easy = hard = rules.start_bits
+    for _ in range(1000):
+        easy, hard = _next(rules, easy, 100_000, 0), _next(rules, hard, 0, 0)
+    assert rules.max_target * 0.99 < bits_to_target(easy) <= rules.max_target
+    assert bits_to_target(hard) == LEAST_TARGET
+    assert bits_to_target(_next(rules, hard, 12, 0)) > LEAST_TARGET
+
+
+def test_reference_difficulty_ignores_blocks_without_work(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(start_bits=retargeting_bits(2**10), block_interval_s=6, max_target=target_of_work(2**8))
+    bench.node.advance(200, b"\x51")
+    assert bench.node.chain.next_bits(bench.node.chain.tip) == bench.rules.start_bits
