@@ -21,13 +21,16 @@ from chains.primitives.target import meets
 from chains.reference.wallet import script
 
 SEGWIT = {"rules": ["segwit"]}
+HARDER_BITS = 0x1F7FFFFF  # one hash in 512: a wrong proof, whose hash is chance, does not pass by luck
 
 
 async def test_reference_five_chains_take_one_proof_of_work(start_node: StartNode) -> None:
     parent = await start_node(name="regbtc")
     namecoin = await start_node("auxpow", name="regnmc")
     dogecoin = await start_node("auxpow", name="regdoge", chain_id=98, dialect="dogecoin")
-    children = {name: await start_node("mm2", name=name, context_name=name) for name in ("alpha", "beta")}
+    children = {
+        name: await start_node("mm2", name=name, context_name=name, bits=HARDER_BITS) for name in ("alpha", "beta")
+    }
     await parent.mine(12)
     await parent("sendtoaddress", ADDRESS, 1)
 
@@ -56,7 +59,7 @@ async def test_reference_five_chains_take_one_proof_of_work(start_node: StartNod
 
     proposal = BitcoinKind().proposal(coinbase, parent_template)["block"]
     assert await parent("getblocktemplate", SEGWIT | {"mode": "proposal", "data": proposal}) is None
-    nonce = next(n for n in range(100) if meets(sha256d(header_bytes(parent_template, coinbase, nonce=n)), 2**254))
+    nonce = next(n for n in range(10_000) if meets(sha256d(header_bytes(parent_template, coinbase, nonce=n)), 2**245))
     solved = SolvedHeader(
         header_bytes(parent_template, coinbase, nonce=nonce), coinbase, parent_template.merkle_branch
     )
