@@ -10,6 +10,7 @@ from chains.reference.chain_rpc import entry_of
 from chains.reference.errors import INVALID_PARAMETER, MISC, RpcError
 from chains.reference.node import Faults, ReferenceNode, TooHardError
 from chains.reference.parameters import boolean, integer, mapping, script_of, text, type_error
+from chains.reference.wallet import OWN_BLOCK_KEY
 
 MAX_BLOCKS_PER_CALL = 1000
 
@@ -45,9 +46,9 @@ def reconsiderblock(node: ReferenceNode, blockhash: object) -> None:
 
 
 def devnet_advance(node: ReferenceNode, nblocks: object = 1, address: object = None) -> list[str]:
-    """Blocks without proof of work, whatever the bits; to the wallet's first key when no address is given."""
+    """Blocks without proof of work, whatever the bits; to a key of the node's own when no address is given."""
     count = _count(nblocks)
-    script = node.wallet.script(0) if address is None else script_of(address, node.rules.addresses)
+    script = node.wallet.script(OWN_BLOCK_KEY) if address is None else script_of(address, node.rules.addresses)
     return [displayed(block_hash) for block_hash in node.advance(count, script)]
 
 

@@ -23,7 +23,7 @@ from chains.reference.difficulty import UNWORKED_NONCE
 from chains.reference.mempool import Mempool
 from chains.reference.rules import Rules
 from chains.reference.store import Record, RecordKind, Store
-from chains.reference.wallet import InsufficientFundsError, Wallet
+from chains.reference.wallet import OWN_BLOCK_KEY, TRICKLE_KEY, InsufficientFundsError, Wallet
 
 # A node mines for itself only where that costs nothing; a harder chain is advanced without proof of work.
 MAX_OWN_WORK_HASHES = 2**16
@@ -181,7 +181,7 @@ class ReferenceNode:
             replaced.insert(0, parent)
         if depth < 1 or replaced[0].height == 0:
             raise ValueError("depth must be between 1 and the height of the chain")
-        script = self.wallet.script(0)
+        script = self.wallet.script(OWN_BLOCK_KEY)
         self.invalidate(replaced[0])
         hashes = [
             self._extend(self.build_block(script, time_s=old.header.time, transactions=()), old.header.nonce)
@@ -219,7 +219,7 @@ class ReferenceNode:
     def trickle(self) -> bool:
         """One small payment of the wallet to itself, so that templates are not empty; False when it has no coins."""
         try:
-            self.send([TxOut(TRICKLE_SAT + len(self.mempool), self.wallet.script(1))])
+            self.send([TxOut(TRICKLE_SAT + len(self.mempool), self.wallet.script(TRICKLE_KEY))])
         except InsufficientFundsError:
             return False
         return True

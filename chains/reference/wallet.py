@@ -22,6 +22,7 @@ from chains.reference.rules import LEGACY_ADDRESSES, WITNESS_ADDRESSES
 from chains.reference.signature import sign_input
 
 FIRST_FRESH = 32
+TRICKLE_KEY, OWN_BLOCK_KEY = 30, 31  # what the node does of itself stays apart from a pool's addresses
 FEE_RATE_SAT = 2  # per virtual byte; above Core's least relay fee of 1
 SEQUENCE = 0xFFFFFFFD  # as Core's wallet writes it: replaceable, no relative lock
 DUST_SAT = 546
