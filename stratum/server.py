@@ -97,12 +97,17 @@ class StratumServer:
         log.info("listening host=%s port=%d", host, listening.getHost().port)
         return listening
 
+    def stop_listening(self) -> None:
+        """Close the ports; connections stay. May be called twice."""
+        for listening in self._listening:
+            listening.stopListening()
+        self._listening.clear()
+
     def stop(self) -> Deferred[None]:
         """Close the ports and all connections; fires when they are gone."""
         if self._stopped is None:
             self._stopped = Deferred()
-            for listening in self._listening:
-                listening.stopListening()
+            self.stop_listening()
             for connection in list(self.connections):
                 connection.close("stopping")
             if self.connections:

@@ -39,10 +39,18 @@ FINAL_CODES = frozenset({-1, -3, -5, RPC_INVALID_PARAMETER, -22, -25, -26, -27, 
 
 class AuxPowNode:
     """A daemon of an MM1 chain. `address` receives the block's coins and `network` must be the daemon's own; `dialect`
-    holds its words. Raises AddressError for an address that is not of the network."""
+    holds its words. A `chain_id` other than None is the only one that is mined. Raises AddressError for an address that
+    is not of the network."""
 
     def __init__(
-        self, chain: str, node_name: str, rpc: Rpc, address: str, network: Network, dialect: Dialect = NAMECOIN
+        self,
+        chain: str,
+        node_name: str,
+        rpc: Rpc,
+        address: str,
+        network: Network,
+        dialect: Dialect = NAMECOIN,
+        chain_id: int | None = None,
     ) -> None:
         self.chain = chain
         self.name = node_name
@@ -50,6 +58,7 @@ class AuxPowNode:
         self._address = address
         self._network = network
         self._dialect = dialect
+        self._chain_id = chain_id
         self._script = address_to_script(address, network.addresses)
         self._wallet_pays: bool | None = None  # None until the node has shown whether it knows create_method
 
@@ -74,7 +83,10 @@ class AuxPowNode:
         """What it offers now. Raises NodeUnavailableError, and TemplateError for an answer that cannot be mined or a
         payout address that the node refuses."""
         answer = await self._create()
-        return parse_template(answer, chain=self.chain, node=self.name, dialect=self._dialect)
+        template = parse_template(answer, chain=self.chain, node=self.name, dialect=self._dialect)
+        if self._chain_id is not None and template.chain_id != self._chain_id:
+            raise TemplateError(f"the node's chain id is {template.chain_id}, expected {self._chain_id}")
+        return template
 
     async def _create(self) -> Any:
         """A template's answer; from the wallet where the daemon has no createauxblock."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pool.jobs.job import Job
 
 # Enough for two hours of jobs every two seconds; past it the oldest job of the tip is forgotten (error 21).
@@ -25,7 +27,9 @@ class Tip:
 class JobTable:
     """Jobs by id. A job is stale when its tip is not the current one, whatever flags were sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Iterable[bytes] = ()) -> None:
+        """`seen` are header hashes of shares accepted before a restart: the first tip knows them as duplicates."""
+        self._seen_before = set(seen)
         self.tip: Tip | None = None
         self.previous_tip: Tip | None = None
         self.current: Job | None = None
@@ -40,6 +44,7 @@ class JobTable:
             for job_id in self.previous_tip.jobs:
                 del self._jobs[job_id]
         self.previous_tip, self.tip = self.tip, Tip(previous_hash)
+        self.tip.seen, self._seen_before = self._seen_before, set()
         if self.previous_tip is not None and self.previous_tip.previous_hash == previous_hash:
             self.tip.seen = self.previous_tip.seen
         return self.tip

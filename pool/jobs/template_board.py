@@ -29,6 +29,15 @@ class TemplateBoard:
             return before is not template
         return before.aux_hash != template.aux_hash
 
+    def clash(self, chain: str, template: AuxTemplate) -> str | None:
+        """The other live chain that this template cannot share a tree with: equal chain ids or equal contexts."""
+        for name, other in self._aux.items():
+            if name == chain or other is None:
+                continue
+            if (template.chain_id, template.context) == (other.chain_id, other.context):
+                return name
+        return None
+
     def aux(self, chain: str) -> AuxTemplate | None:
         return self._aux[chain]
 

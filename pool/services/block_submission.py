@@ -80,8 +80,11 @@ class BlockSubmission:
         share_sequence: int,
         share_weight: int,
         share: SolvingShare,
+        *,
+        conditional: bool,
     ) -> None:
-        """Send these solves of one header, each on its own: one chain's failure is no other's."""
+        """Send these solves of one header, each on its own: one chain's failure is no other's. `conditional` marks a
+        solve that was refused as a share (late, too low): its work counts for its blocks only."""
         solved = verdict.proven(job)
         for chain, block_hash in solves:
             template = job.templates.aux.get(chain)
@@ -108,7 +111,7 @@ class BlockSubmission:
                 share_sequence=share_sequence,
                 found_ms=time.time_ns() // 1_000_000,
                 reward_hint=value,
-                stale=verdict.stale,
+                stale=conditional,
                 target_hex=f"{target:064x}",
                 share_weight=share_weight,
                 solving_share=share,

@@ -154,6 +154,15 @@ class Bookkeeping:
         """How long ago everything durable was in SQL; about the pass interval when all is well."""
         return max(0, self._now_ms() - self._caught_up_ms)
 
+    @property
+    def consumed_through(self) -> int:
+        """All durable shares up to this sequence are in SQL; -1 before the first pass."""
+        return self._consumed_through
+
+    async def catch_up(self) -> None:
+        """Brings everything durable into SQL once, e.g. at a stop when `run` was cancelled; errors are raised."""
+        await self._ingest()
+
     async def run(self) -> None:
         """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
         async with asyncio.TaskGroup() as group:

@@ -49,6 +49,8 @@ class WatchedChain:
         self.changed = asyncio.Event()
         self.target: int | None = None
         self.template_at: float | None = None
+        self.template_height: int | None = None
+        self.on_behind: Callable[[], None] = lambda: None
         self.in_tree = False
 
     @property
@@ -111,6 +113,8 @@ class WatchedChain:
             except NodeUnavailableError as error:
                 health = NodeHealth(NodeState.DOWN, detail=str(error), unanswered=True)
             self.set_health(index, health)
+            if self.template_height is not None and health.height >= self.template_height:
+                self.on_behind()  # its tip is past our template: a long poll that should have told us did not
             await asyncio.sleep(HEALTH_INTERVAL_S)
 
 
@@ -133,6 +137,7 @@ class TemplateWatch:
         self.clock = clock
         self.hints = asyncio.Event()  # set by a notification such as ZMQ: fetch now
         self._failure = ""
+        chain.on_behind = self.hints.set
 
     async def run(self) -> None:
         """The loop of one chain; every failure is a state, none ends it."""
@@ -171,6 +176,7 @@ class TemplateWatch:
             chain.template_failed_at[index] = None
             chain.target = template.target
             chain.template_at = self.clock()
+            chain.template_height = template.height
             if self._failure:
                 log.info("templates again chain=%s node=%s", chain.name, chain.nodes[index].name)
                 self._failure = ""

@@ -76,10 +76,14 @@ class JobBroadcast:
         self._sequence = 0
         self._due: asyncio.TimerHandle | None = None
         self._due_clean = False
+        self._clashes: set[str] = set()
         self._proposals: dict[Shape, asyncio.Task[None]] = {}
 
-    def post_parent(self, template: ParentTemplate) -> None:
-        """A template of the parent: a new tip goes out now, a refreshed one like an auxiliary change."""
+    def post_parent(self, template: ParentTemplate | None) -> None:
+        """A template of the parent: a new tip goes out now, a refreshed one like an auxiliary change. Without one (its
+        nodes are away) miners keep their job: it may be good for longer than the outage lasts."""
+        if template is None:
+            return
         before = self.board.parent
         if self.board.post_parent(template):
             self._cancel_due()
@@ -89,6 +93,8 @@ class JobBroadcast:
 
     def post_aux(self, chain: str, template: AuxTemplate | None) -> None:
         """A template of an auxiliary chain, or None when it leaves the tree."""
+        if template is not None:
+            template = self._without_clash(chain, template)
         before = self.board.aux(chain)
         self._watch_easing(chain, before, template)
         if not self.board.post_aux(chain, template):
@@ -96,6 +102,18 @@ class JobBroadcast:
         policy = self.settings.notify[chain]
         if policy != "off" or before is None or template is None:
             self._send_soon(clean=policy == "clean" and template is not None)
+
+    def _without_clash(self, chain: str, template: AuxTemplate) -> AuxTemplate | None:
+        """None, with an alarm, for a chain that cannot be in one tree with another one: the first come stays."""
+        other = self.board.clash(chain, template)
+        if other is None:
+            self._clashes.discard(chain)
+            return template
+        if chain not in self._clashes:
+            self._clashes.add(chain)
+            what = f"chain id {template.chain_id}" if template.context is None else "MM2 context"
+            log.error("alarm: chains %s and %s have the same %s; %s is left out", other, chain, what, chain)
+        return None
 
     def _watch_easing(self, chain: str, before: AuxTemplate | None, template: AuxTemplate | None) -> None:
         if template is None or before is None:
@@ -141,7 +159,11 @@ class JobBroadcast:
         chosen = self._choose(templates)
         if chosen is None:
             return
-        job = self.build(chosen, clean=clean)
+        try:
+            job = self.build(chosen, clean=clean)
+        except ValueError as error:  # what a kind cannot commit to must not stop the parent
+            log.error("alarm: no job can be made of the newest templates: %s", error)
+            return
         self.table.add(job, self.clock())
         self.sent_at = self.clock()
         self.jobs_sent += 1

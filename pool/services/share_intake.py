@@ -110,7 +110,7 @@ class ShareIntake:
                 error = NOT_DURABLE
         if solves:
             share = SolvingShare(user.route, user.worker, time.time_ns() // 1_000_000, chains, verdict.header_hash)
-            self.blocks.send(job, verdict, solves, sequence, weight, share)
+            self.blocks.send(job, verdict, solves, sequence, weight, share, conditional=verdict.error is not None)
         if error is not None:
             self._reject(connection, submit, error)
             return

@@ -105,6 +105,12 @@ def miner(connection: Connection, address: str, now_ms: int) -> dict[str, Any] |
     }
 
 
+def block_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many found blocks are in each state, by (chain, state)."""
+    counts = select(blocks.c.chain, blocks.c.state, func.count().label("number")).group_by(blocks.c.chain, blocks.c.state)
+    return {(row.chain, row.state): row.number for row in connection.execute(counts)}
+
+
 def _work(now_ms: int) -> list[ColumnElement[int]]:
     """Sums of weights over 5 minutes and an hour, each in two halves: SQLite's SUM fails beyond 63 bits."""
     recent = shares.c.time_ms > now_ms - MINUTES_5_MS

@@ -1,0 +1,53 @@
+"""From a chain's configuration to its nodes: the one place that knows each kind's node class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chains.auxpow.node import AuxPowNode
+from chains.bitcoin.node import BitcoinNode
+from chains.families import network
+from chains.mm2.node import Mm2Node
+from chains.node_rpc import JsonRpc
+from chains.primitives.address import address_to_script
+from pool.config import AuxpowChain, BitcoinChain, ChainSection, Config, Mm2Chain, NodeSection
+from pool.services.chain_watch import WatchedChain
+
+# A parent's template of 4 MB and its proposal may take a busy node seconds; an auxiliary node has no such excuse.
+PARENT_TIMEOUT_S = 20.0
+AUX_TIMEOUT_S = 3.0
+
+
+def watched_chains(config: Config) -> dict[str, WatchedChain]:
+    """Every configured chain with its nodes, the parent first. Raises OSError when a password file cannot be read."""
+    names = [config.parent, *config.aux_chains]
+    return {name: _watched_chain(name, config.chains[name]) for name in names}
+
+
+def _watched_chain(name: str, chain: ChainSection) -> WatchedChain:
+    net = network(chain.family, chain.network)
+    script = address_to_script(chain.address, net.addresses)
+    nodes: list[Any] = []
+    for number, section in enumerate(chain.nodes):
+        node_name = f"{name}[{number}]"
+        if isinstance(chain, BitcoinChain):
+            nodes.append(BitcoinNode(name, node_name, _rpc(section, node_name, PARENT_TIMEOUT_S), script, net))
+            continue
+        rpc = _rpc(section, node_name, AUX_TIMEOUT_S)
+        if isinstance(chain, AuxpowChain):
+            dialect = chain.rpc_dialect()
+            nodes.append(AuxPowNode(name, node_name, rpc, chain.address, net, dialect, chain.chain_id))
+        elif isinstance(chain, Mm2Chain):
+            nodes.append(Mm2Node(name, node_name, rpc, chain.address, net, chain.context_name))
+    return WatchedChain(name, chain.kind, net, nodes, script, chain.away_s)
+
+
+def _rpc(section: NodeSection, name: str, timeout_s: float) -> JsonRpc:
+    return JsonRpc(
+        section.url,
+        user=section.user,
+        password=section.read_password(),
+        cookie_file=section.cookie_file,
+        timeout_s=timeout_s,
+        name=name,
+    )

@@ -1,0 +1,175 @@
+"""What the running process knows of itself, for the HTTP API and the metrics: read when asked, never pushed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pool.config import Config
+from pool.services.block_submission import BlockSubmission
+from pool.services.bookkeeping import Bookkeeping
+from pool.services.chain_watch import WatchedChain
+from pool.services.job_broadcast import JobBroadcast
+from pool.services.share_intake import ShareIntake
+from pool.shares.share_log import ShareLog
+from pool.web.api import ChainStatus
+from stratum.server import StratumServer
+
+LAG_SAMPLE_S = 0.5
+LAG_KEPT = 120  # a minute of samples
+
+
+class LiveStatus:
+    """Implements pool.web.api.LiveStatus and pool.metrics.MetricsSource."""
+
+    def __init__(
+        self,
+        config: Config,
+        chains: Mapping[str, WatchedChain],
+        intake: ShareIntake,
+        jobs: JobBroadcast,
+        blocks: BlockSubmission,
+        log: ShareLog,
+        log_directory: Path,
+        books: Bookkeeping,
+        servers: Sequence[StratumServer],
+    ) -> None:
+        self.started_ms = time.time_ns() // 1_000_000
+        self._config = config
+        self._chains = chains
+        self._intake = intake
+        self._jobs = jobs
+        self._blocks = blocks
+        self._log = log
+        self._log_directory = log_directory
+        self._books = books
+        self._servers = servers
+        self._lags: deque[float] = deque(maxlen=LAG_KEPT)
+        self.accepting = True
+        self.blocks_by_state: Mapping[tuple[str, str], int] = {}
+
+    async def sample_lag(self) -> None:
+        """Measure how late the loop comes to a timer, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_SAMPLE_S
+            await asyncio.sleep(LAG_SAMPLE_S)
+            self._lags.append(max(0.0, loop.time() - due))
+
+    # -- the pool -------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._config.pool.name
+
+    @property
+    def parent(self) -> str:
+        return self._config.parent
+
+    @property
+    def algorithm(self) -> str:
+        return self._chains[self._config.parent].network.pow_hash
+
+    @property
+    def fee_ppm(self) -> int:
+        return self._config.pool.fee_ppm
+
+    @property
+    def stratum_urls(self) -> list[str]:
+        return [f"stratum+tcp://{port.bind}" for port in self._config.stratum.ports]
+
+    def chains(self) -> list[ChainStatus]:
+        return [
+            ChainStatus(c.name, c.kind_name, c.height or None, c.target, c.state.value, c.in_tree)
+            for c in self._chains.values()
+        ]
+
+    # -- miners ---------------------------------------------------------------------------------------------------
+
+    @property
+    def connections(self) -> int:
+        return sum(len(server.connections) for server in self._servers)
+
+    @property
+    def workers(self) -> int:
+        return sum(len(c.session.users) for server in self._servers for c in server.connections)
+
+    @property
+    def connection_results(self) -> Mapping[str, int]:
+        return sum((server.counters.connections for server in self._servers), Counter())
+
+    @property
+    def bans(self) -> int:
+        return sum(server.counters.bans for server in self._servers)
+
+    @property
+    def parse_errors(self) -> Mapping[str, int]:
+        return sum((server.counters.parse_errors for server in self._servers), Counter())
+
+    # -- shares ---------------------------------------------------------------------------------------------------
+
+    @property
+    def shares_accepted(self) -> int:
+        return self._intake.accepted
+
+    @property
+    def shares_rejected(self) -> Mapping[str, int]:
+        """By reason: those the session refuses (wrong form, not authorized) and those the validation refuses."""
+        return sum((server.counters.rejected for server in self._servers), Counter())
+
+    @property
+    def accepted_work(self) -> int:
+        return self._intake.accepted_work
+
+    @property
+    def solves_expected(self) -> Mapping[str, float]:
+        return self._intake.expected_solves
+
+    @property
+    def solves_seen(self) -> Mapping[str, int]:
+        return self._intake.seen_solves
+
+    @property
+    def spool_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self._log_directory.glob("*.log"))
+
+    @property
+    def spool_pending_shares(self) -> int:
+        return self._log.pending
+
+    @property
+    def share_fsync_s(self) -> float:
+        return self._log.last_fsync_s
+
+    @property
+    def consumer_lag_shares(self) -> int:
+        return max(0, self._log.durable_sequence - self._books.consumed_through)
+
+    # -- jobs and blocks ------------------------------------------------------------------------------------------
+
+    @property
+    def jobs_sent(self) -> int:
+        return self._jobs.jobs_sent
+
+    @property
+    def job_age_s(self) -> float | None:
+        return self._jobs.clock() - self._jobs.sent_at if self._jobs.jobs_sent else None
+
+    @property
+    def template_refusals(self) -> Mapping[str, int]:
+        return self._jobs.refusals
+
+    @property
+    def submit_results(self) -> Mapping[tuple[str, str], int]:
+        return self._blocks.results
+
+    @property
+    def submit_s(self) -> Mapping[str, float]:
+        return self._blocks.submit_s
+
+    @property
+    def reactor_lag_s(self) -> float:
+        return max(self._lags, default=0.0)

@@ -1,0 +1,382 @@
+"""The one file that knows every concrete class: from a configuration to a running pool, and back down in order.
+
+Start: lock the data folder, bring the database up, open the share log, take up unfinished submissions, watch the chains,
+then serve miners. Stop: no new miners, everything acknowledged is durable and in the books, then the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import resource
+import secrets
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from chains.auxpow.slots import ParentVersionError, version_bits_not_to_roll
+from chains.bitcoin.zmq_hint import ZmqHint
+from chains.primitives.hashes import POW_HASHES
+from chains.primitives.target import target_to_difficulty
+from chains.registry import AUX_KINDS, PARENT_KINDS
+from pool.accounting.found_block import ChainTerms
+from pool.blocks.solution_store import SolutionStore
+from pool.chain_setup import watched_chains
+from pool.config import AuxpowChain, Config, PortSection
+from pool.jobs.job import ROLLING_MASK, Job
+from pool.jobs.job_table import JobTable
+from pool.jobs.template_board import TemplateBoard
+from pool.jobs.template_set import TemplateSet
+from pool.live_status import LiveStatus
+from pool.metrics import registry_of
+from pool.services.block_submission import BlockSubmission
+from pool.services.bookkeeping import Bookkeeping
+from pool.services.chain_view import ChainNodesView
+from pool.services.chain_watch import TemplateWatch, WatchedChain
+from pool.services.job_broadcast import JobBroadcast, JobSettings
+from pool.services.share_intake import ShareIntake
+from pool.shares.share_log import ShareLog
+from pool.storage import views
+from pool.storage.books import SqlBooks
+from pool.storage.database import Database, upgrade
+from pool.web.server import WebServer
+from stratum.extranonce import ExtranonceAllocator
+from stratum.limits import Limits
+from stratum.offer import PortPolicy
+from stratum.server import StratumServer
+
+log = logging.getLogger("parapool")
+
+# Shares of the last minutes are remembered across a restart, so that a miner's repetition stays a duplicate.
+REMEMBER_SHARES_S = 600
+STOP_SUBMISSIONS_S = 3.0
+BLOCK_COUNTS_S = 5.0
+
+T = TypeVar("T")
+
+
+class StartError(Exception):
+    """The pool cannot start; the message says what to do."""
+
+
+class SqlThread:
+    """The one thread that makes every SQL call, and the HTTP API's way to the views (pool.web.api.Books)."""
+
+    def __init__(self, database: Database) -> None:
+        self.executor = ThreadPoolExecutor(1, thread_name_prefix="sql")
+        self._database = database
+
+    async def _view(self, view: Callable[..., T], *arguments: Any) -> T:
+        def read() -> T:
+            with self._database.read() as connection:
+                return view(connection, *arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(self.executor, read)
+
+    async def pool_overview(self, now_ms: int) -> Mapping[str, Any]:
+        return await self._view(views.pool_overview, now_ms)
+
+    async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
+        return await self._view(views.chain_blocks, chain, cursor, limit)
+
+    async def block_with_credits(self, chain: str, hash_hex: str) -> Mapping[str, Any] | None:
+        return await self._view(views.block_with_credits, chain, hash_hex)
+
+    async def miner(self, address: str, now_ms: int) -> Mapping[str, Any] | None:
+        return await self._view(views.miner, address, now_ms)
+
+    async def block_counts(self) -> dict[tuple[str, str], int]:
+        return await self._view(views.block_counts)
+
+
+class RunningPool:
+    """Everything of one pool process. `run` returns the exit code."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.data_dir: Path = config.pool.data_dir
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Files and database: what survives a restart. Raises StartError or OSError."""
+        self._lock = lock_data_dir(self.data_dir)
+        url = self.config.database_url()
+        upgrade(url)
+        self.database = Database(url)
+        self.books = SqlBooks(self.database)
+        self.solutions = SolutionStore(self.data_dir / "solutions")
+        self.log_directory = self.data_dir / "shares"
+        self.share_log = ShareLog(
+            self.log_directory,
+            loop=asyncio.get_running_loop(),
+            on_durable=lambda sequence: self.intake.on_durable(sequence),
+            on_error=self._share_log_failed,
+            consumed=self.books.position(),
+        )
+
+    def _build(self) -> None:
+        """The parts, each given what it needs."""
+        config = self.config
+        self.chains = watched_chains(config)
+        parent = self.chains[config.parent]
+        kinds = {name: AUX_KINDS[chain.kind] for name, chain in config.aux_chains.items()}
+        parent_kind = PARENT_KINDS[config.parent_chain.kind]
+        since_ms = time.time_ns() // 1_000_000 - REMEMBER_SHARES_S * 1000
+        self.table = JobTable(self.share_log.recent_header_hashes(since_ms))
+        nodes = {name: chain.nodes for name, chain in self.chains.items()}
+        self.blocks = BlockSubmission(self.solutions, nodes, kinds, parent_kind, config.parent)
+        pow_name = parent.network.pow_hash
+        self.intake = ShareIntake(
+            self.table,
+            self.share_log,
+            self.blocks,
+            {name: chain.network for name, chain in self.chains.items()},
+            config.parent,
+            pow_name,
+            None if pow_name == "sha256d" else POW_HASHES[pow_name],
+        )
+        self.servers = self._servers()
+        settings = JobSettings(
+            parent_kind=parent_kind,
+            kinds=kinds,
+            notify={name: chain.notify for name, chain in config.aux_chains.items()},
+            payout_script=parent.script,
+            tag=config.pool.tag.encode(),
+            difficulty_of=lambda target: target_to_difficulty(target, pow_name),
+            propose=self._propose,
+            fixed_version_bits=self._fixed_version_bits,
+            extranonce2_sizes=tuple(self.servers),
+        )
+        self.jobs = JobBroadcast(TemplateBoard(tuple(kinds)), self.table, settings, self._broadcast)
+        self.sql = SqlThread(self.database)
+        terms = {
+            name: ChainTerms(
+                fee_ppm=config.fee_ppm(name),
+                factor=section.pplns.factor,
+                window_min_s=section.pplns.window_min_s,
+                maturity=section.maturity or self.chains[name].network.maturity,
+            )
+            for name, section in config.chains.items()
+        }
+        views_by_chain = {name: ChainNodesView(chain) for name, chain in self.chains.items()}
+        self.bookkeeping = Bookkeeping(
+            self.share_log, self.solutions, self.books, views_by_chain, terms, self.sql.executor
+        )
+        self.status = LiveStatus(
+            config, self.chains, self.intake, self.jobs, self.blocks, self.share_log, self.log_directory,
+            self.bookkeeping, list(self.servers.values()),
+        )  # fmt: skip
+        self.web = WebServer(self.status, self.sql, registry_of(self.status))
+
+    def _servers(self) -> dict[int, StratumServer]:
+        """One server per extranonce2 size; they share extranonces, so that no two connections ever collide."""
+        extranonces = ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32))
+        limits = Limits(**self.config.stratum.limits.model_dump())
+        servers: dict[int, StratumServer] = {}
+        for port in self.config.stratum.ports:
+            size = port.extranonce2_size
+            if size not in servers:
+                servers[size] = StratumServer(
+                    self.intake.facing(size), port_policy(port), limits, extranonces=extranonces
+                )
+        return servers
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Until cancelled or broken; 0 after a clean stop, 1 when the pool cannot go on."""
+        raise_open_files()
+        try:
+            self._open()
+            self._build()
+            await self._listen()
+        except (StartError, OSError) as error:
+            print(f"pool: {error}", file=sys.stderr)
+            await self._stop()
+            return 1
+        try:
+            self._start()
+            resumed = self.blocks.resume()
+            log.info("pool started name=%s chains=%s resumed=%d", self.config.pool.name, ",".join(self.chains), resumed)
+            reason = await self._failed
+            log.critical("pool stops: %s", reason)
+            return 1
+        finally:
+            await self._stop()
+
+    async def _listen(self) -> None:
+        from twisted.internet import reactor
+        from twisted.internet.error import CannotListenError
+
+        await self.web.start(*self.config.http.address)
+        for port in self.config.stratum.ports:
+            host, number = port.address
+            try:
+                self.servers[port.extranonce2_size].listen(reactor, host, number, port_policy(port))
+            except CannotListenError as error:
+                raise StartError(f"cannot listen on {port.bind}: {error.socketError}") from error
+
+    def _start(self) -> None:
+        for name, chain in self.chains.items():
+            section = self.config.chains[name]
+            is_parent = name == self.config.parent
+            watch = TemplateWatch(
+                chain,
+                self.jobs.post_parent if is_parent else _posting(self.jobs, name),
+                poll_interval_s=section.poll_interval_s,
+                longpoll=is_parent and self.config.parent_chain.longpoll,
+            )
+            self._spawn(watch.run())
+            for node in section.nodes:
+                if node.zmq_hashblock is not None:
+                    self._spawn(_hints(node.zmq_hashblock, watch))
+        for work in (self.jobs.refresh(), self.bookkeeping.run(), self.status.sample_lag(), self._count_blocks()):
+            self._spawn(work)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("a service broke", exc_info=task.exception())
+            self._fail(f"a service broke: {task.exception()!r}")
+
+    def _fail(self, reason: str) -> None:
+        if not self._failed.done():
+            self._failed.set_result(reason)
+
+    async def _count_blocks(self) -> None:
+        while True:
+            self.status.blocks_by_state = await self.sql.block_counts()
+            await asyncio.sleep(BLOCK_COUNTS_S)
+
+    async def _stop(self) -> None:
+        """Down in order. What a failed start did not build is not there to stop."""
+        parts = vars(self)
+        servers = parts.get("servers", {}).values()
+        loop = asyncio.get_running_loop()
+        for server in servers:
+            server.stop_listening()
+        if "share_log" in parts:
+            await loop.run_in_executor(None, self.share_log.close)  # what was taken is durable and answered
+            await asyncio.sleep(0)
+        for server in servers:
+            if server.reactor is not None:
+                await server.stop().asFuture(loop)
+        if "blocks" in parts:
+            await self.blocks.drain(STOP_SUBMISSIONS_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if "bookkeeping" in parts and self._tasks:
+            await self.bookkeeping.catch_up()
+        if "web" in parts:
+            await self.web.stop()
+        for chain in parts.get("chains", {}).values():
+            for node in chain.nodes:
+                await node.close()
+        if "sql" in parts:
+            self.sql.executor.shutdown()
+        if "database" in parts:
+            self.database.close()
+        if "_lock" in parts:
+            self._lock.close()
+        log.info("pool stopped")
+
+    # -- what the parts ask of each other -----------------------------------------------------------------------------
+
+    def _broadcast(self, job: Job) -> None:
+        for size, server in self.servers.items():
+            server.broadcast(job.layouts[size].offer)
+
+    async def _propose(self, payload: dict[str, str], node_name: str) -> str | None:
+        parent = self.chains[self.config.parent]
+        node = parent.node_named(node_name) or parent.nodes[0]
+        reason: str | None = await node.propose(payload)
+        return reason
+
+    def _fixed_version_bits(self, templates: TemplateSet) -> int:
+        """Version bits that may not roll, or a strict MM1 chain would take the parent's version for its own."""
+        strict = []
+        for name, template in templates.aux.items():
+            section = self.config.chains[name]
+            if isinstance(section, AuxpowChain) and section.rpc_dialect().strict_chain_id:
+                assert template.chain_id is not None
+                strict.append(template.chain_id)
+        try:
+            return version_bits_not_to_roll(strict, templates.parent.version, ROLLING_MASK)
+        except ParentVersionError as error:
+            log.error("alarm: %s; that chain will refuse our proofs", error)
+            return 0
+
+    def _share_log_failed(self, error: BaseException) -> None:
+        self.status.accepting = False
+        self.intake.refuse_waiting()
+        self._fail(f"the share log cannot be written: {error}")
+
+
+def port_policy(port: PortSection) -> PortPolicy:
+    return PortPolicy(
+        start_difficulty=port.start_difficulty,
+        minimum_difficulty=port.minimum_difficulty,
+        maximum_difficulty=port.maximum_difficulty,
+        share_interval_s=port.share_interval_s,
+        vardiff=port.vardiff,
+        cap_max_shares_per_min=port.cap_max_shares_per_min,
+        version_mask=ROLLING_MASK,
+        extranonce2_size=port.extranonce2_size,
+    )
+
+
+def _posting(jobs: JobBroadcast, name: str) -> Callable[[Any], None]:
+    return lambda template: jobs.post_aux(name, template)
+
+
+async def _hints(endpoint: str, watch: TemplateWatch) -> None:
+    async for _ in ZmqHint(endpoint).hints():
+        watch.hints.set()
+
+
+def lock_data_dir(data_dir: Path) -> IO[str]:
+    """Hold the data folder for this process alone; the lock goes with the process. Raises StartError."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock = (data_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise StartError(f"{data_dir} is in use by another pool process") from error
+    return lock
+
+
+def raise_open_files() -> None:
+    """Each miner is an open file: use what the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def run(config: Config) -> int:
+    """What `pool run` does. Returns the exit code."""
+    from pool.reactor import run as run_reactor
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    async def main() -> int:
+        from twisted.python.log import PythonLoggingObserver
+
+        PythonLoggingObserver("twisted").start()
+        return await RunningPool(config).run()
+
+    return run_reactor(main())
+
+
+__all__ = ["RunningPool", "StartError", "WatchedChain", "run"]
