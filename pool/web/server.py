@@ -11,7 +11,7 @@ import json
 import logging
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -30,6 +30,7 @@ FIRST_REQUEST_S = 15.0
 """A connection that sent no whole request by then is closed."""
 
 KEEPALIVE_S = 30.0
+SHUTDOWN_S = 2.0
 MAX_PATH = 512
 """Characters of path and query; the longest real one is a block's, under 200."""
 
@@ -71,16 +72,12 @@ class WebServer:
         self.registry = registry
         self.port: int | None = None
         self._books_requests = 0
-        self._served: weakref.WeakSet[Any] = weakref.WeakSet()
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises OSError when the address cannot be had."""
-        runner = web.AppRunner(
-            self._application(), handle_signals=False, access_log=None, logger=_aiohttp_log,
-            keepalive_timeout=KEEPALIVE_S, lingering_time=0.0, shutdown_timeout=2.0,
-        )
+        runner = web.AppRunner(self._application(), handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         self._runner = runner
         try:
@@ -92,7 +89,7 @@ class WebServer:
         log.info("http listening host=%s port=%d", host, self.port)
 
     async def stop(self) -> None:
-        """Stop listening, give requests under way two seconds. May be called twice."""
+        """Stop listening, give requests under way SHUTDOWN_S. May be called twice."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -107,14 +104,13 @@ class WebServer:
         server = self._runner.server
         if len(server.connections) >= MAX_CONNECTIONS:
             return _TurnedAway()
-        protocol = server()
-        asyncio.get_running_loop().call_later(FIRST_REQUEST_S, self._close_if_silent, weakref.ref(protocol))
-        return protocol
-
-    def _close_if_silent(self, reference: weakref.ref[Any]) -> None:
-        protocol = reference()
-        if protocol is not None and protocol not in self._served:
-            protocol.force_close()
+        loop = asyncio.get_running_loop()
+        connection = _Connection(
+            server, loop=loop, keepalive_timeout=KEEPALIVE_S, lingering_time=0.0, logger=_aiohttp_log,
+            access_log=None,  # type: ignore[arg-type]  # its default is a logger, None turns it off
+        )
+        loop.call_later(FIRST_REQUEST_S, _close_if_silent, weakref.ref(connection))
+        return connection
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -138,7 +134,8 @@ class WebServer:
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Every failure becomes a status and a sentence."""
-        self._served.add(request.protocol)
+        if isinstance(request.protocol, _Connection):
+            request.protocol.served = True
         if len(request.raw_path) > MAX_PATH:
             return _error(400, "the address is too long")
         try:
@@ -197,12 +194,23 @@ class WebServer:
         return web.Response(text=page, content_type="text/html")
 
 
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, which we ask whether it ever brought a request."""
+
+    served = False
+
+
+def _close_if_silent(reference: weakref.ref[_Connection]) -> None:
+    connection = reference()
+    if connection is not None and not connection.served:
+        connection.force_close()
+
+
 class _TurnedAway(asyncio.Protocol):
     """What a connection over the limit gets: nothing."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+        cast(asyncio.Transport, transport).abort()
 
 
 async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:

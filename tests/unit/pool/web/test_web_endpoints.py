@@ -1,0 +1,152 @@
+"""Every endpoint's shape over real books, and what the views keep to themselves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from web_site import ADA, ADA_ALPHA, BOB, CLEO, Site
+
+BLOCK_KEYS = {"chain", "height", "hash", "state", "reward", "fee", "confirmations", "found_ms"}
+
+
+async def test_web_pool_shape(site: Site):
+    status, pool = await site.ask("/api/v1/pool")
+    assert status == 200
+    assert set(pool) == {
+        "name", "started_ms", "now_ms", "parent", "algorithm", "fee_ppm", "stratum", "accepting", "connections",
+        "workers", "miners", "hashrate", "hashrate_1h", "last_share_ms", "shares", "jobs_sent", "chains",
+    }
+    assert pool["shares"] == {"accepted": 40, "rejected": {"stale": 1}}
+    assert pool["miners"] == 3
+    assert pool["hashrate"] == (1000 + 2000 + 3000 + 4000) // 300
+    regbtc = pool["chains"]["regbtc"]
+    assert regbtc["blocks"] == {"submitted": 0, "immature": 0, "mature": 1, "orphan": 0, "rejected": 0}
+    assert (regbtc["immature"], regbtc["fee"]) == (0, 50_000_000)
+    assert regbtc["available"] + regbtc["fee"] == 5_000_000_007
+    assert set(regbtc["last_block"]) == BLOCK_KEYS
+
+
+async def test_web_chains_shape(site: Site):
+    status, chains = await site.ask("/api/v1/chains")
+    assert status == 200
+    assert chains == {
+        "items": [
+            {"name": "regbtc", "kind": "bitcoin", "height": 12, "target": "0" * 7 + "1" + "0" * 56, "state": "ok",
+             "in_tree": True},
+            {"name": "alpha", "kind": "mm2", "height": None, "target": None, "state": "syncing", "in_tree": False},
+        ],
+        "cursor": None,
+    }
+
+
+async def test_web_blocks_are_paged_newest_first(site: Site):
+    _, first = await site.ask("/api/v1/blocks?limit=2")
+    assert [block["hash"][0] for block in first["items"]] == ["3", "2"]
+    assert all(set(block) == BLOCK_KEYS for block in first["items"])
+    assert [(b["state"], b["reward"], b["fee"]) for b in first["items"]] == [
+        ("rejected", None, None), ("immature", 1_000_000_001, 10_000_000)
+    ]
+    _, second = await site.ask(f"/api/v1/blocks?limit=2&cursor={first['cursor']}")
+    assert [block["hash"][0] for block in second["items"]] == ["1"]
+    assert second["cursor"] is None
+
+
+async def test_web_blocks_of_one_chain(site: Site):
+    _, alpha = await site.ask("/api/v1/blocks?chain=alpha&limit=100000000000000000000&_=1")
+    assert [block["height"] for block in alpha["items"]] == [13, 12]
+
+
+@pytest.mark.parametrize(("chain", "digit", "reward"), [("regbtc", "1", 5_000_000_007), ("alpha", "2", 1_000_000_001)])
+async def test_web_block_credits_sum_to_the_reward(site: Site, chain: str, digit: str, reward: int):
+    status, block = await site.ask(f"/api/v1/blocks/{chain}/{digit * 64}")
+    assert status == 200
+    assert set(block) == BLOCK_KEYS | {"credits"}
+    assert sum(credit["amount"] for credit in block["credits"]) + block["fee"] == block["reward"] == reward
+    assert all(set(credit) == {"miner", "amount", "held"} for credit in block["credits"])
+
+
+async def test_web_block_hash_may_be_upper_case(site: Site):
+    (found,) = [b for b in (await site.ask("/api/v1/blocks?chain=regbtc"))[1]["items"]]
+    status, block = await site.ask(f"/api/v1/blocks/regbtc/{found['hash'].upper()}")
+    assert (status, block["hash"]) == (200, found["hash"])
+
+
+async def test_web_miner_shape(site: Site):
+    status, miner = await site.ask(f"/api/v1/miners/{ADA}")
+    assert status == 200
+    assert set(miner) == {"address", "hashrate", "hashrate_1h", "workers", "balances", "credits"}
+    assert [worker["name"] for worker in miner["workers"]] == ["rig"]
+    assert miner["hashrate"] == miner["workers"][0]["hashrate"] == 5000 // 300
+    (credit,) = miner["credits"]
+    assert set(credit) == {"chain", "height", "hash", "state", "amount", "held", "found_ms"}
+    assert miner["balances"] == {"regbtc": {"immature": 0, "available": credit["amount"], "held": 0}}
+
+
+async def test_web_miner_sees_credits_held_for_want_of_an_address(site: Site):
+    _, miner = await site.ask(f"/api/v1/miners/{BOB}")
+    held = next(credit for credit in miner["credits"] if credit["chain"] == "alpha")
+    assert held["held"] is True
+    assert miner["balances"]["alpha"] == {"immature": 0, "available": 0, "held": held["amount"]}
+
+
+async def test_web_no_view_shows_which_addresses_shared_a_login(site: Site):
+    """Ada mined alpha to another address than regbtc: neither address leads to the other, not even by a worker name."""
+    _, parent = await site.ask(f"/api/v1/miners/{ADA}")
+    _, child = await site.ask(f"/api/v1/miners/{ADA_ALPHA}")
+    assert ADA_ALPHA not in json.dumps(parent)
+    assert ADA not in json.dumps(child)
+    assert (child["workers"], child["hashrate"], child["hashrate_1h"]) == ([], 0, 0)
+    _, block = await site.ask(f"/api/v1/blocks/alpha/{'2' * 64}")
+    assert {credit["miner"] for credit in block["credits"]} == {ADA_ALPHA, BOB, CLEO}
+    assert [credit["amount"] for credit in block["credits"]] == sorted(
+        (credit["amount"] for credit in block["credits"]), reverse=True
+    ), "ordered by amount, never by login"
+
+
+async def test_web_rejected_block_keeps_the_nodes_words_to_itself(site: Site):
+    _, block = await site.ask(f"/api/v1/blocks/alpha/{'3' * 64}")
+    assert block["state"] == "rejected"
+    assert "10.0.0.7" not in json.dumps(block)
+
+
+async def test_web_health_says_why_it_is_bad(site: Site):
+    assert await site.ask("/healthz") == (200, "ok\n")
+    site.live.states["alpha"] = "down"
+    assert (await site.ask("/healthz"))[0] == 200, "an auxiliary chain's trouble keeps no miner away"
+    site.live.states["regbtc"] = "syncing"
+    assert await site.ask("/healthz") == (503, {"error": "the parent chain regbtc is syncing"})
+    site.live.accepting = False
+    status, answer = await site.ask("/healthz")
+    assert (status, answer["error"]) == (503, "the pool accepts no shares; the parent chain regbtc is syncing")
+
+
+async def test_web_metrics_parse(site: Site):
+    status, text = await site.ask("/metrics")
+    assert status == 200
+    (family,) = [f for f in text_string_to_metric_families(text) if f.name == "parapool_shares"]
+    assert {s.labels["result"]: s.value for s in family.samples if s.name.endswith("_total")} == {"accepted": 40}
+
+
+async def test_web_status_page_shows_the_same_and_escapes_names(site: Site):
+    async with site.session.get(site.url("/")) as answer:
+        page = await answer.text()
+    assert answer.content_type == "text/html"
+    assert "devnet &lt;&amp;&gt;" in page
+    assert "devnet <&>" not in page
+    assert "5,000,000,007" in page
+    assert "stratum+tcp://127.0.0.1:3333" in page
+    assert "<script" not in page
+    assert ADA not in page, "addresses are looked up, not listed"
+
+
+async def test_web_status_page_style_is_the_one_the_policy_allows(site: Site):
+    import base64
+    import hashlib
+
+    async with site.session.get(site.url("/")) as answer:
+        page = await answer.text()
+    style = page.split("<style>")[1].split("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in answer.headers["Content-Security-Policy"]
