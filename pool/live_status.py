@@ -102,6 +102,10 @@ class LiveStatus:
         return sum((server.counters.connections for server in self._servers), Counter())
 
     @property
+    def closed_reasons(self) -> Mapping[str, int]:
+        return sum((server.counters.closed for server in self._servers), Counter())
+
+    @property
     def bans(self) -> int:
         return sum(server.counters.bans for server in self._servers)
 

@@ -24,7 +24,7 @@ def live_view(snapshot: Snapshot) -> RenderableType:
     table.add_column("height", justify="right")
     table.add_column("blocks found")
     for name in ("credits immature", "credits available"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", min_width=15)
     for chain in snapshot.chains:
         sums = _sums(snapshot, chain)
         table.add_row(

@@ -1,0 +1,133 @@
+"""The demo's table and plain lines, and where they get their figures."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any, ClassVar
+
+import pytest
+from rich.console import Console
+
+from pool.demo.display import live_view, plain_lines
+from pool.demo.snapshot import Snapshot, health, take_snapshot
+from pool.web.units import amount_text, duration_text, hashrate_text
+
+POOL: dict[str, Any] = {
+    "started_ms": 0, "now_ms": 125_000, "hashrate": 1_234_567, "connections": 1,
+    "shares": {"accepted": 1200, "rejected": {"low_difficulty": 2, "stale": 1}},
+    "chains": {
+        "regbtc": {
+            "blocks": {"submitted": 0, "immature": 10, "mature": 12, "orphan": 1, "rejected": 0},
+            "immature": 49_500_000_000, "available": 59_400_000_000, "fee": 1_100_000_000,
+        }
+    },
+}  # fmt: skip
+CHAINS: list[dict[str, Any]] = [
+    {"name": "regbtc", "kind": "bitcoin", "height": 1023, "state": "ok", "in_tree": True},
+    {"name": "alpha", "kind": "mm2", "height": None, "state": "down", "in_tree": False},
+    {"name": "beta", "kind": "mm2", "height": 5, "state": "ok", "in_tree": False},
+]
+SNAPSHOT = Snapshot(POOL, CHAINS)
+
+
+def rendered(width: int) -> list[str]:
+    console = Console(file=StringIO(), width=width)
+    console.print(live_view(SNAPSHOT))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_demo_table_shows_each_chain_in_one_row():
+    lines = rendered(120)
+    assert lines[0] == "1.2 MH/s over 5 min, 1 connections, up 2 min"
+    assert lines[1] == "shares: 1,200 accepted, 2 low difficulty, 1 stale"
+    (regbtc,) = [line for line in lines if "regbtc" in line]
+    cells = [cell.strip() for cell in regbtc.strip("│").split("│")]
+    assert cells == ["regbtc", "ok", "1,023", "10 immature, 12 mature, 1 orphan", "49,500,000,000", "59,400,000,000"]
+    (alpha,) = [line for line in lines if "alpha" in line]
+    assert [cell.strip() for cell in alpha.strip("│").split("│")] == ["alpha", "down", "?", "none yet", "0", "0"]
+    assert any("ok, not in jobs" in line for line in lines)
+
+
+def test_demo_table_fits_a_narrow_terminal():
+    lines = rendered(80)
+    assert max(map(len, lines)) <= 80
+    assert any("49,500,000,000" in line for line in lines), "amounts are never cut"
+
+
+def test_demo_plain_lines_have_no_control_characters():
+    lines = plain_lines(SNAPSHOT)
+    assert len(lines) == 1 + len(CHAINS)
+    assert "1,200 accepted" in lines[0]
+    assert "blocks: 10 immature, 12 mature, 1 orphan" in lines[1]
+    assert "credits immature=49500000000 available=59400000000 fee=1100000000" in lines[1]
+    assert "down" in lines[2] and "blocks: none yet" in lines[2]
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(0, "0 H/s"), (999, "999 H/s"), (1000, "1.0 kH/s"), (99_949, "99.9 kH/s"), (123_456_789, "123 MH/s"),
+     (999_499_999, "999 MH/s"), (999_500_000, "1.0 GH/s"), (2**80, "1.2 YH/s")],
+)  # fmt: skip
+def test_demo_hashrate_text(rate: int, text: str):
+    assert hashrate_text(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-3, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (11_100, "3 h 05 min"), (187_200, "2 d 4 h")],
+)
+def test_demo_duration_text(seconds: float, text: str):
+    assert duration_text(seconds) == text
+
+
+def test_demo_amounts_are_exact():
+    assert amount_text(2_100_000_000_000_001) == "2,100,000,000,000,001"
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    paths: ClassVar[dict[str, tuple[int, bytes]]] = {}
+
+    def do_GET(self) -> None:
+        status, body = self.paths.get(self.path, (404, b"{}"))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Tests are quiet."""
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_demo_snapshot_ignores_the_environments_proxy(site: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    chains = json.dumps({"items": CHAINS}).encode()
+    _Answers.paths = {"/api/v1/pool": (200, json.dumps(POOL).encode()), "/api/v1/chains": (200, chains)}
+    assert take_snapshot(site) == SNAPSHOT
+
+
+@pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"not JSON"), (200, b"{}")])
+def test_demo_snapshot_of_a_pool_that_cannot_say_is_none(site: str, answer: tuple[int, bytes]):
+    _Answers.paths = {"/api/v1/pool": (200, b"{}"), "/api/v1/chains": answer}
+    assert take_snapshot(site) is None
+
+
+def test_demo_health_says_why(site: str):
+    _Answers.paths = {"/healthz": (503, b'{"error": "the parent chain is down"}')}
+    assert health(site) == "the parent chain is down"
+    _Answers.paths = {"/healthz": (200, b"ok\n")}
+    assert health(site) is None
+    assert (health("http://127.0.0.1:9") or "").startswith("no answer from http://127.0.0.1:9: ")
