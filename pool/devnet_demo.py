@@ -23,7 +23,7 @@ from pool.config import load
 from pool.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
 from pool.demo.display import live_view, plain_lines
 from pool.demo.plan import DemoPlan, port_problems
-from pool.demo.snapshot import Snapshot, health, take_snapshot
+from pool.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
 
 NODE_START_S = 60.0
 POOL_START_S = 60.0
@@ -111,7 +111,7 @@ class Demo:
             return True
         if self.interrupted.is_set():
             return False
-        if take_snapshot(url) is None:
+        if take_snapshot(url, HashrateMeter()) is None:
             raise ChildEndedError(pool, f"did not answer at {url} within {POOL_START_S:g} s")
         self._say(f"the pool runs, but takes no shares yet: {health(url)}")
         return True
@@ -140,9 +140,10 @@ class Demo:
     def _snapshots(self, interval_s: float) -> Iterator[Snapshot]:
         """A snapshot every `interval_s` until interrupted; a pool that does not answer for a moment is passed over.
         Raises ChildEndedError."""
+        meter = HashrateMeter()
         while not self.interrupted.is_set():
             raise_if_ended(self._children())
-            snapshot = take_snapshot(self.plan.http_url)
+            snapshot = take_snapshot(self.plan.http_url, meter)
             if snapshot is not None:
                 yield snapshot
             until = time.monotonic() + interval_s

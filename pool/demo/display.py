@@ -49,7 +49,7 @@ def plain_lines(snapshot: Snapshot) -> list[str]:
 def _hash_line(snapshot: Snapshot) -> str:
     pool = snapshot.pool
     up = duration_text((pool["now_ms"] - pool["started_ms"]) / 1000)
-    return f"{hashrate_text(pool['hashrate'])} over 5 min, {pool['connections']} connections, up {up}"
+    return f"hashrate {hashrate_text(snapshot.hashrate)}, connections {pool['connections']}, up {up}"
 
 
 def _share_line(snapshot: Snapshot) -> str:

@@ -78,6 +78,8 @@ class LiveStatus(Protocol):
     @property
     def shares_accepted(self) -> int: ...
     @property
+    def accepted_work(self) -> int: ...
+    @property
     def shares_rejected(self) -> Mapping[str, int]: ...
     @property
     def jobs_sent(self) -> int: ...
@@ -136,7 +138,11 @@ class Api:
             "hashrate": overview["hashrate_5m"],
             "hashrate_1h": overview["hashrate_1h"],
             "last_share_ms": overview["last_share_ms"],
-            "shares": {"accepted": live.shares_accepted, "rejected": dict(live.shares_rejected)},
+            "shares": {
+                "accepted": live.shares_accepted,
+                "accepted_work": live.accepted_work,
+                "rejected": dict(live.shares_rejected),
+            },
             "jobs_sent": live.jobs_sent,
             "chains": {name: _booked(sums) for name, sums in overview["chains"].items()},
         }

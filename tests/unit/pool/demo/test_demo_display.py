@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from pool.demo.display import live_view, plain_lines
-from pool.demo.snapshot import Snapshot, health, take_snapshot
+from pool.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
 from pool.web.units import amount_text, duration_text, hashrate_text
 
 POOL: dict[str, Any] = {
-    "started_ms": 0, "now_ms": 125_000, "hashrate": 1_234_567, "connections": 1,
-    "shares": {"accepted": 1200, "rejected": {"low_difficulty": 2, "stale": 1}},
+    "started_ms": 0, "now_ms": 125_000, "connections": 1,
+    "shares": {"accepted": 1200, "accepted_work": 125_000_000, "rejected": {"low_difficulty": 2, "stale": 1}},
     "chains": {
         "regbtc": {
             "blocks": {"submitted": 0, "immature": 10, "mature": 12, "orphan": 1, "rejected": 0},
@@ -31,7 +31,7 @@ CHAINS: list[dict[str, Any]] = [
     {"name": "alpha", "kind": "mm2", "height": None, "state": "down", "in_tree": False},
     {"name": "beta", "kind": "mm2", "height": 5, "state": "ok", "in_tree": False},
 ]
-SNAPSHOT = Snapshot(POOL, CHAINS)
+SNAPSHOT = Snapshot(POOL, CHAINS, 1_000_000.0)
 
 
 def rendered(width: int) -> list[str]:
@@ -42,7 +42,7 @@ def rendered(width: int) -> list[str]:
 
 def test_demo_table_shows_each_chain_in_one_row():
     lines = rendered(120)
-    assert lines[0] == "1.2 MH/s over 5 min, 1 connections, up 2 min"
+    assert lines[0] == "hashrate 1.0 MH/s, connections 1, up 2 min"
     assert lines[1] == "shares: 1,200 accepted, 2 low difficulty, 1 stale"
     (regbtc,) = [line for line in lines if "regbtc" in line]
     cells = [cell.strip() for cell in regbtc.strip("│").split("│")]
@@ -66,6 +66,19 @@ def test_demo_plain_lines_have_no_control_characters():
     assert "credits immature=49500000000 available=59400000000 fee=1100000000" in lines[1]
     assert "down" in lines[2] and "blocks: none yet" in lines[2]
     assert all(line.isprintable() for line in lines)
+
+
+def test_demo_hashrate_is_that_of_the_last_minute():
+    meter = HashrateMeter()
+
+    def at(now_s: int, work: int) -> float:
+        return meter.rate({"started_ms": 0, "now_ms": now_s * 1000, "shares": {"accepted_work": work}})
+
+    assert at(10, 1000) == 100, "since the start at first"
+    assert at(20, 4000) == 200
+    assert at(80, 4000) == 0, "nothing in the last minute"
+    assert at(140, 7000) == 50
+    assert at(141, 0) == 0, "never negative"
 
 
 @pytest.mark.parametrize(
@@ -116,13 +129,13 @@ def test_demo_snapshot_ignores_the_environments_proxy(site: str, monkeypatch: py
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     chains = json.dumps({"items": CHAINS}).encode()
     _Answers.paths = {"/api/v1/pool": (200, json.dumps(POOL).encode()), "/api/v1/chains": (200, chains)}
-    assert take_snapshot(site) == SNAPSHOT
+    assert take_snapshot(site, HashrateMeter()) == SNAPSHOT
 
 
 @pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"not JSON"), (200, b"{}")])
 def test_demo_snapshot_of_a_pool_that_cannot_say_is_none(site: str, answer: tuple[int, bytes]):
     _Answers.paths = {"/api/v1/pool": (200, b"{}"), "/api/v1/chains": answer}
-    assert take_snapshot(site) is None
+    assert take_snapshot(site, HashrateMeter()) is None
 
 
 def test_demo_health_says_why(site: str):

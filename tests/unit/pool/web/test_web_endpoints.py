@@ -18,7 +18,7 @@ async def test_web_pool_shape(site: Site):
         "name", "started_ms", "now_ms", "parent", "algorithm", "fee_ppm", "stratum", "accepting", "connections",
         "workers", "miners", "hashrate", "hashrate_1h", "last_share_ms", "shares", "jobs_sent", "chains",
     }
-    assert pool["shares"] == {"accepted": 40, "rejected": {"stale": 1}}
+    assert pool["shares"] == {"accepted": 40, "accepted_work": 2**70, "rejected": {"stale": 1}}
     assert pool["miners"] == 3
     assert pool["hashrate"] == (1000 + 2000 + 3000 + 4000) // 300
     regbtc = pool["chains"]["regbtc"]

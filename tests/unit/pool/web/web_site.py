@@ -53,6 +53,7 @@ class Live:
     connections: int = 2
     workers: int = 3
     shares_accepted: int = 40
+    accepted_work: int = 2**70
     shares_rejected: dict[str, int] = field(default_factory=lambda: {"stale": 1})
     jobs_sent: int = 9
     states: dict[str, str] = field(default_factory=lambda: {"regbtc": "ok", "alpha": "syncing"})
