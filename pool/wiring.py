@@ -1,7 +1,7 @@
 """The one file that knows every concrete class: from a configuration to a running pool, and back down in order.
 
-Start: lock the data folder, bring the database up, open the share log, take up unfinished submissions, watch the chains,
-then serve miners. Stop: no new miners, everything acknowledged is durable and in the books, then the rest.
+Start: lock the data folder, bring the database up, open the share log, take up unfinished submissions, watch the
+chains, then serve miners. Stop: no new miners, everything acknowledged is durable and in the books, then the rest.
 """
 
 from __future__ import annotations

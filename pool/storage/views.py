@@ -107,8 +107,9 @@ def miner(connection: Connection, address: str, now_ms: int) -> dict[str, Any] |
 
 def block_counts(connection: Connection) -> dict[tuple[str, str], int]:
     """How many found blocks are in each state, by (chain, state)."""
-    counts = select(blocks.c.chain, blocks.c.state, func.count().label("number")).group_by(blocks.c.chain, blocks.c.state)
-    return {(row.chain, row.state): row.number for row in connection.execute(counts)}
+    counts = select(blocks.c.chain, blocks.c.state, func.count().label("number"))
+    rows = connection.execute(counts.group_by(blocks.c.chain, blocks.c.state))
+    return {(row.chain, row.state): row.number for row in rows}
 
 
 def _work(now_ms: int) -> list[ColumnElement[int]]:
