@@ -17,8 +17,13 @@ from chains.primitives.header import Header, read_header
 from chains.primitives.serialize import Reader
 from chains.primitives.transaction import Transaction, parse_transaction, read_transaction
 
+# Bitcoin Core, src/rpc/protocol.h
+RPC_MISC_ERROR = -1  # bcoin's "Block not found"
 RPC_NOT_FOUND = -5  # RPC_INVALID_ADDRESS_OR_KEY: "Block not found"
+RPC_INVALID_PARAMETER = -8  # "Block height out of range"
 RPC_METHOD_NOT_FOUND = -32601
+
+OFF_THE_MAIN_CHAIN = -1  # Core's confirmations of such a block
 
 
 class Rpc(Protocol):
@@ -38,7 +43,9 @@ async def ask(rpc: Rpc, method: str, *params: Any) -> Any:
 
 
 async def block_status(rpc: Rpc, hash_hex: str) -> BlockStatus:
-    """Where the node sees a block, by displayed hash. Raises NodeUnavailableError."""
+    """Where the node sees a block, by displayed hash. Some daemons (bcoin) count confirmations for blocks off their
+    main chain too, so a positive count is believed only when the chain has this block at its height. Raises
+    NodeUnavailableError."""
     try:
         answer = await _header(rpc, hash_hex)
     except RpcError as error:
@@ -51,7 +58,19 @@ async def block_status(rpc: Rpc, hash_hex: str) -> BlockStatus:
         height = fields.integer(record, "height", 0, fields.MAX_HEIGHT)
     except ValueError as error:
         raise NodeUnavailableError(f"unusable getblockheader answer: {error}") from error
+    if confirmations > 0 and await main_chain_hash(rpc, height) != hash_hex:
+        confirmations = OFF_THE_MAIN_CHAIN
     return BlockStatus(found=True, confirmations=confirmations, height=height)
+
+
+async def main_chain_hash(rpc: Rpc, height: int) -> Any:
+    """The displayed hash of the main chain's block at a height, None beyond its tip. Raises NodeUnavailableError."""
+    try:
+        return await rpc.call("getblockhash", height)
+    except RpcError as error:
+        if error.code in (RPC_MISC_ERROR, RPC_NOT_FOUND, RPC_INVALID_PARAMETER):
+            return None
+        raise NodeUnavailableError(f"getblockhash: {error}") from error
 
 
 async def _header(rpc: Rpc, hash_hex: str) -> Any:

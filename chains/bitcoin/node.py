@@ -11,7 +11,17 @@ from typing import Any
 
 from chains.bitcoin.params import LONG_POLL_TIMEOUT_S, MAX_HEADERS_AHEAD, SUBMIT_TIMEOUT_S
 from chains.bitcoin.template import parse_template
-from chains.block_lookup import ask, paid_to, read_coinbase
+from chains.block_lookup import (
+    OFF_THE_MAIN_CHAIN,
+    RPC_INVALID_PARAMETER,
+    RPC_METHOD_NOT_FOUND,
+    RPC_MISC_ERROR,
+    RPC_NOT_FOUND,
+    ask,
+    main_chain_hash,
+    paid_to,
+    read_coinbase,
+)
 from chains.kind import (
     BlockStatus,
     Health,
@@ -27,23 +37,18 @@ from chains.primitives.header import Header
 from chains.primitives.serialize import Reader
 
 # Bitcoin Core, src/rpc/protocol.h
-RPC_MISC_ERROR = -1  # bcoin's "Block not found"
-RPC_INVALID_ADDRESS_OR_KEY = -5  # Core's "Block not found"
-RPC_INVALID_PARAMETER = -8  # "Block height out of range"
 RPC_OUT_OF_MEMORY = -7
 RPC_CLIENT_NOT_CONNECTED = -9
 RPC_CLIENT_IN_INITIAL_DOWNLOAD = -10
 RPC_DATABASE_ERROR = -20
 RPC_DESERIALIZATION_ERROR = -22
-RPC_METHOD_NOT_FOUND = -32601
 RPC_INTERNAL_ERROR = -32603
 
 _NOT_READY = (RPC_CLIENT_NOT_CONNECTED, RPC_CLIENT_IN_INITIAL_DOWNLOAD)
 # Errors that say something about the node and nothing about the block: the same bytes are sent again.
 _NOT_ABOUT_THE_BLOCK = (*_NOT_READY, RPC_OUT_OF_MEMORY, RPC_DATABASE_ERROR, RPC_METHOD_NOT_FOUND, RPC_INTERNAL_ERROR)
 
-_NOT_FOUND = (RPC_MISC_ERROR, RPC_INVALID_ADDRESS_OR_KEY, RPC_INVALID_PARAMETER)
-OFF_THE_MAIN_CHAIN = -1  # Core's confirmations of such a block
+_NOT_FOUND = (RPC_MISC_ERROR, RPC_NOT_FOUND, RPC_INVALID_PARAMETER)
 
 # BIP22 answers to submitblock that are no refusal. "inconclusive…" is stored and not best: it may still win.
 _RESULTS = {
@@ -142,7 +147,7 @@ class BitcoinNode:
             raise NodeUnavailableError(f"getblockheader: {error}") from error
         match header:
             case {"confirmations": int(confirmations), "height": int(height)}:
-                if confirmations > 0 and await self._hash_at(height) != hash_hex:
+                if confirmations > 0 and await main_chain_hash(self.rpc, height) != hash_hex:
                     confirmations = OFF_THE_MAIN_CHAIN
                 return BlockStatus(True, confirmations, height)
         raise NodeUnavailableError("getblockheader: an answer without confirmations and height")
@@ -153,15 +158,6 @@ class BitcoinNode:
 
     async def close(self) -> None:
         await self.rpc.close()
-
-    async def _hash_at(self, height: int) -> Any:
-        """The main chain's block hash at a height (displayed hex), None beyond its tip."""
-        try:
-            return await self.rpc.call("getblockhash", height)
-        except RpcError as error:
-            if error.code in _NOT_FOUND:
-                return None
-            raise NodeUnavailableError(f"getblockhash: {error}") from error
 
     async def _template_answer(self, longpoll_id: str | None) -> Any:
         request: dict[str, Any] = {

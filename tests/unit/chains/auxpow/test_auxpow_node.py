@@ -271,7 +271,7 @@ async def test_auxpow_block_status_recorded() -> None:
     def header(hash_hex: str) -> Any:
         return answer("getblockheader_aux" if hash_hex == BLOCK else "getblockheader_unknown")
 
-    node = node_of(Replay(getblockheader=header))
+    node = node_of(Replay(getblockheader=header, getblockhash=BLOCK))
     assert await node.block_status(BLOCK) == BlockStatus(True, 1, 153)
     assert await node.block_status("0" * 64) == BlockStatus(False)
 
@@ -279,11 +279,24 @@ async def test_auxpow_block_status_recorded() -> None:
 async def test_auxpow_block_status_off_the_chain_and_without_getblockheader() -> None:
     orphan = answer("getblockheader_aux") | {"confirmations": -1}
     assert await node_of(Replay(getblockheader=orphan)).block_status(BLOCK) == BlockStatus(True, -1, 153)
-    old = Replay(getblock=answer("getblock_aux_verbose1"))
+    old = Replay(getblock=answer("getblock_aux_verbose1"), getblockhash=BLOCK)
     assert await node_of(old).block_status(BLOCK) == BlockStatus(True, 1, 153)
     for bad in (RpcError(-1, "odd"), {"confirmations": "1", "height": 1}, {"confirmations": True, "height": 1}, None):
         with pytest.raises(NodeUnavailableError):
             await node_of(Replay(getblockheader=bad)).block_status(BLOCK)
+
+
+@pytest.mark.parametrize("other", ["00" * 32, RpcError(-8, "Block height out of range"), RpcError(-1, "no such block")])
+async def test_auxpow_block_beside_the_main_chain_is_not_believed_its_confirmations(other: Any) -> None:
+    rpc = Replay(getblockheader=answer("getblockheader_aux"), getblockhash=other)
+    assert await node_of(rpc).block_status(BLOCK) == BlockStatus(True, -1, 153)
+    assert rpc.calls == [("getblockheader", BLOCK), ("getblockhash", 153)]
+
+
+async def test_auxpow_block_status_is_an_outage_when_the_chain_cannot_be_asked() -> None:
+    rpc = Replay(getblockheader=answer("getblockheader_aux"), getblockhash=RpcError(-32603, "disk"))
+    with pytest.raises(NodeUnavailableError, match="getblockhash"):
+        await node_of(rpc).block_status(BLOCK)
 
 
 async def test_auxpow_block_reward_recorded() -> None:

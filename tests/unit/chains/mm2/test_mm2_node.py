@@ -236,8 +236,10 @@ async def test_mm2_submit_without_a_verdict_is_an_outage(outage: Any) -> None:
 
 
 async def test_mm2_block_status() -> None:
-    found = Answers(getblockheader={"confirmations": 3, "height": 9})
+    found = Answers(getblockheader={"confirmations": 3, "height": 9}, getblockhash=BLOCK)
     assert await node_of(found).block_status(BLOCK) == BlockStatus(True, 3, 9)
+    beside = Answers(getblockheader={"confirmations": 3, "height": 9}, getblockhash="11" * 32)
+    assert await node_of(beside).block_status(BLOCK) == BlockStatus(True, -1, 9)
     missing = Answers(getblockheader=RpcError(-5, "Block not found"))
     assert await node_of(missing).block_status(BLOCK) == BlockStatus(False)
 
