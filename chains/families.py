@@ -57,6 +57,7 @@ _FRACTAL = (Network("main", "main", AddressFormat(0x00, (0x05,), "bc")),)
 
 # Our own reference nodes (chains/reference): the real rules with a short maturity, so that a demo sees matured credits.
 _DEVNET = (Network("regtest", "regtest", replace(_TEST, bech32_hrp="bcrt"), maturity=10),)
+_DEVNET_SCRYPT = tuple(replace(network, pow_hash="scrypt") for network in _DEVNET)
 
 FAMILIES: dict[str, dict[str, Network]] = {
     family: {network.name: network for network in networks}
@@ -67,6 +68,7 @@ FAMILIES: dict[str, dict[str, Network]] = {
         ("dogecoin", _DOGECOIN),
         ("fractal", _FRACTAL),
         ("devnet", _DEVNET),
+        ("devnet-scrypt", _DEVNET_SCRYPT),
     )
 }
 

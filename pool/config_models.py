@@ -185,13 +185,15 @@ class PplnsSection(Section):
 
 
 def network_name_of(chain: Mapping[str, Any], default_family: str) -> Any:
-    """The network that a chain's section names, or the default: the family devnet has only regtest."""
-    return chain.get("network", "regtest" if chain.get("family", default_family) == "devnet" else "main")
+    """The network that a chain's section names, or the default: main, or regtest for a family without main."""
+    family = chain.get("family", default_family)
+    only_regtest = isinstance(family, str) and "main" not in FAMILIES.get(family, {"main": None})
+    return chain.get("network", "regtest" if only_regtest else "main")
 
 
 class _Chain(Section):
     network: Literal["main", "test", "regtest"] = Field(
-        "main", description="Network of the chain. Default for the family `devnet`: regtest."
+        "main", description="Network of the chain. Default for the families `devnet` and `devnet-scrypt`: regtest."
     )
     address: PlainText = Field(description="Address that this chain's rewards are paid to.")
     nodes: Annotated[tuple[NodeSection, ...], BeforeValidator(as_tuple)] = Field(

@@ -14,6 +14,9 @@ from chains.reference.settings import NodeSettings
 from pool.config import AuxpowChain, Config, Mm2Chain
 
 LOOPBACK = ("127.0.0.1", "localhost")
+DEVNET_FAMILIES = ("devnet", "devnet-scrypt")
+# A retargeting chain starts and ends at so many expected hashes; scrypt miners make some hundred times fewer a second.
+SCRYPT_START_HASHES, SCRYPT_LEAST_HASHES = 2**12, 2**8
 
 
 class DevnetError(Exception):
@@ -30,8 +33,11 @@ def node_settings(config: Config, name: str, block_interval_s: int | None) -> No
     chain = config.chains.get(name)
     if chain is None:
         raise DevnetError(f"no chain {name!a} in the configuration, expected one of {', '.join(config.chains)}")
-    if chain.family != "devnet":
-        raise DevnetError(f"chains.{name}.family: expected devnet; the node of family {chain.family} is its own daemon")
+    if chain.family not in DEVNET_FAMILIES:
+        raise DevnetError(
+            f"chains.{name}.family: expected {' or '.join(DEVNET_FAMILIES)}; the node of family {chain.family} is its "
+            "own daemon"
+        )
     node = chain.nodes[0]
     url = urlsplit(node.url)
     if url.hostname not in LOOPBACK or url.port is None or url.scheme != "http":
@@ -39,6 +45,7 @@ def node_settings(config: Config, name: str, block_interval_s: int | None) -> No
     password = node.read_password()
     if node.user is None or password is None:
         raise DevnetError(f"chains.{name}.nodes.0: expected user and password")
+    parent_network = network(config.parent_chain.family, config.parent_chain.network)
     settings = NodeSettings(
         kind=chain.kind,
         name=name,
@@ -49,7 +56,10 @@ def node_settings(config: Config, name: str, block_interval_s: int | None) -> No
         seed=name,
         block_interval_s=block_interval_s,
         maturity=chain.maturity or network(chain.family, chain.network).maturity,
+        pow_hash=parent_network.pow_hash,
     )
+    if parent_network.pow_hash == "scrypt":
+        settings = replace(settings, start_hashes=SCRYPT_START_HASHES, least_hashes=SCRYPT_LEAST_HASHES)
     if isinstance(chain, AuxpowChain):
         return replace(settings, chain_id=_chain_id(chain), dialect=_dialect(name, chain))
     if isinstance(chain, Mm2Chain):

@@ -1,9 +1,9 @@
 """The reference node of the auxpow kind: createauxblock, submitauxblock, getauxblock, in two dialects.
 
 Namecoin's (recorded in tests/fixtures/namecoin-regtest): a template per payout script, bad address -5, segwit.
-Dogecoin's (src/rpc/mining.cpp at 169ddcd) over SHA-256d: one template for all addresses, bad address -8, the proof's
-nIndex must be 0, no segwit. Both forget all templates at the first request after the tip moved, and only then, so a
-proof for the old tip may still be taken and lose its race.
+Dogecoin's (src/rpc/mining.cpp at 169ddcd): one template for all addresses, bad address -8, the proof's nIndex must be
+0, no segwit. Both forget all templates at the first request after the tip moved, and only then, so a proof for the old
+tip may still be taken and lose its race. The proof of work of either is a setting.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ DIALECTS = {
 class AuxpowForm(PlainForm):
     """header ‖ CAuxPow ‖ transactions when the version has the auxpow bit; else a block with its own proof of work."""
 
-    def __init__(self, chain_id: int, dialect: Dialect, rules: Rules) -> None:
+    def __init__(self, chain_id: int, dialect: Dialect, rules: Rules, pow_hash: str) -> None:
+        super().__init__(pow_hash)
         self._chain_id = chain_id
         self._dialect = dialect
         self._rules = rules
@@ -75,7 +76,7 @@ class AuxpowForm(PlainForm):
         reason = auxpow_rules.check_headers(header.version, parsed, self._chain_id) or auxpow_rules.check_proof(
             parsed, header.hash, self._chain_id, index_is_checked=self._dialect.index_is_checked
         )
-        if reason is None and not meets(auxpow_rules.parent_hash(parsed), target):
+        if reason is None and not meets(auxpow_rules.work_hash(parsed, self.pow_hash), target):
             reason = "high-hash"
         return reason
 
@@ -134,7 +135,7 @@ class AuxpowDevnet:
         self._chain_id = settings.chain_id
         version = settings.chain_id * CHAIN_ID_UNIT | BASE_VERSION
         rules = settings.rules(version=version, witness=self._dialect.witness)
-        form = AuxpowForm(settings.chain_id, self._dialect, rules)
+        form = AuxpowForm(settings.chain_id, self._dialect, rules, settings.pow_hash)
         self.node = ReferenceNode(rules, form, settings.data_dir, clock)
         self._tip: Entry | None = None
         self._offers: dict[bytes, _Offer] = {}  # by payout script

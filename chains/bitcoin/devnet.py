@@ -42,7 +42,7 @@ class BitcoinDevnet:
     """A parent chain of devnet."""
 
     def __init__(self, settings: NodeSettings, clock: Callable[[], int], change: Change) -> None:
-        self.node = ReferenceNode(settings.rules(), PlainForm(), settings.data_dir, clock)
+        self.node = ReferenceNode(settings.rules(), PlainForm(settings.pow_hash), settings.data_dir, clock)
         self._change = change
         self._longpoll_s = settings.longpoll_s
         self._offer: _Offer | None = None

@@ -33,8 +33,9 @@ TEMPLATE_AGE_S = 60  # as in the auxpow daemons: a changed mempool makes a new t
 class Mm2Form:
     """Blocks of one context."""
 
-    def __init__(self, context: bytes) -> None:
+    def __init__(self, context: bytes, pow_hash: str) -> None:
         self._context = context
+        self._pow_hash = pow_hash
 
     def block_hash(self, header: Header) -> bytes:
         return sha256d(self._context + header.serialize())
@@ -54,7 +55,7 @@ class Mm2Form:
             parsed = mm2_rules.parse_proof(proof)
         except MalformedError:
             return "malformed-proof"
-        return mm2_rules.check_proof(parsed, self._context, self.block_hash(header), target)
+        return mm2_rules.check_proof(parsed, self._context, self.block_hash(header), target, self._pow_hash)
 
     def mine(self, header: Header, target: int) -> tuple[Header, bytes]:
         """A parent of our own that holds nothing but this chain's commitment."""
@@ -63,7 +64,8 @@ class Mm2Form:
         source = TxIn(NULL_HASH, NULL_INDEX, b"\x00\x00")
         coinbase = Transaction(1, (source,), (TxOut(0, script),))
         link = EMPTY.update(coinbase.serialize()[: -(32 + 8 + 4)])
-        parent = mine_header(Header(header.version, NULL_HASH, coinbase.txid, header.time, header.bits, 0), target)
+        unmined = Header(header.version, NULL_HASH, coinbase.txid, header.time, header.bits, 0)
+        parent = mine_header(unmined, target, self._pow_hash)
         wire = parent.serialize()
         proof = Mm2Proof(wire[:36] + wire[68:], (), link.state, link.length, link.extra, (), bytes(8))
         return header, mm2_rules.write_proof(proof)
@@ -87,7 +89,7 @@ class Mm2Devnet:
             raise SettingsError("the kind mm2 needs a context name")
         self._context_name = settings.context_name
         self._context = sha256d(settings.context_name.encode())
-        self._form = Mm2Form(self._context)
+        self._form = Mm2Form(self._context, settings.pow_hash)
         self.node = ReferenceNode(settings.rules(), self._form, settings.data_dir, clock)
         self._tip: Entry | None = None
         self._offers: dict[bytes, _Offer] = {}  # by payout script

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chains.primitives.hashes import sha256d
+from chains.primitives.hashes import POW_HASHES, sha256d
 from chains.primitives.header import Header, read_header
 from chains.primitives.merkle import fold_branch
 from chains.primitives.serialize import Reader
@@ -110,5 +110,10 @@ def check_headers(version: int, proof: AuxProof, chain_id: int) -> str | None:
 
 
 def parent_hash(proof: AuxProof) -> bytes:
-    """The parent's proof-of-work hash (SHA-256d), natural order."""
+    """The parent's block hash (SHA-256d), natural order."""
     return sha256d(proof.parent.serialize())
+
+
+def work_hash(proof: AuxProof, pow_hash: str) -> bytes:
+    """The hash of the parent's header that must meet our target, natural order: Dogecoin's is scrypt."""
+    return POW_HASHES[pow_hash](proof.parent.serialize())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from chains.primitives.hashes import sha256d
+from chains.primitives.hashes import POW_HASHES
 from chains.primitives.header import Header, read_header
 from chains.primitives.merkle import merkle_root
 from chains.primitives.serialize import Reader, compact_size
@@ -70,7 +70,11 @@ class BlockForm(Protocol):
 
 
 class PlainForm:
-    """Bitcoin's form: the header is the proof."""
+    """Bitcoin's form: the header is the proof. `pow_hash` names the function whose output meets the target; a block's
+    name is SHA-256d of its header with either."""
+
+    def __init__(self, pow_hash: str = "sha256d") -> None:
+        self.pow_hash = pow_hash
 
     def block_hash(self, header: Header) -> bytes:
         return header.hash
@@ -82,20 +86,20 @@ class PlainForm:
         return b""
 
     def check_work(self, header: Header, proof: bytes, target: int) -> str | None:
-        return None if meets(sha256d(header.serialize()), target) else "high-hash"
+        return None if meets(POW_HASHES[self.pow_hash](header.serialize()), target) else "high-hash"
 
     def mine(self, header: Header, target: int) -> tuple[Header, bytes]:
-        return mine_header(header, target), b""
+        return mine_header(header, target, self.pow_hash), b""
 
     def describe_proof(self, header: Header, proof: bytes) -> dict[str, Any]:
         return {}
 
 
-def mine_header(header: Header, target: int) -> Header:
+def mine_header(header: Header, target: int, pow_hash: str = "sha256d") -> Header:
     """The header with the first nonce that meets the target; for targets that a few thousand hashes meet."""
     for nonce in range(2**32):
         mined = replace(header, nonce=nonce)
-        if meets(mined.hash, target):
+        if meets(POW_HASHES[pow_hash](mined.serialize()), target):
             return mined
     raise ValueError("no nonce meets the target")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chains.primitives.hashes import sha256d
+from chains.primitives.hashes import POW_HASHES, sha256d
 from chains.primitives.serialize import Reader, compact_size
 from chains.primitives.sha256_midstate import EMPTY, Midstate
 from chains.primitives.target import meets
@@ -87,8 +87,11 @@ def _is_malformed(proof: Mm2Proof) -> bool:
     return len(proof.header) != 48 or any(len(h) != 32 for h in hashes) or bool(set(sides) - {"0", "1"})
 
 
-def check_proof(proof: Mm2Proof, context: bytes, aux_hash: bytes, target: int) -> str | None:
-    """The reason word of the first rule that a proof breaks, or None."""
+def check_proof(
+    proof: Mm2Proof, context: bytes, aux_hash: bytes, target: int, pow_hash: str = "sha256d"
+) -> str | None:
+    """The reason word of the first rule that a proof breaks, or None. `pow_hash` names the parent's proof of work; all
+    other hashes are SHA-256d (R13)."""
     if _is_malformed(proof):
         return "malformed-proof"
     depth = len(proof.branch)
@@ -109,16 +112,16 @@ def check_proof(proof: Mm2Proof, context: bytes, aux_hash: bytes, target: int) -
     levels = len(proof.parent_branch)
     if levels > MAX_PARENT_LEVELS or (proof.parent_sides is not None and proof.parent_sides != "0" * levels):
         return "not-generation-transaction"
-    return None if meets(parent_hash(proof, sides, aux_hash), target) else "high-hash"
+    return None if meets(parent_hash(proof, sides, aux_hash, pow_hash), target) else "high-hash"
 
 
-def parent_hash(proof: Mm2Proof, sides: str, aux_hash: bytes) -> bytes:
-    """The parent's proof-of-work hash (SHA-256d) that the proof's parts lead to."""
+def parent_hash(proof: Mm2Proof, sides: str, aux_hash: bytes, pow_hash: str = "sha256d") -> bytes:
+    """The parent's proof-of-work hash that the proof's parts lead to."""
     root = _fold(leaf_of(aux_hash), proof.branch, sides)
     link = Midstate(proof.state, proof.length, proof.extra)
     txid = sha256d_tail(link, root + proof.nonce + LOCK_TIME)
     merkle_root = _fold(txid, proof.parent_branch, "0" * len(proof.parent_branch))
-    return sha256d(proof.header[:36] + merkle_root + proof.header[36:])
+    return POW_HASHES[pow_hash](proof.header[:36] + merkle_root + proof.header[36:])
 
 
 def sha256d_tail(link: Midstate, tail: bytes) -> bytes:

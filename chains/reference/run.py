@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chains.devnet_nodes import DEVNET_NODES
+from chains.primitives.hashes import POW_HASHES
 from chains.reference.rules import COIN_SAT, LEAST_EXPECTED_HASHES, REGTEST_BITS, START_EXPECTED_HASHES
 from chains.reference.server import Changes, Server
 from chains.reference.settings import NodeSettings, SettingsError
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--password", required=True)
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="where the chain is kept")
     parser.add_argument("--seed", required=True, help="the wallet's keys and the chain's genesis are made from it")
+    parser.add_argument("--pow-hash", default="sha256d", choices=sorted(POW_HASHES), help="the parent's proof of work")
     parser.add_argument("--chain-id", type=int, default=1, help="kind auxpow: the MM1 chain id")
     parser.add_argument("--dialect", default="namecoin", choices=("namecoin", "dogecoin"), help="kind auxpow")
     parser.add_argument("--context-name", default="", help="kind mm2: the name that is hashed to the context")
@@ -94,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         maturity=parsed.maturity,
         subsidy_sat=parsed.subsidy_sat,
         trickle_s=parsed.trickle_s,
+        pow_hash=parsed.pow_hash,
         chain_id=parsed.chain_id,
         dialect=parsed.dialect,
         context_name=parsed.context_name,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from chains.primitives.hashes import POW_HASHES
 from chains.reference.node import ReferenceNode
 from chains.reference.rules import (
     COIN_SAT,
@@ -23,8 +24,9 @@ from chains.reference.rules import (
 class NodeSettings:
     """One node. `port` 0 lets the system choose. With `block_interval_s` the chain retargets from `start_hashes`
     expected hashes and never below `least_hashes`; without, every block has `bits`. `trickle_s` is the pause between
-    small payments of the wallet to itself (0: none). `chain_id` and `dialect` (namecoin, dogecoin) belong to the kind
-    auxpow, `context_name` to mm2."""
+    small payments of the wallet to itself (0: none). `pow_hash` (sha256d, scrypt) is the proof of work of a bitcoin
+    chain's headers, and of the parent's headers in the proofs of the other kinds. `chain_id` and `dialect` (namecoin,
+    dogecoin) belong to the kind auxpow, `context_name` to mm2."""
 
     kind: str
     name: str
@@ -40,10 +42,15 @@ class NodeSettings:
     maturity: int = 10
     subsidy_sat: int = 50 * COIN_SAT
     trickle_s: float = 0
+    pow_hash: str = "sha256d"
     chain_id: int = 1
     dialect: str = "namecoin"
     context_name: str = ""
     longpoll_s: int = 60
+
+    def __post_init__(self) -> None:
+        if self.pow_hash not in POW_HASHES:
+            raise SettingsError(f"proof of work {self.pow_hash!r}: expected one of {', '.join(POW_HASHES)}")
 
     def rules(self, *, version: int = 0x20000000, witness: bool = True) -> Rules:
         retargets = self.block_interval_s is not None

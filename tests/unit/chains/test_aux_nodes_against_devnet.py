@@ -19,16 +19,17 @@ from chains.mm2.commitment import Mm2Kind
 from chains.mm2.devnet import Mm2Devnet
 from chains.mm2.node import Mm2Node
 from chains.node_rpc import NodeUnavailableError, RpcError
-from chains.primitives.hashes import sha256d
+from chains.primitives.hashes import POW_HASHES, sha256d
 from chains.primitives.merkle import coinbase_branch, fold_branch
 from chains.primitives.target import meets
 from chains.primitives.transaction import NULL_HASH, NULL_INDEX, Transaction, TxIn, TxOut
 from chains.reference.errors import RpcError as ReferenceError
 from chains.reference.rpc import Dispatcher
-from chains.reference.settings import NodeSettings
+from chains.reference.settings import NodeSettings, SettingsError
 
 REGTEST = network("devnet", "regtest")
 OTHERS = (sha256d(b"other"),)
+POW = tuple(POW_HASHES.items())
 
 
 class InProcess:
@@ -58,28 +59,33 @@ def clock() -> int:
     return 1_750_000_000
 
 
-def solved(target: int, script_sig: bytes = b"", root: bytes = bytes(32), *, good: bool = True) -> SolvedHeader:
-    """A parent over both kinds of commitment whose hash meets the target (or, not `good`, misses it)."""
+def solved(
+    target: int, script_sig: bytes = b"", root: bytes = bytes(32), *, good: bool = True, pow_hash: str = "sha256d"
+) -> SolvedHeader:
+    """A parent over both kinds of commitment whose hash meets the target (or, not `good`, misses it). Any other
+    proof-of-work hash than the one named does the opposite, so that nobody can take one for the other."""
     outputs = (TxOut(5000, b"\x51"), TxOut(0, b"\x6a\x28" + root + b"abcdefgh"))
     coinbase = Transaction(2, (TxIn(NULL_HASH, NULL_INDEX, b"\x02\x10\x27" + script_sig),), outputs)
     branch = coinbase_branch(OTHERS)
     start = struct.pack("<I", 0x20000000) + bytes(32) + fold_branch(coinbase.txid, branch) + bytes(8)
-    nonce = next(n for n in range(2**32) if meets(sha256d(start + struct.pack("<I", n)), target) == good)
-    return SolvedHeader(start + struct.pack("<I", nonce), coinbase.serialize(), branch)
+    headers = (start + struct.pack("<I", nonce) for nonce in range(2**32))
+    header = next(h for h in headers if all(meets(f(h), target) == (good == (n == pow_hash)) for n, f in POW))
+    return SolvedHeader(header, coinbase.serialize(), branch)
 
 
-def auxpow_proof(template: AuxTemplate, *, good: bool = True) -> dict[str, str]:
+def auxpow_proof(template: AuxTemplate, *, good: bool = True, pow_hash: str = "sha256d") -> dict[str, str]:
     kind = AuxPowKind()
     commitment = kind.commit([template])
-    parent = solved(template.target, commitment.script_sig, good=good)
+    parent = solved(template.target, commitment.script_sig, good=good, pow_hash=pow_hash)
     return kind.assemble(parent, template, commitment.slots[template.chain])
 
 
-def mm2_proof(template: AuxTemplate, *, good: bool = True) -> dict[str, str]:
+def mm2_proof(template: AuxTemplate, *, good: bool = True, pow_hash: str = "sha256d") -> dict[str, str]:
     kind = Mm2Kind()
     commitment = kind.commit([template])
     assert commitment.root is not None
-    return kind.assemble(solved(template.target, root=commitment.root, good=good), template, commitment.slots["alpha"])
+    parent = solved(template.target, root=commitment.root, good=good, pow_hash=pow_hash)
+    return kind.assemble(parent, template, commitment.slots["alpha"])
 
 
 @pytest.mark.parametrize(("dialect", "chain_id"), [("namecoin", 1), ("dogecoin", 98)])
@@ -130,6 +136,35 @@ async def test_mm2_node_mines_on_a_devnet(tmp_path: Path, without: Sequence[str]
     assert (unknown.result, unknown.reason) == (SubmitResult.STALE, "block hash unknown")
     assert (await node.template()).previous_hash == template.aux_hash
     devnet.node.close()
+
+
+@pytest.mark.parametrize(("own", "other"), [("sha256d", "scrypt"), ("scrypt", "sha256d")])
+async def test_aux_nodes_take_the_proof_of_work_of_their_parent_and_no_other(
+    tmp_path: Path, own: str, other: str
+) -> None:
+    child = AuxpowDevnet(settings(tmp_path, "auxpow", "child", pow_hash=own), clock, lambda: None)
+    alpha = Mm2Devnet(settings(tmp_path, "mm2", "alpha", context_name="alpha", pow_hash=own), clock, lambda: None)
+    auxpow_node = AuxPowNode("child", "child-0", InProcess(child), child.node.new_address(), REGTEST)
+    mm2_node = Mm2Node("alpha", "alpha-0", InProcess(alpha), alpha.node.new_address(), REGTEST, "alpha")
+    auxpow_template, mm2_template = await auxpow_node.template(), await mm2_node.template()
+    refused = await auxpow_node.submit(auxpow_proof(auxpow_template, pow_hash=other))
+    assert refused.result is SubmitResult.REJECTED
+    assert child.node.last_refusal == "high-hash"
+    refused = await mm2_node.submit(mm2_proof(mm2_template, pow_hash=other))
+    assert (refused.result, refused.reason) == (SubmitResult.REJECTED, "high-hash")
+    payload = auxpow_proof(auxpow_template, pow_hash=own)
+    assert (await auxpow_node.submit(payload)).result is SubmitResult.ACCEPTED
+    assert await auxpow_node.block_status(payload["hash"]) == BlockStatus(True, 1, 1)
+    assert (await mm2_node.submit(mm2_proof(mm2_template, pow_hash=own))).result is SubmitResult.ACCEPTED
+    for devnet in (child, alpha):
+        devnet.node.generate(2, devnet.node.wallet.script(0))  # its own blocks are proven in the same way
+        assert devnet.node.chain.tip.height == 3
+        devnet.node.close()
+
+
+def test_devnet_settings_refuse_an_unknown_proof_of_work(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="proof of work 'x11': expected one of sha256d, scrypt"):
+        settings(tmp_path, "auxpow", "child", pow_hash="x11")
 
 
 async def test_aux_nodes_see_a_syncing_devnet_and_a_stranger(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chains.families import DEFAULT_FAMILY, FAMILIES, ConfigurationError, network
@@ -62,8 +64,10 @@ def test_families_only_litecoin_asks_for_mweb() -> None:
     assert asking == {"litecoin"}
 
 
-def test_families_devnet_matures_soon() -> None:
-    assert network("devnet", "regtest").maturity == 10
+def test_families_devnet_matures_soon_over_either_proof_of_work() -> None:
+    plain, scrypt = network("devnet", "regtest"), network("devnet-scrypt", "regtest")
+    assert (plain.maturity, plain.pow_hash) == (10, "sha256d")
+    assert scrypt == replace(plain, pow_hash="scrypt")
 
 
 def test_families_defaults_exist() -> None:

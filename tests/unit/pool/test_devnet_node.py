@@ -44,6 +44,35 @@ def test_devnet_node_takes_the_chain_id_of_its_dialect_when_none_is_given() -> N
 
 
 @pytest.mark.parametrize(
+    ("parent_family", "children_family", "parent_address"),
+    [
+        ("litecoin", "devnet-scrypt", "rltc1qw508d6qejxtdg4y5r3zarvary0c5xw7k693xs3"),
+        ("devnet-scrypt", "devnet-scrypt", "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"),
+    ],
+)
+def test_devnet_node_has_the_proof_of_work_of_its_parent(
+    parent_family: str, children_family: str, parent_address: str
+) -> None:
+    families = {f"chains.{name}.family": children_family for name in ("regnmc", "regdoge")}
+    parent = {"chains.regbtc.family": parent_family, "chains.regbtc.address": parent_address}
+    config = config_with(**families, **parent)
+    for name in ("regnmc", "regdoge", "alpha"):
+        settings = node_settings(config, name, 6)
+        assert (settings.pow_hash, settings.start_hashes, settings.least_hashes) == ("scrypt", 2**12, 2**8)
+    assert node_settings(config_with(), "alpha", 6).pow_hash == "sha256d"
+    if parent_family == "devnet-scrypt":
+        assert node_settings(config, "regbtc", 6).pow_hash == "scrypt"
+
+
+def test_devnet_node_families_are_regtest_when_nothing_else_is_said(tmp_path: Path) -> None:
+    text = (ROOT / "deploy/devnet.yaml").read_text()
+    without = text.replace("    network: regtest\n", "").replace("family: devnet\n", "family: devnet-scrypt\n")
+    (tmp_path / "pool.yaml").write_text(without)
+    config = load(tmp_path / "pool.yaml")
+    assert {chain.network for chain in config.chains.values()} == {"regtest"}
+
+
+@pytest.mark.parametrize(
     ("name", "overrides", "expected"),
     [
         ("gamma", {}, "no chain 'gamma' in the configuration, expected one of regbtc, regnmc, regdoge, alpha, beta"),
