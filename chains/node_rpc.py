@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 from yarl import URL
 
 logger = logging.getLogger("parapool.node")
@@ -30,6 +31,9 @@ FORGET_FAILURE_S = 30.0
 # A call that may take this long is a long poll, and its running out of time says nothing about the node.
 LONG_POLL_S = 60.0
 RPC_IN_WARMUP = -28  # bitcoind is starting: it answers, but nothing else
+
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class RpcError(Exception):
@@ -185,17 +189,13 @@ def one_line(text: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text)[:300]).strip()
 
 
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON")
-
-
 def _result(call_id: int, status: int, body: bytes) -> Any:
     """What an HTTP answer says. bitcoind sends errors with status 404 or 500 and a JSON-RPC error object."""
     if status in (401, 403):
         raise NodeUnavailableError(f"the node refuses our login (HTTP {status})")
     try:
-        answer = json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
-    except (ValueError, ArithmeticError, RecursionError) as error:
+        answer = _decode(body)
+    except (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError) as error:
         text = "answer is not JSON" if status == 200 else f"HTTP {status}"
         raise NodeUnavailableError(text) from error
     if not isinstance(answer, dict):

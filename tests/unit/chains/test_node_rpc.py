@@ -121,7 +121,7 @@ async def test_node_rpc_error_without_id_is_still_the_nodes_answer(fake_node: Fa
 
 
 async def test_node_rpc_error_text_is_one_printable_line(fake_node: FakeNode, rpc: JsonRpc) -> None:
-    fake_node.answer = lambda call: {"error": {"code": -1, "message": "a\nb\ud800" + "c" * 999}, "id": call["id"]}
+    fake_node.answer = lambda call: {"error": {"code": -1, "message": "a\nb\x1b" + "c" * 999}, "id": call["id"]}
     with pytest.raises(RpcError) as raised:
         await rpc.call("x")
     assert raised.value.message == "a b " + "c" * 296
