@@ -70,6 +70,9 @@ class Mm2Form:
         proof = Mm2Proof(wire[:36] + wire[68:], (), link.state, link.length, link.extra, (), bytes(8))
         return header, mm2_rules.write_proof(proof)
 
+    def unworked_proof(self) -> bytes:
+        return mm2_rules.write_proof(Mm2Proof(bytes(48), (), bytes(32), 0, b"", (), bytes(8)))
+
     def describe_proof(self, header: Header, proof: bytes) -> dict[str, Any]:
         return {"mm2": {"context": self._context.hex(), "proof": proof.hex()}} if proof else {}
 

@@ -64,6 +64,10 @@ class BlockForm(Protocol):
         """A header and proof that meet an easy target."""
         ...
 
+    def unworked_proof(self) -> bytes:
+        """What stands in the proof's place in a block that the node made without work: readable, and worth nothing."""
+        ...
+
     def describe_proof(self, header: Header, proof: bytes) -> dict[str, Any]:
         """The JSON fields that a header or block view carries for the proof."""
         ...
@@ -90,6 +94,9 @@ class PlainForm:
 
     def mine(self, header: Header, target: int) -> tuple[Header, bytes]:
         return mine_header(header, target, self.pow_hash), b""
+
+    def unworked_proof(self) -> bytes:
+        return b""
 
     def describe_proof(self, header: Header, proof: bytes) -> dict[str, Any]:
         return {}

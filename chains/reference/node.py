@@ -242,7 +242,7 @@ class ReferenceNode:
         return None
 
     def _extend(self, block: Block, nonce: int) -> bytes:
-        block = replace(block, header=replace(block.header, nonce=nonce))
+        block = replace(block, header=replace(block.header, nonce=nonce), proof=self.form.unworked_proof())
         outcome = self._accept(block, RecordKind.OWN_BLOCK)
         assert outcome.reason is None, outcome.reason
         return self.form.block_hash(block.header)
