@@ -1,0 +1,392 @@
+"""A whole devnet of real processes for one test: five reference nodes and the pool, on free ports, in a folder.
+
+Everything is a child process that is ended by its own id, however the test ends; should the test run itself be killed,
+the kernel sends the children SIGTERM. Nodes have fixed, easy targets, so that a test decides which hash solves what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import re
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+from ruamel.yaml import YAML
+from sqlalchemy import Connection
+
+from chains.primitives.target import bits_to_target
+from chains.reference.settings import NodeSettings
+from pool.config import load
+from pool.demo.children import Child, pool_command
+from pool.devnet_node import node_settings
+from pool.mining_client.client import Job
+from pool.storage.database import Database, sqlite_url
+from support.rig import Found, Rig
+
+ROOT = Path(__file__).parents[2]
+CHAINS = ("regbtc", "regnmc", "regdoge", "alpha", "beta")
+PARENT = "regbtc"
+SHARE_DIFFICULTY = 2.0**-24  # 256 hashes a share
+BLOCK_BITS = "1f0fffff"  # 4,096 hashes a block
+RARE_BITS = "1d0fffff"  # 2^28 hashes: no test meets one by chance
+
+TRACEBACK = "Traceback (most recent call last)"
+
+steps = logging.getLogger("tests.devnet")
+T = TypeVar("T")
+EditConfig = Callable[[dict[str, Any]], None]
+
+
+class DevnetRpcError(Exception):
+    """A node's refusal."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+
+
+def free_port() -> int:
+    """A port that nobody listens on, outside the range from which the system takes ports of outgoing connections."""
+    while True:
+        number = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return number
+
+
+class Devnet:
+    """`bits` are the fixed compact targets by chain. `edit` may change the configuration before it is written."""
+
+    def __init__(
+        self, directory: Path, *, bits: Mapping[str, str] | None = None, edit: EditConfig | None = None
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.data_dir = directory / "data"
+        self.config_path = directory / "pool.yaml"
+        self.bits = dict.fromkeys(CHAINS, BLOCK_BITS) | dict(bits or {})
+        self.nodes: dict[str, Child] = {}
+        self.rigs: list[Rig] = []
+        self.children: list[Child] = []
+        self.pool: Child | None = None
+        self.allowed_tracebacks = 0
+        self._session: aiohttp.ClientSession | None = None
+        self.ports = {name: free_port() for name in CHAINS}
+        self.http_port = free_port()
+        self.write_config(edit)
+
+    def write_config(self, edit: EditConfig | None) -> None:
+        """deploy/devnet.yaml with our ports and folder, shares of a fixed difficulty, and quick polls."""
+        config = YAML(typ="safe").load(ROOT / "deploy" / "devnet.yaml")
+        config["pool"]["data_dir"] = str(self.data_dir)
+        config["http"]["bind"] = f"127.0.0.1:{self.http_port}"
+        config["stratum"]["ports"][0].update(port_terms(free_port()))
+        for name in CHAINS:
+            config["chains"][name]["nodes"][0]["url"] = f"http://127.0.0.1:{self.ports[name]}"
+            config["chains"][name]["poll_interval_s"] = 0.2
+        if edit is not None:
+            edit(config)
+        with self.config_path.open("w") as file:
+            YAML(typ="safe").dump(config, file)
+        self.config = load(str(self.config_path), {})
+
+    # -- children -------------------------------------------------------------------------------------------------
+
+    def child(self, name: str, command: list[str]) -> Child:
+        """Any child process, ended with the devnet."""
+        child = Child(name, command, self.directory / "logs" / f"{name}.log")
+        self.children.append(child)
+        return child
+
+    async def start(self) -> None:
+        """Nodes, then the pool, until a job carries all five chains."""
+        await self.start_nodes()
+        await self.start_pool()
+        await self.all_chains_mined()
+
+    async def start_nodes(self) -> None:
+        for name in CHAINS:
+            self.nodes[name] = self.child(f"node-{name}", self.node_command(name))
+        for name in CHAINS:
+            await self.until(self.nodes[name].is_ready, f"node {name} listens", 30)
+
+    async def start_node(self, name: str) -> None:
+        steps.info("start node %s", name)
+        self.nodes[name] = self.child(f"node-{name}", self.node_command(name))
+        await self.until(self.nodes[name].is_ready, f"node {name} listens", 30)
+
+    async def kill_node(self, name: str) -> None:
+        steps.info("kill -9 node %s", name)
+        await self.kill(self.nodes[name])
+
+    def node_command(self, name: str) -> list[str]:
+        """The node that `pool devnet node NAME` would start, with a fixed target."""
+        settings: NodeSettings = node_settings(self.config, name, None)
+        return [
+            sys.executable, "-P", "-m", "chains.reference.run", "--kind", settings.kind, "--name", name,
+            "--port", str(self.ports[name]), "--user", settings.user, "--password", settings.password,
+            "--data", str(self.directory / "nodes" / name), "--seed", settings.seed, "--bits", self.bits[name],
+            "--chain-id", str(settings.chain_id), "--dialect", settings.dialect,
+            "--context-name", settings.context_name, "--maturity", str(settings.maturity),
+        ]  # fmt: skip
+
+    def spawn_pool(self, name: str = "pool") -> Child:
+        """`pool run`, without waiting for anything."""
+        return self.child(name, pool_command("run", "-c", str(self.config_path)))
+
+    async def start_pool(self) -> None:
+        """The pool until it answers."""
+        steps.info("start the pool")
+        self.pool = self.spawn_pool()
+        await self.until(self._pool_answers, "the pool answers", 30)
+
+    async def _pool_answers(self) -> bool:
+        assert self.pool is not None
+        assert self.pool.exit_code() is None, self.pool.log_text()
+        try:
+            status, _ = await self.http("/healthz")
+        except aiohttp.ClientError:
+            return False
+        return status == 200
+
+    async def kill_pool(self) -> None:
+        steps.info("kill -9 the pool")
+        assert self.pool is not None
+        await self.kill(self.pool)
+
+    async def stop_pool(self) -> int:
+        """SIGTERM; the exit code."""
+        steps.info("SIGTERM to the pool")
+        assert self.pool is not None
+        self.pool.process.terminate()
+        return await self.exit_code_of(self.pool)
+
+    async def kill(self, child: Child) -> None:
+        child.process.kill()
+        await self.exit_code_of(child)
+
+    async def exit_code_of(self, child: Child, limit_s: float = 20) -> int:
+        """Of a child that is about to end."""
+        await self.until(lambda: child.exit_code() is not None, f"{child.name} ends", limit_s)
+        code = child.exit_code()
+        assert code is not None
+        return code
+
+    async def close(self) -> None:
+        """End everything; called however the test ends."""
+        for rig in self.rigs:
+            await rig.close()
+        if self._session is not None:
+            await self._session.close()
+        for child in reversed(self.children):
+            if child.exit_code() is None:
+                child.process.terminate()
+        for child in reversed(self.children):
+            try:
+                async with asyncio.timeout(5):
+                    while child.exit_code() is None:
+                        await asyncio.sleep(0.02)
+            except TimeoutError:
+                child.process.kill()
+                child.process.wait()
+
+    def logs(self, prefix: str = "pool") -> str:
+        """Everything that the pool (or another child) has written over all its starts."""
+        paths = sorted((self.directory / "logs").glob(f"{prefix}*.log"))
+        return "".join(path.read_text("utf-8", "replace") for path in paths)
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
+        return self._session
+
+    async def http(self, path: str) -> tuple[int, str]:
+        async with self.session.get(f"http://127.0.0.1:{self.http_port}{path}") as answer:
+            return answer.status, await answer.text()
+
+    async def api(self, path: str) -> Any:
+        """The JSON of an HTTP API path below /api/v1."""
+        status, text = await self.http(f"/api/v1{path}")
+        assert status == 200, f"{path}: {status} {text}"
+        return json.loads(text)
+
+    async def chain(self, name: str) -> dict[str, Any]:
+        items = (await self.api("/chains"))["items"]
+        found: dict[str, Any] = next(item for item in items if item["name"] == name)
+        return found
+
+    async def blocks(self, chain: str) -> list[dict[str, Any]]:
+        """The pool's blocks of a chain, newest first."""
+        return list((await self.api(f"/blocks?chain={chain}&limit=200"))["items"])
+
+    async def block(self, chain: str, hash_hex: str) -> dict[str, Any]:
+        return dict(await self.api(f"/blocks/{chain}/{hash_hex}"))
+
+    async def metric(self, name: str) -> dict[str, float]:
+        """A metric's values by its labels as printed, "" for none."""
+        _, text = await self.http("/metrics")
+        found = re.findall(rf"^parapool_{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+        return {labels: float(value) for labels, value in found}
+
+    async def rpc(self, node: str, method: str, *params: Any) -> Any:
+        """A call to a node. Numbers with a point are Decimal. Raises DevnetRpcError."""
+        chain = self.config.chains[node].nodes[0]
+        body = {"id": 1, "method": method, "params": params}
+        login = {"Authorization": aiohttp.encode_basic_auth(chain.user or "", chain.read_password() or "")}
+        async with self.session.post(f"http://127.0.0.1:{self.ports[node]}/", json=body, headers=login) as response:
+            answer = json.loads(await response.text(), parse_float=Decimal)
+        if answer["error"] is not None:
+            raise DevnetRpcError(answer["error"]["code"], answer["error"]["message"])
+        return answer["result"]
+
+    async def advance(self, node: str, count: int = 1) -> list[str]:
+        """Blocks of somebody else."""
+        return list(await self.rpc(node, "devnet_advance", count))
+
+    async def fault(self, node: str, **faults: Any) -> None:
+        steps.info("node %s: %s", node, faults)
+        await self.rpc(node, "devnet_set", faults)
+
+    def target(self, chain: str) -> int:
+        return bits_to_target(int(self.bits[chain], 16))
+
+    @contextmanager
+    def database(self) -> Iterator[Connection]:
+        """The pool's SQLite, read beside it."""
+        database = Database(sqlite_url(self.data_dir / "pool.sqlite"))
+        try:
+            with database.read() as connection:
+                yield connection
+        finally:
+            database.close()
+
+    # -- miners ---------------------------------------------------------------------------------------------------
+
+    async def rig(self, login: str, password: str = "x", *, port: int = 0, **options: Any) -> Rig:
+        """A miner that is logged in; `port` counts the configured Stratum ports."""
+        host, number = self.config.stratum.ports[port].address
+        rig = Rig(host, number, login, password, **options)
+        self.rigs.append(rig)
+        await rig.connect()
+        return rig
+
+    async def all_chains_mined(self) -> str:
+        """Until a job on a fresh parent tip carries every chain; the tip (displayed hex)."""
+
+        await self.until(self._all_joined, "every chain is in the tree", 20)
+        tip_hex = (await self.advance(PARENT))[0]
+        async with self.passing_rig() as rig:
+            await rig.job_where(lambda job: job.previous_hash[::-1].hex() == tip_hex and _is_full(job), 10)
+        return tip_hex
+
+    async def _all_joined(self) -> bool:
+        return all(chain["in_tree"] for chain in (await self.api("/chains"))["items"])
+
+    async def solve_all(self, rig: Rig) -> tuple[Found, dict[str, dict[str, Any]]]:
+        """One share that solves every chain, and the block that each of them got for it, credited."""
+        known = {block["hash"] for chain in CHAINS for block in await self.blocks(chain)}
+        tip_hex = await self.all_chains_mined()
+        job = await rig.job_where(lambda job: job.previous_hash[::-1].hex() == tip_hex and _is_full(job), 10)
+        found = await rig.find(min(self.target(chain) for chain in CHAINS), job=job)
+        assert await rig.submit(found) is None
+
+        async def credited() -> dict[str, dict[str, Any]]:
+            fresh = {
+                chain: await self.block(chain, block["hash"])
+                for chain in CHAINS
+                for block in await self.blocks(chain)
+                if block["hash"] not in known and block["state"] == "immature"
+            }
+            return fresh if len(fresh) == len(CHAINS) else {}
+
+        blocks = await self.until(credited, "one share, five blocks in the books", 15)
+        assert blocks[PARENT]["hash"] == found.hash_hex
+        return found, blocks
+
+    async def in_state(self, chain: str, hash_hex: str, state: str, limit_s: float = 15) -> dict[str, Any]:
+        """Wait until the books have a block in this state; the block with its credits."""
+
+        async def there() -> dict[str, Any]:
+            if hash_hex not in [block["hash"] for block in await self.blocks(chain)]:
+                return {}
+            block = await self.block(chain, hash_hex)
+            return block if block["state"] == state else {}
+
+        return await self.until(there, f"block of {chain} is {state}", limit_s)
+
+    async def balance(self, address: str, chain: str) -> dict[str, int]:
+        """What an address has on a chain; zeros for an address that earned nothing."""
+        status, text = await self.http(f"/api/v1/miners/{address}")
+        found = json.loads(text)["balances"] if status == 200 else {}
+        return dict(found.get(chain, {"immature": 0, "available": 0, "held": 0}))
+
+    @asynccontextmanager
+    async def passing_rig(self) -> AsyncIterator[Rig]:
+        """A miner for a look at the jobs."""
+        rig = await self.rig(self.config.chains[PARENT].address + ".passing")
+        yield rig
+        self.rigs.remove(rig)
+        await rig.close()
+
+    async def until(
+        self, condition: Callable[[], Awaitable[T] | T], what: str, limit_s: float = 10, every_s: float = 0.05
+    ) -> T:
+        """Wait for a true answer and give it back; fails with `what` and the pool's last lines."""
+        begun = time.monotonic()
+        while True:
+            answer: Any = condition()
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+            if answer:
+                steps.info("%s (after %.2f s)", what, time.monotonic() - begun)
+                return answer  # type: ignore[no-any-return]
+            if time.monotonic() - begun > limit_s:
+                tail = "\n".join(self.logs().splitlines()[-30:])
+                raise AssertionError(f"not within {limit_s:g} s: {what}\n{tail}")
+            await asyncio.sleep(every_s)
+
+
+@asynccontextmanager
+async def devnet_in(directory: Path, *, start: bool = True, **options: Any) -> AsyncIterator[Devnet]:
+    """A devnet that is ended however the test ends, and whose pool may have logged no traceback."""
+    devnet = Devnet(directory, **options)
+    try:
+        if start:
+            await devnet.start()
+        yield devnet
+    finally:
+        await devnet.close()
+    assert devnet.logs().count(TRACEBACK) <= devnet.allowed_tracebacks, devnet.logs()
+
+
+def port_terms(number: int) -> dict[str, Any]:
+    """A Stratum port on which every share has one and the same difficulty."""
+    return {
+        "bind": f"127.0.0.1:{number}", "start_difficulty": SHARE_DIFFICULTY, "minimum_difficulty": SHARE_DIFFICULTY,
+        "maximum_difficulty": SHARE_DIFFICULTY, "vardiff": False,
+    }  # fmt: skip
+
+
+def _is_full(job: Job) -> bool:
+    """Whether a job carries both MM1 chains (a tree of two or more places) and some MM2 chain (a root)."""
+    coinbase = job.coinb1 + job.extranonce1 + bytes(job.extranonce2_size) + job.coinb2
+    tag = coinbase.find(b"\xfa\xbemm")
+    places = int.from_bytes(coinbase[tag + 36 : tag + 40], "little") if tag >= 0 else 0
+    return places >= 2 and coinbase[-46:-44] == b"\x6a\x28" and any(coinbase[-44:-12])
