@@ -38,15 +38,17 @@ class JobTable:
         self._generation = 0
 
     def move_tip(self, previous_hash: bytes) -> Tip:
-        """Start a tip; jobs older than the previous one are dropped. A tip that comes back is a new one: no miner
-        holds unfinished work for it."""
+        """Start a tip; jobs older than the previous one are dropped. When the previous tip comes back (a reorganisation
+        undone), its jobs are good again."""
+        if self.previous_tip is not None and self.previous_tip.previous_hash == previous_hash:
+            assert self.tip is not None
+            self.tip, self.previous_tip = self.previous_tip, self.tip
+            return self.tip
         if self.previous_tip is not None:
             for job_id in self.previous_tip.jobs:
                 del self._jobs[job_id]
         self.previous_tip, self.tip = self.tip, Tip(previous_hash)
         self.tip.seen, self._seen_before = self._seen_before, set()
-        if self.previous_tip is not None and self.previous_tip.previous_hash == previous_hash:
-            self.tip.seen = self.previous_tip.seen
         return self.tip
 
     def add(self, job: Job, now: float) -> None:

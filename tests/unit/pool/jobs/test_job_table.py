@@ -33,11 +33,15 @@ def test_table_forgets_the_oldest_job_at_the_limit(monkeypatch):
     assert jobs.table.get(made[0].job_id) is None and len(jobs.table) == 3
 
 
-def test_table_remembers_seen_shares_when_the_same_tip_comes_back():
+def test_table_takes_the_previous_tip_back_with_its_jobs_and_shares():
     jobs = JobFactory()
-    jobs.make(parent_template(previous=b"a" * 32)).tip.seen.add(b"x")
-    jobs.table.move_tip(b"a" * 32)
-    assert jobs.table.tip is not None and b"x" in jobs.table.tip.seen
+    old = jobs.make(parent_template(previous=b"a" * 32))
+    old.tip.seen.add(b"x")
+    other = jobs.make(parent_template(previous=b"b" * 32))
+    again = jobs.make(parent_template(previous=b"a" * 32))
+    assert jobs.table.get(old.job_id) is old and old.tip is again.tip is jobs.table.tip
+    assert b"x" in again.tip.seen
+    assert other.tip is jobs.table.previous_tip
 
 
 def test_table_counts_a_chain_until_30_s_after_its_newer_template():
