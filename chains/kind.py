@@ -180,6 +180,9 @@ class AuxKind(Protocol):
 
     def commit(self, templates: Sequence[AuxTemplate]) -> Commitment: ...
 
+    def provable(self, coinbase: bytes) -> bool:
+        """Whether this stripped coinbase proves what it commits to; a miner's extranonce can spoil it by chance."""
+
     def assemble(self, solved: SolvedHeader, template: AuxTemplate, slot: Any) -> dict[str, str]: ...
 
 

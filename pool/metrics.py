@@ -193,7 +193,8 @@ METRICS: tuple[MetricDefinition, ...] = (
     ),
     MetricDefinition(
         "block_submit_total", "counter", "submissions", ("chain", "result"),
-        "Final answers to submitted blocks: accepted, duplicate, inconclusive, stale, rejected.",
+        "Final answers to submitted blocks: accepted, duplicate, inconclusive, stale, rejected; given_up when none"
+        " came, unbuilt when no block could be made of a solve.",
         lambda s: s.submit_results.items(),
     ),
     MetricDefinition(

@@ -16,6 +16,7 @@ from chains.auxpow.slots import EqualChainIdsError, slot_of, smallest_height
 from chains.kind import AuxTemplate, Commitment, SolvedHeader
 from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.script import push
+from chains.primitives.transaction import parse_transaction
 
 TAG_SIZE = 44
 EMPTY_LEAF = bytes(32)
@@ -60,6 +61,10 @@ class AuxPowKind:
             nonce += 1
         slots = {chain: AuxPowSlot(index, branches[index], nonce) for chain, index in indices.items()}
         return Commitment(script_sig=push(tag), slots=slots)
+
+    def provable(self, coinbase: bytes) -> bool:
+        """False when an extranonce in the scriptSig happens to hold the magic: every node refuses a second one."""
+        return not holds_magic_twice(parse_transaction(coinbase).inputs[0].script_sig)
 
     def assemble(self, solved: SolvedHeader, template: AuxTemplate, slot: Any) -> dict[str, str]:
         """The parameters of submitauxblock: the displayed block hash and the proof."""

@@ -28,6 +28,10 @@ class Mm2Kind:
         tree = build_tree([(_context(template), template.aux_hash) for template in templates])
         return Commitment(root=tree.root, slots={t.chain: tree.links[_context(t)] for t in templates})
 
+    def provable(self, coinbase: bytes) -> bool:
+        """Always: the root stands at a fixed place, whatever the extranonces are."""
+        return True
+
     def assemble(self, solved: SolvedHeader, template: AuxTemplate, slot: Any) -> dict[str, str]:
         """The parameters of submitmm2block: the displayed auxiliary hash and the proof in wire form R10."""
         assert isinstance(slot, MerkleLink)

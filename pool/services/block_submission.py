@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from chains.kind import AuxKind, ParentKind, SubmitAnswer, SubmitResult
 from chains.node_rpc import NodeUnavailableError, RpcError
@@ -28,19 +29,44 @@ GIVE_UP_S = 7200.0
 # A node process forgets its auxiliary templates when it restarts, and no other node knows them.
 GIVE_UP_AUX_S = 600.0
 
+
+class Ending(NamedTuple):
+    """How a submission ended: a word for the metrics, what the books are told, and the node's reason."""
+
+    word: str
+    outcome: Outcome
+    reason: str = ""
+
+    @property
+    def rank(self) -> int:
+        """Of several nodes' or proofs' endings the one of the lowest rank counts."""
+        return RANKS.index(self.word)
+
+
+# An answer that never came says nothing about the block: it may be on the chain, so the books go on looking for it.
+GIVEN_UP = "given_up"
+# No block could be made of the solve: an error of ours.
+UNBUILT = "unbuilt"
+
 OUTCOMES: dict[SubmitResult, Outcome] = {
     SubmitResult.ACCEPTED: "accepted",
     SubmitResult.DUPLICATE: "accepted",
     SubmitResult.INCONCLUSIVE: "unknown",
-    SubmitResult.STALE: "rejected",
     SubmitResult.REJECTED: "rejected",
+    SubmitResult.STALE: "rejected",
 }
+RANKS = (*(result.value for result in OUTCOMES), GIVEN_UP)
+# After these no further proof of an auxiliary block can earn anything: it is found, or its node forgot it.
+_CLOSING = frozenset({SubmitResult.ACCEPTED.value, SubmitResult.DUPLICATE.value, SubmitResult.STALE.value})
 
 Nodes = Mapping[str, list[Any]]
 
+T = TypeVar("T")
+
 
 class BlockSubmission:
-    """Sends solves out and writes down how each ended. `kinds` and `nodes` are by chain name."""
+    """Sends solves out and writes down how each ended. `kinds` and `nodes` are by chain name. For metrics: `results`
+    counts endings by chain and word, `submit_s` is the time of each chain's latest one."""
 
     def __init__(
         self,
@@ -60,7 +86,9 @@ class BlockSubmission:
         self.on_outcome = on_outcome
         self.results: dict[tuple[str, str], int] = {}
         self.submit_s: dict[str, float] = {}
-        self._tasks: set[asyncio.Future[Any]] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._telling: set[asyncio.Task[Any]] = set()
+        self._proofs: dict[tuple[str, str], list[Ending | None]] = {}
 
     def new_solves(self, job: Job, verdict: Verdict) -> tuple[tuple[str, bytes], ...]:
         """Of the chains a submission solved, those to submit now, with their block hashes (natural order)."""
@@ -68,8 +96,13 @@ class BlockSubmission:
         for chain in verdict.solved:
             template = job.templates.aux.get(chain)
             aux_hash = None if template is None else template.aux_hash
-            if self.gate.enter(chain, verdict.header_hash, aux_hash):
-                found.append((chain, verdict.header_hash if aux_hash is None else aux_hash))
+            if not self.gate.enter(chain, verdict.header_hash, aux_hash):
+                continue
+            if aux_hash is not None and not self.kinds[chain].provable(verdict.proven(job).coinbase):
+                self.gate.leave(chain, aux_hash, closes=False)
+                log.warning("solve without a proof: its extranonces spoil the commitment chain=%s", chain)
+                continue
+            found.append((chain, verdict.header_hash if aux_hash is None else aux_hash))
         return tuple(found)
 
     def send(
@@ -85,91 +118,135 @@ class BlockSubmission:
     ) -> None:
         """Send these solves of one header, each on its own: one chain's failure is no other's. `conditional` marks a
         solve that was refused as a share (late, too low): its work counts for its blocks only."""
-        solved = verdict.proven(job)
         for chain, block_hash in solves:
             template = job.templates.aux.get(chain)
-            if template is None:
-                parent = job.templates.parent
-                payload = self.parent_kind.assemble(solved, parent)
-                height, target, value, node, aux_hash = (
-                    parent.height,
-                    parent.target,
-                    parent.value_sat,
-                    parent.node,
-                    None,
-                )
-            else:
-                payload = self.kinds[chain].assemble(solved, template, job.commitments.slots[chain])
-                height, target, value, node = template.height, template.target, template.value_sat, template.node
-                aux_hash = template.aux_hash
+            aux_hash = None if template is None else template.aux_hash
+            source = job.templates.parent if template is None else template
+            try:
+                payload = self._assemble(chain, job, verdict)
+            except Exception:
+                # What it was made of is told, so that the block can still be made by hand.
+                log.critical(
+                    "alarm: no block can be made of a solve chain=%s hash=%s header=%s coinbase=%s", chain,
+                    displayed(block_hash), verdict.header.hex(), verdict.layout.coinbase(verdict.nonce).hex(),
+                    exc_info=True,
+                )  # fmt: skip
+                self._count(chain, UNBUILT)
+                self.gate.leave(chain, aux_hash, closes=False)
+                continue
             record = SolutionRecord(
                 chain=chain,
                 block_hash_hex=displayed(block_hash),
-                height=height,
+                height=source.height,
                 payload=payload,
-                nodes=[node],
+                nodes=[source.node],
                 share_sequence=share_sequence,
                 found_ms=time.time_ns() // 1_000_000,
-                reward_hint=value,
+                reward_hint=source.value_sat,
                 stale=conditional,
-                target_hex=f"{target:064x}",
+                target_hex=f"{source.target:064x}",
                 share_weight=share_weight,
                 solving_share=share,
             )
+            height = source.height
             log.info("solved chain=%s height=%d hash=%s stale=%s", chain, height, record.block_hash_hex, verdict.stale)
-            self._start(self._carry(record, aux_hash, durable=False))
+            self._start(record, aux_hash, durable=False)
 
     def resume(self) -> int:
         """Take up every record without a final answer; how many there are."""
-        records = list(self.store.open_records())
-        for record in records:
+        resumed = 0
+        for record in self.store.open_records():
+            if not self.nodes.get(record.chain):
+                # Left as it is: the chain may have left the configuration by mistake.
+                log.error("no such chain, its found block waits chain=%s hash=%s", record.chain, record.block_hash_hex)
+                continue
             log.info("resuming submission chain=%s hash=%s", record.chain, record.block_hash_hex)
-            self._start(self._carry(record, None, durable=True))
-        return len(records)
+            self._start(record, None, durable=True)
+            resumed += 1
+        return resumed
 
     async def drain(self, timeout_s: float) -> None:
         """Give submissions under way some time at shutdown; the rest is resumed by the next start."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in self._tasks:
+        if self._carrying:
+            await asyncio.wait(self._carrying, timeout=timeout_s)
+        left = [*self._carrying, *self._telling]
+        for task in left:
             task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
-    def _start(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+    # -- inside -------------------------------------------------------------------------------------------------
 
-    def _ended(self, task: asyncio.Future[None]) -> None:
-        self._tasks.discard(task)
+    def _assemble(self, chain: str, job: Job, verdict: Verdict) -> dict[str, str]:
+        solved = verdict.proven(job)
+        template = job.templates.aux.get(chain)
+        if template is None:
+            return self.parent_kind.assemble(solved, job.templates.parent)
+        return self.kinds[chain].assemble(solved, template, job.commitments.slots[chain])
+
+    def _start(self, record: SolutionRecord, aux_hash: bytes | None, *, durable: bool) -> None:
+        self._proofs.setdefault((record.chain, record.block_hash_hex), []).append(None)
+        task = asyncio.get_running_loop().create_task(self._carry(record, aux_hash, durable=durable))
+        self._carrying.add(task)
+        task.add_done_callback(self._carried)
+
+    def _carried(self, task: asyncio.Task[None]) -> None:
+        self._carrying.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.critical("block submission broke off; its record stays open", exc_info=task.exception())
 
     async def _carry(self, record: SolutionRecord, aux_hash: bytes | None, *, durable: bool) -> None:
         """One record to its end: durable and on its way at the same time, then the outcome written down."""
         started = time.monotonic()
-        loop = asyncio.get_running_loop()
-        kept = None if durable else loop.run_in_executor(None, self.store.put, record)
-        answer = await self._until_final(record, started)
-        if kept is not None:
-            await kept
-        self.gate.leave(record.chain, aux_hash, accepted=answer.result is SubmitResult.ACCEPTED)
-        state = OUTCOMES[answer.result]
-        self.results[record.chain, answer.result.value] = self.results.get((record.chain, answer.result.value), 0) + 1
+        kept = None if durable else self._tell(self._on_disk(record, partial(self.store.put, record)))
+        ending = await self._until_final(record, started)
+        self._count(record.chain, ending.word)
         self.submit_s[record.chain] = time.monotonic() - started
-        level = logging.ERROR if answer.result is SubmitResult.REJECTED else logging.INFO
+        self.gate.leave(record.chain, aux_hash, closes=ending.word in _CLOSING)
         log.log(
-            level,
+            logging.ERROR if ending.word in (SubmitResult.REJECTED.value, GIVEN_UP) else logging.INFO,
             "submitted chain=%s height=%d hash=%s result=%s %s",
             record.chain,
             record.height,
             record.block_hash_hex,
-            answer.result.value,
-            answer.reason,
+            ending.word,
+            ending.reason,
         )
-        await loop.run_in_executor(
-            None, self.store.outcome, record.chain, record.block_hash_hex, state, answer.reason or answer.result.value
-        )
-        self.on_outcome()
+        final = self._of_all_proofs(record, ending)
+        if kept is not None:
+            await kept
+        if final is not None:
+            words = (record.chain, record.block_hash_hex, final.outcome, final.reason or final.word)
+            await self._on_disk(record, partial(self.store.outcome, *words))
+            self.on_outcome()
+
+    def _of_all_proofs(self, record: SolutionRecord, ending: Ending) -> Ending | None:
+        """The ending of a block that several proofs may be under way for: good news at once, bad news with the last
+        one; None while it is open."""
+        key = (record.chain, record.block_hash_hex)
+        endings = self._proofs[key]
+        endings[endings.index(None)] = ending
+        if None not in endings:
+            del self._proofs[key]
+        elif ending.outcome != "accepted":
+            return None
+        return min((e for e in endings if e is not None), key=lambda e: e.rank)
+
+    async def _on_disk(self, record: SolutionRecord, write: Callable[[], bool]) -> None:
+        """Write, and try again for as long as the disk refuses: the submission itself never waits for it."""
+        attempt = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await loop.run_in_executor(None, write)
+                return
+            except OSError as error:
+                if attempt == 0:
+                    log.critical(
+                        "alarm: a found block cannot be written down chain=%s height=%d hash=%s: %s",
+                        record.chain, record.height, record.block_hash_hex, error,
+                    )  # fmt: skip
+            await asyncio.sleep(_wait_s(attempt))
+            attempt += 1
 
     def _targets(self, record: SolutionRecord) -> list[Any]:
         nodes = self.nodes.get(record.chain, [])
@@ -177,38 +254,58 @@ class BlockSubmission:
             return list(nodes)
         return [n for n in nodes if n.name in record.nodes] or list(nodes)
 
-    async def _until_final(self, record: SolutionRecord, started: float) -> SubmitAnswer:
-        give_up_s = GIVE_UP_S if record.chain == self.parent else GIVE_UP_AUX_S
-        tasks = [
-            asyncio.ensure_future(self._one_node(node, record, started + give_up_s)) for node in self._targets(record)
-        ]
-        if not tasks:
-            return SubmitAnswer(SubmitResult.REJECTED, "no node of this chain is configured")
-        best: SubmitAnswer | None = None
-        for next_answer in asyncio.as_completed(tasks):
-            answer = await next_answer
-            if answer.result in (SubmitResult.ACCEPTED, SubmitResult.DUPLICATE):
-                best = answer
-                break  # the other nodes go on being told, their answers change nothing
-            if best is None or best.result is not SubmitResult.INCONCLUSIVE:
-                best = answer
-        for task in tasks:
-            if not task.done():
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-        assert best is not None
-        return best
+    async def _until_final(self, record: SolutionRecord, started: float) -> Ending:
+        """The best answer of the nodes. The first that has the block decides; the others go on being told."""
+        until = started + (GIVE_UP_S if record.chain == self.parent else GIVE_UP_AUX_S)
+        asked: set[asyncio.Task[Ending]] = {
+            self._tell(self._one_node(node, record, until)) for node in self._targets(record)
+        }
+        endings: list[Ending] = []
+        while asked and not any(ending.outcome == "accepted" for ending in endings):
+            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            endings += (task.result() for task in done)
+        return min(endings, key=lambda ending: ending.rank)
 
-    async def _one_node(self, node: Any, record: SolutionRecord, until: float) -> SubmitAnswer:
+    def _tell(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+        return task
+
+    async def _one_node(self, node: Any, record: SolutionRecord, until: float) -> Ending:
+        """Tell one node until it answers. Whatever goes wrong on the way is tried again."""
         attempt = 0
         while True:
             try:
                 answer: SubmitAnswer = await node.submit(record.payload)
-                return answer
-            except (NodeUnavailableError, RpcError) as error:
-                if time.monotonic() >= until:
-                    return SubmitAnswer(SubmitResult.REJECTED, f"given up: {error}")
+                return self._answered(node, record, answer, attempt)
+            except Exception as error:
                 if attempt == 0:
-                    log.warning("submission waits chain=%s node=%s: %s", record.chain, node.name, error)
-            await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                    expected = isinstance(error, (NodeUnavailableError, RpcError))
+                    log.warning(
+                        "submission waits chain=%s node=%s: %r", record.chain, node.name, error,
+                        exc_info=None if expected else error,
+                    )  # fmt: skip
+                if time.monotonic() >= until:
+                    return Ending(GIVEN_UP, "unknown", f"given up: {error}")
+            await asyncio.sleep(_wait_s(attempt))
             attempt += 1
+
+    def _answered(self, node: Any, record: SolutionRecord, answer: SubmitAnswer, attempt: int) -> Ending:
+        outcome = OUTCOMES[answer.result]
+        if answer.result is SubmitResult.STALE and attempt:
+            # A node forgets its template once it took the block, too: what became of the first try nobody told us.
+            outcome = "unknown"
+        if len(self.nodes[record.chain]) > 1 and outcome == "rejected":
+            log.warning(
+                "one node refuses a block chain=%s node=%s hash=%s: %s",
+                record.chain, node.name, record.block_hash_hex, answer.reason,
+            )  # fmt: skip
+        return Ending(answer.result.value, outcome, answer.reason)
+
+    def _count(self, chain: str, word: str) -> None:
+        self.results[chain, word] = self.results.get((chain, word), 0) + 1
+
+
+def _wait_s(attempt: int) -> float:
+    return RETRY_S[min(attempt, len(RETRY_S) - 1)]

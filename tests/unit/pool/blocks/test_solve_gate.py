@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pool.blocks import solve_gate
-from pool.blocks.solve_gate import MAX_IN_FLIGHT, SolveGate
+from pool.blocks.solve_gate import MAX_IN_FLIGHT, MAX_REFUSED, SolveGate
 
 HEADER = bytes(32)
 BLOCK = b"\x01" * 32
@@ -31,7 +31,7 @@ def test_gate_holds_back_the_fourth_proof_of_one_block():
 def test_gate_closes_a_block_with_its_first_accepted_proof():
     gate = SolveGate()
     gate.enter("alpha", header(1), BLOCK)
-    gate.leave("alpha", BLOCK, accepted=True)
+    gate.leave("alpha", BLOCK, closes=True)
     assert not gate.enter("alpha", header(2), BLOCK)
 
 
@@ -39,7 +39,7 @@ def test_gate_admits_another_proof_after_a_refused_one():
     gate = SolveGate()
     for i in range(MAX_IN_FLIGHT):
         gate.enter("alpha", header(i), BLOCK)
-    gate.leave("alpha", BLOCK, accepted=False)
+    gate.leave("alpha", BLOCK, closes=False)
     assert gate.enter("alpha", header(9), BLOCK)
 
 
@@ -55,3 +55,24 @@ def test_gate_forgets_the_oldest_headers_first(monkeypatch):
         gate.enter("regbtc", header(i), None)
     assert not gate.enter("regbtc", header(2), None)
     assert gate.enter("regbtc", header(0), None)
+
+
+def test_gate_gives_up_on_a_block_whose_proofs_are_always_refused():
+    """A broken child with an easy target would otherwise cost a call to its node, and a log line, per share."""
+    gate = SolveGate()
+    for i in range(MAX_REFUSED):
+        assert gate.enter("alpha", header(i), BLOCK)
+        gate.leave("alpha", BLOCK, closes=False)
+    assert not gate.enter("alpha", header(99), BLOCK)
+    assert gate.enter("alpha", header(99), b"\x02" * 32), "the next block is asked about again"
+
+
+def test_gate_holds_nothing_of_a_block_that_was_answered(monkeypatch):
+    monkeypatch.setattr(solve_gate, "MAX_REMEMBERED", 4)
+    gate = SolveGate()
+    for i in range(100):
+        block = i.to_bytes(32, "little")
+        gate.enter("alpha", header(i), block)
+        gate.leave("alpha", block, closes=bool(i % 2))
+    assert not gate._in_flight
+    assert max(len(gate._submitted), len(gate._closed), len(gate._refused)) <= 4
