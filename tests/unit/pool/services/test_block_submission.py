@@ -371,6 +371,7 @@ async def test_submission_of_a_solve_whose_extranonce_spoils_the_mm1_tag_leaves_
         submit = Submit(b"1", "w", w.job.job_id, extranonce2, 1_700_000_000, 1, None)
         verdict = validate(w.job, w.job.layouts[size], submit, extranonce1, 0, ANY, w.jobs.table.tip)
         assert verdict.solved == ("regbtc", *KINDS)
+        w.blocks = w.submission()
         return {chain for chain, _ in w.blocks.new_solves(w.job, verdict)}
 
     everything = {"regbtc", *KINDS}
