@@ -16,6 +16,8 @@ from pool.demo.children import pool_command
 
 # Nobody's key: the demo's coins are worth nothing and are never spent.
 MINER_KEY_HASH = hashlib.sha256(b"parapool demo miner").digest()[:20]
+# Different targets, so that one sees hashes that solve some chains and not others.
+BLOCK_INTERVALS_S = (8, 4, 5, 6, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,11 @@ class DemoPlan:
         return ports
 
     def node_command(self, name: str) -> list[str]:
-        return pool_command("devnet", "node", name, "-c", self.config_path, *self._set_options())
+        place = list(self.config.chains).index(name)
+        interval_s = BLOCK_INTERVALS_S[place % len(BLOCK_INTERVALS_S)]
+        return pool_command(
+            "devnet", "node", name, "-c", self.config_path, "--block-interval-s", str(interval_s), *self._set_options()
+        )
 
     def pool_command(self) -> list[str]:
         return pool_command("run", "-c", self.config_path, *self._set_options())
