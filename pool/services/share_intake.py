@@ -6,15 +6,17 @@ that covers it. A solve is sent out before anything else is asked.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping
 
 from chains.kind import Network
 from chains.primitives.target import difficulty_to_target, work_of
 from pool.blocks.solution_store import SolvingShare
 from pool.jobs.job_table import JobTable
 from pool.services.block_submission import BlockSubmission
+from pool.shares.record import Route
 from pool.shares.route import LoginRefusedError, RoutedLogin, route_login
 from pool.shares.share_log import ShareLog, ShareLogStopped
 from pool.shares.validation import validate
@@ -22,9 +24,13 @@ from stratum import errors
 from stratum.events import Submit
 from stratum.offer import Authorized, JobOffer, Refused
 from stratum.server import Connection
-from stratum.words import LoginError, parse_login, parse_password
+from stratum.words import Login, LoginError, parse_login, parse_password
+
+log = logging.getLogger("parapool.shares")
 
 MAX_TARGETS_CACHED = 10_000
+# Checking an address costs as much as ten shares, and a rack of machines comes back with the same ones.
+MAX_ROUTES_CACHED = 4096
 
 NOT_DURABLE = errors.StratumError(20, "The pool cannot store shares now, please fail over", "not_durable", penalty=0.0)
 
@@ -56,6 +62,7 @@ class ShareIntake:
         self.seen_solves: dict[str, int] = {}
         self.expected_solves: dict[str, float] = {}
         self._targets: dict[float, tuple[int, int]] = {}
+        self._routes: OrderedDict[tuple[object, ...], tuple[Route, tuple[str, ...]]] = OrderedDict()
         self._waiting: deque[tuple[int, Connection, Submit, float]] = deque()
 
     def facing(self, extranonce2_size: int) -> IntakePort:
@@ -65,7 +72,7 @@ class ShareIntake:
         try:
             login = parse_login(login_text)
             password = parse_password(password_text)
-            routed = route_login(login, password.values, self.networks, self.parent)
+            routed = self._route(login, password.values)
         except (LoginError, LoginRefusedError) as error:
             return Refused(str(error))
         return Authorized(routed, password.difficulty, "; ".join(routed.remarks) or None)
@@ -108,6 +115,8 @@ class ShareIntake:
                 )
             except ShareLogStopped:
                 error = NOT_DURABLE
+                if verdict.error is None:
+                    job.tip.seen.discard(verdict.header_hash)  # not taken: sent again, it is no duplicate
         if solves:
             share = SolvingShare(user.route, user.worker, time.time_ns() // 1_000_000, chains, verdict.header_hash)
             self.blocks.send(job, verdict, solves, sequence, weight, share, conditional=verdict.error is not None)
@@ -123,24 +132,42 @@ class ShareIntake:
     def on_durable(self, sequence: int) -> None:
         """Everything up to this share is on disk: answer those miners, each connection with one write."""
         waiting = self._waiting
-        answered = set()
+        answered: dict[Connection, None] = {}
         while waiting and waiting[0][0] <= sequence:
             _, connection, submit, difficulty = waiting.popleft()
-            connection.accept(submit, difficulty)
             self.accepted += 1
             self.accepted_work += self._targets[difficulty][1]
-            answered.add(connection)
-        for connection in answered:
-            connection.flush()
+            try:
+                connection.accept(submit, difficulty)
+            except Exception:
+                _failed(connection)
+            answered[connection] = None
+        _flush(answered)
 
     def refuse_waiting(self) -> None:
         """The share log failed: what waits for it cannot be made durable and is refused. Solves still go out."""
+        refused: dict[Connection, None] = {}
         while self._waiting:
             _, connection, submit, _ = self._waiting.popleft()
             self._reject(connection, submit, NOT_DURABLE)
-            connection.flush()
+            refused[connection] = None
+        _flush(refused)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _route(self, login: Login, values: Mapping[str, str]) -> RoutedLogin:
+        """Where the login's credits go. Logins that differ by their worker only share one route."""
+        values = {chain: text for chain, text in values.items() if chain in self.networks}
+        key = (login.parent, login.extra, *values.items())
+        known = self._routes.get(key)
+        if known is None:
+            routed = route_login(login, values, self.networks, self.parent)
+            known = self._routes[key] = routed.route, routed.remarks
+            if len(self._routes) > MAX_ROUTES_CACHED:
+                self._routes.popitem(last=False)
+        else:
+            self._routes.move_to_end(key)
+        return RoutedLogin(known[0], login.worker, known[1])
 
     def _target_of(self, difficulty: float) -> tuple[int, int]:
         if len(self._targets) >= MAX_TARGETS_CACHED:
@@ -162,6 +189,20 @@ class ShareIntake:
                 expected = weight / work_of(chain_target)
                 self.expected_solves[chain] = self.expected_solves.get(chain, 0.0) + expected
                 self.seen_solves[chain] = self.seen_solves.get(chain, 0) + (chain in solved)
+
+
+def _flush(connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        try:
+            connection.flush()
+        except Exception:
+            _failed(connection)
+
+
+def _failed(connection: Connection) -> None:
+    """An error of ours costs one connection, never the answers of all."""
+    log.exception("connection dropped by an error of ours address=%s", connection.remote_address)
+    connection.abort("internal")
 
 
 class IntakePort:
