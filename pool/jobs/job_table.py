@@ -8,6 +8,9 @@ from pool.jobs.job import Job
 
 # Enough for two hours of jobs every two seconds; past it the oldest job of the tip is forgotten (error 21).
 MAX_JOBS_PER_TIP = 4096
+# Accepted shares remembered per tip, some 100 bytes each: an hour of a thousand a second. Past it they are forgotten at
+# once, which lets a repetition be answered with true but never credited: the books count a header hash once.
+MAX_SEEN_PER_TIP = 4_000_000
 # A share of a job whose chain got a newer template counts for that chain this much longer: the time a job needs to
 # reach a miner and its last shares to come back.
 CHAIN_GRACE_S = 30.0
@@ -36,6 +39,8 @@ class JobTable:
         self._jobs: dict[str, Job] = {}
         self._superseded_at: dict[tuple[str, bytes], float] = {}
         self._generation = 0
+        self._forget_at = 4 * MAX_JOBS_PER_TIP
+        self._over: Tip | None = None
 
     def move_tip(self, previous_hash: bytes) -> Tip:
         """Start a tip; jobs older than the previous one are dropped. When the previous tip comes back (a reorganisation
@@ -44,17 +49,25 @@ class JobTable:
             assert self.tip is not None
             self.tip, self.previous_tip = self.previous_tip, self.tip
             return self.tip
+        before = (self.tip, self.previous_tip)
         if self.previous_tip is not None:
             for job_id in self.previous_tip.jobs:
                 del self._jobs[job_id]
+        # Freeing a million hashes takes 50 ms, which the first job of the new tip shall not wait for.
+        self._over = self.previous_tip
         self.previous_tip, self.tip = self.tip, Tip(previous_hash)
         self.tip.seen, self._seen_before = self._seen_before, set()
+        for tip in before:
+            if tip is not None and tip.previous_hash == previous_hash:
+                self.tip.seen = tip.seen
         return self.tip
 
     def add(self, job: Job, now: float) -> None:
         """Make this the current job; `now` is monotonic seconds."""
         before = self.current
         if before is not None:
+            if before.tip is job.tip:
+                self._over = None
             for chain, template in before.templates.aux.items():
                 newer = job.templates.aux.get(chain)
                 if newer is None or newer.aux_hash != template.aux_hash:
@@ -70,12 +83,15 @@ class JobTable:
         jobs[job.job_id] = job
         self._jobs[job.job_id] = job
         self.current = job
-        if len(self._superseded_at) > 4 * MAX_JOBS_PER_TIP:
+        if len(job.tip.seen) >= MAX_SEEN_PER_TIP:
+            job.tip.seen = set()
+        if len(self._superseded_at) > self._forget_at:
             self._forget_superseded()
 
     def _forget_superseded(self) -> None:
         live = {(chain, t.aux_hash) for job in self._jobs.values() for chain, t in job.templates.aux.items()}
         self._superseded_at = {key: at for key, at in self._superseded_at.items() if key in live}
+        self._forget_at = max(4 * MAX_JOBS_PER_TIP, 2 * len(self._superseded_at))
 
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
-from chains.kind import AuxTemplate, ParentTemplate
+from chains.kind import AuxTemplate, ParentTemplate, TemplateTransaction
 from pool.jobs.template_set import TemplateSet
 
 
@@ -14,12 +15,21 @@ class TemplateBoard:
     def __init__(self, aux_chains: tuple[str, ...]) -> None:
         self.parent: ParentTemplate | None = None
         self._aux: dict[str, AuxTemplate | None] = dict.fromkeys(aux_chains)
+        self._transactions: dict[bytes, TemplateTransaction] = {}
 
     def post_parent(self, template: ParentTemplate) -> bool:
         """Keep the parent's template; True when its previous hash is new."""
         moved = self.parent is None or self.parent.previous_hash != template.previous_hash
-        self.parent = template
+        self.parent = self._sharing_transactions(template)
         return moved
+
+    def _sharing_transactions(self, template: ParentTemplate) -> ParentTemplate:
+        """The template with the transactions it has in common with the one before as the same objects: jobs are kept
+        by the thousand, and each template brings its megabytes anew."""
+        known = self._transactions
+        shared = tuple(known.get(transaction.wtxid, transaction) for transaction in template.transactions)
+        self._transactions = {transaction.wtxid: transaction for transaction in shared}
+        return replace(template, transactions=shared) if shared else template
 
     def post_aux(self, chain: str, template: AuxTemplate | None) -> bool:
         """Keep a chain's template, or take the chain out of the tree with None; True when that changes jobs."""

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,9 @@ class JobBroadcast:
         self._due: asyncio.TimerHandle | None = None
         self._due_clean = False
         self._clashes: set[str] = set()
+        self._eased_at: dict[str, int] = {}
+        self._failure = ""
+        self._unanswered = ""
         self._proposals: dict[Shape, asyncio.Task[None]] = {}
 
     def post_parent(self, template: ParentTemplate | None) -> None:
@@ -116,12 +119,16 @@ class JobBroadcast:
         return None
 
     def _watch_easing(self, chain: str, before: AuxTemplate | None, template: AuxTemplate | None) -> None:
+        """An easing of more than fourfold between two templates is alarming; the next block's template that is no
+        easier still makes it the chain's new target."""
         if template is None or before is None:
             return
-        if template.target > EASING_LIMIT * before.target and chain not in self.uncapped:
-            self.uncapped.add(chain)
-            log.error("alarm: target eased over fourfold, chain no longer caps difficulty chain=%s", chain)
-        elif template.target <= before.target and chain in self.uncapped:
+        if template.target > EASING_LIMIT * before.target:
+            if chain not in self.uncapped:
+                self.uncapped.add(chain)
+                log.error("alarm: target eased over fourfold, chain no longer caps difficulty chain=%s", chain)
+            self._eased_at[chain] = template.height
+        elif chain in self.uncapped and template.target <= before.target and template.height > self._eased_at[chain]:
             self.uncapped.discard(chain)
             log.warning("target steady, chain caps difficulty again chain=%s", chain)
 
@@ -155,19 +162,33 @@ class JobBroadcast:
         templates = self.board.snapshot()
         if templates is None:
             return
+        current = self.table.current
+        moved = current is None or current.previous_hash != templates.parent.previous_hash
+        job = self._best_job(templates, clean=clean or self._due_clean or moved)
+        if job is None:
+            return
+        self._cancel_due()
         self._due_clean = False
-        chosen = self._choose(templates)
-        if chosen is None:
-            return
-        try:
-            job = self.build(chosen, clean=clean)
-        except ValueError as error:  # what a kind cannot commit to must not stop the parent
-            log.error("alarm: no job can be made of the newest templates: %s", error)
-            return
         self.table.add(job, self.clock())
         self.sent_at = self.clock()
         self.jobs_sent += 1
         self.broadcast(job)
+
+    def _best_job(self, templates: TemplateSet, *, clean: bool) -> Job | None:
+        """A job of the fullest shape that the parent accepts and that can be made: what a kind cannot commit to, or a
+        coinbase that grew too long, must not stop the parent."""
+        failure = ""
+        job = None
+        for chosen in self._minable(templates):
+            try:
+                job = self.build(chosen, clean=clean)
+                break
+            except ValueError as error:
+                failure = failure or str(error)
+        if failure and failure != self._failure:
+            log.error("alarm: no job can be made of the newest templates, mining less: %s", failure)
+        self._failure = failure
+        return job
 
     def build(self, templates: TemplateSet, *, clean: bool, tip: Tip | None = None) -> Job:
         """A job of these templates on the current tip, which moves when the parent's previous hash is another."""
@@ -192,28 +213,31 @@ class JobBroadcast:
             extranonce2_sizes=settings.extranonce2_sizes,
         )
 
-    def _choose(self, templates: TemplateSet) -> TemplateSet | None:
-        """The fullest reduction whose shape was accepted. Fuller ones never asked about are proposed meanwhile."""
+    def _minable(self, templates: TemplateSet) -> Iterator[TemplateSet]:
+        """The reductions whose shapes were accepted, the fullest first. Fuller ones never asked about are proposed
+        meanwhile."""
         for reduction in Reduction:
             reduced = reduce(templates, reduction)
             if reduced is None:
                 continue
             shape = shape_of(reduced)
             if shape in self.accepted_shapes:
-                return reduced
+                yield reduced
+                continue
             if self.clock() < self.refused_shapes.get(shape, float("-inf")):
                 continue
             if shape not in self._proposals:
                 task = asyncio.get_running_loop().create_task(self._propose(reduced, shape, reduction))
                 self._proposals[shape] = task
             if not self.accepted_shapes:
-                return None  # nothing is known yet: wait for this answer instead of asking about lesser shapes too
-        return None
+                return  # nothing is known yet: wait for this answer instead of asking about lesser shapes too
 
     async def _propose(self, templates: TemplateSet, shape: Shape, reduction: Reduction) -> None:
         """Ask the parent whether it would accept a block of this shape, then send what became possible."""
         try:
             reason = await self._ask(templates)
+        except ValueError as error:
+            reason = f"no job can be made: {error}"
         finally:
             del self._proposals[shape]
         if reason is None:
@@ -234,11 +258,14 @@ class JobBroadcast:
         try:
             reason: str | None = await self.settings.propose(payload, templates.parent.node)
         except NodeUnavailableError as error:
-            log.warning("block proposal not answered: %s", error)
+            if str(error) != self._unanswered:
+                self._unanswered = str(error)
+                log.warning("block proposal not answered, asking on: %s", error)
             return ""
         except RpcError as error:
             log.warning("the parent node offers no block proposals (%s); shapes are mined unchecked", error)
             return None
+        self._unanswered = ""
         if reason is not None and (reason.startswith(("inconclusive", "duplicate")) or self._moved(templates)):
             return ""  # the tip moved while we asked
         return reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from support.job_factory import JobFactory, aux_template, parent_template
 
 from pool.jobs import job_table
@@ -66,3 +68,57 @@ def test_table_counts_a_template_again_that_is_mined_again():
     jobs.make(None, aux_template("alpha", 2), now=10.0)
     jobs.make(None, aux_template("alpha", 1), now=50.0)
     assert "alpha" in jobs.table.counted_chains(old, 1000.0)
+
+
+def test_table_remembers_seen_shares_when_a_tip_comes_back_after_another():
+    """A to B and back: the new jobs on A may be word for word those of before."""
+    jobs = JobFactory()
+    jobs.make(parent_template(previous=b"a" * 32)).tip.seen.add(b"x")
+    jobs.make(parent_template(previous=b"b" * 32)).tip.seen.add(b"y")
+    assert jobs.make(parent_template(previous=b"a" * 32)).tip.seen == {b"x"}
+
+
+def test_table_gives_the_shares_of_before_a_restart_to_the_first_tip_only():
+    table = job_table.JobTable([b"x", b"y"])
+    assert table.move_tip(b"a" * 32).seen == {b"x", b"y"}
+    assert table.move_tip(b"b" * 32).seen == set()
+
+
+def test_table_frees_an_old_tip_only_after_the_first_job_of_the_new_one():
+    """Freeing the hashes of an hour takes long enough to notice, and a new tip is when nobody may wait."""
+    jobs = JobFactory()
+    old = jobs.make(parent_template(previous=b"a" * 32)).tip
+    jobs.make(parent_template(previous=b"b" * 32))
+    jobs.make(parent_template(previous=b"c" * 32))
+    assert jobs.table._over is old
+    jobs.make(parent_template(previous=b"c" * 32))
+    assert jobs.table._over is None
+
+
+def test_table_bounds_the_shares_it_remembers(monkeypatch):
+    monkeypatch.setattr(job_table, "MAX_SEEN_PER_TIP", 3)
+    jobs = JobFactory()
+    job = jobs.make()
+    job.tip.seen.update((b"1", b"2", b"3"))
+    jobs.make()
+    assert job.tip.seen == set()
+
+
+def test_table_bounds_the_templates_it_remembers_as_over(monkeypatch):
+    monkeypatch.setattr(job_table, "MAX_JOBS_PER_TIP", 4)
+    jobs = JobFactory()
+    for number in range(400):
+        aux_hash = number.to_bytes(32, "little")
+        jobs.make(None, *(replace(aux_template(chain), aux_hash=aux_hash) for chain in ("alpha", "beta", "regnmc")))
+    assert len(jobs.table) == 4 and len(jobs.table._superseded_at) <= 50
+
+
+def test_table_forgets_a_replaced_template_with_its_last_job_only(monkeypatch):
+    monkeypatch.setattr(job_table, "MAX_JOBS_PER_TIP", 8)
+    jobs = JobFactory()
+    made = []
+    for number in range(200):
+        aux_hash = number.to_bytes(32, "little")
+        made.append(jobs.make(None, replace(aux_template("alpha"), aux_hash=aux_hash), now=float(number)))
+    for job in made[-8:-1]:
+        assert "alpha" not in jobs.table.counted_chains(job, 1e6), "over, and known to be"

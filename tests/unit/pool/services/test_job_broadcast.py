@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from support.job_factory import KINDS, SCRIPT, aux_template, parent_template
@@ -159,3 +160,167 @@ async def test_broadcast_stops_a_chain_from_capping_when_its_target_eases_fourfo
     assert jobs.uncapped == {"alpha"} and "alarm" in caplog.text
     jobs.post_aux("alpha", aux_template("alpha", 4, target=2**205))
     assert jobs.uncapped == set()
+
+
+async def test_broadcast_asks_for_a_later_block_before_an_eased_target_caps_again(make):
+    """The same template comes with every poll: that says nothing about the target being the chain's new one."""
+    jobs, _ = make()
+    jobs.post_aux("alpha", aux_template("alpha", 1, target=2**200))
+    eased = aux_template("alpha", 2, target=2**205)
+    for _ in range(3):
+        jobs.post_aux("alpha", eased)
+    jobs.post_aux("alpha", replace(eased, aux_hash=b"x" * 32))
+    assert jobs.uncapped == {"alpha"}, "another template of the same block neither"
+    jobs.post_aux("alpha", aux_template("alpha", 3, target=2**206))
+    assert jobs.uncapped == {"alpha"}, "still easing"
+    jobs.post_aux("alpha", aux_template("alpha", 4, target=2**206))
+    assert jobs.uncapped == set()
+
+
+async def test_broadcast_leaves_the_target_of_an_uncapped_chain_out_of_a_jobs_caps(make):
+    jobs, sent = make()
+    jobs.settings.difficulty_of = float
+    jobs.post_parent(parent_template(target=1000))
+    jobs.post_aux("alpha", aux_template("alpha", 1, target=5))
+    await settle(0.3)
+    assert sent[-1].layouts[4].offer.caps == (5.0, 1000.0)
+    jobs.post_aux("alpha", aux_template("alpha", 2, target=50))
+    await settle(0.1)
+    assert sent[-1].layouts[4].offer.caps == (1000.0,)
+
+
+async def test_broadcast_sends_a_job_at_least_as_often_as_promised(make, monkeypatch):
+    monkeypatch.setattr(job_broadcast, "REFRESH_S", 0.05)
+    jobs, sent = make()
+    refreshing = asyncio.create_task(jobs.refresh())
+    jobs.post_parent(parent_template())
+    await settle(0.1)
+    assert len(sent) == 1
+    await settle(1.1)
+    refreshing.cancel()
+    assert len(sent) == 2 and not sent[1].layouts[4].offer.clean and sent[1].job_id != sent[0].job_id
+    assert sent[1].templates.parent is sent[0].templates.parent
+
+
+async def test_broadcast_bounds_the_jobs_of_a_node_that_changes_its_template_at_every_poll(make, monkeypatch):
+    monkeypatch.setattr(job_broadcast, "AUX_SPACING_S", 0.2)
+    jobs, sent = make()
+    jobs.post_aux("alpha", aux_template("alpha", 1))
+    jobs.post_parent(parent_template())
+    await settle(0.3)
+    count, began = len(sent), asyncio.get_running_loop().time()
+    number = 2
+    while asyncio.get_running_loop().time() - began < 1.0:
+        jobs.post_aux("alpha", aux_template("alpha", number % 250 + 1))
+        jobs.post_aux("beta", None if number % 2 else aux_template("beta", 1))
+        number += 1
+        await settle(0.005)
+    assert number > 50 and 3 <= len(sent) - count <= 6, "one per spacing, however often a template changes"
+
+
+async def test_broadcast_sends_a_new_tip_at_once_whatever_auxiliary_chains_do(make, monkeypatch):
+    monkeypatch.setattr(job_broadcast, "AUX_SPACING_S", 5.0)
+    jobs, sent = make()
+    jobs.post_aux("alpha", aux_template("alpha", 1))
+    jobs.post_parent(parent_template())
+    await settle(0.1)
+    count = len(sent)
+    for number in range(2, 5):
+        jobs.post_aux("alpha", aux_template("alpha", number))
+        jobs.post_parent(parent_template(previous=bytes([number]) * 32))
+        assert len(sent) == count + number - 1 and sent[-1].layouts[4].offer.clean
+        assert sent[-1].templates.aux["alpha"].aux_hash == bytes([number]) * 32, "with the newest of every chain"
+    await settle(0.1)
+    assert len(sent) == count + 3, "what a job carried already is not sent again"
+
+
+async def test_broadcast_leaves_out_the_second_of_two_chains_that_clash_until_they_no_longer_do(make, caplog):
+    jobs, sent = make()
+    jobs.post_parent(parent_template())
+    jobs.post_aux("alpha", aux_template("alpha", 1))
+    same = replace(aux_template("beta", 2), context=aux_template("alpha").context)
+    for _ in range(3):
+        jobs.post_aux("beta", same)
+    await settle(0.2)
+    assert set(sent[-1].templates.aux) == {"alpha"}
+    assert caplog.text.count("chains alpha and beta have the same MM2 context; beta is left out") == 1
+    jobs.post_aux("alpha", None)
+    jobs.post_aux("beta", same)
+    await settle(0.2)
+    assert set(sent[-1].templates.aux) == {"beta"}, "it rejoins when the other is gone"
+    jobs.post_aux("alpha", aux_template("alpha", 1))
+    await settle(0.2)
+    assert set(sent[-1].templates.aux) == {"beta"} and "chains beta and alpha" in caplog.text
+    jobs.post_aux("beta", aux_template("beta", 3))
+    jobs.post_aux("alpha", aux_template("alpha", 1))
+    await settle(0.2)
+    assert set(sent[-1].templates.aux) == {"alpha", "beta"}
+
+
+async def test_broadcast_mines_without_auxiliary_chains_when_their_tag_does_not_fit(make, caplog):
+    """At the first start nothing is accepted yet: a form that cannot be built must not keep the lesser ones back."""
+    jobs, sent = make()
+    jobs.settings.tag = b"x" * 60
+    jobs.post_aux("regnmc", aux_template("regnmc"))
+    jobs.post_parent(parent_template())
+    await settle(0.2)
+    assert sent and not sent[-1].templates.aux and "coinbase scriptSig of" in caplog.text
+
+
+async def test_broadcast_mines_less_when_an_accepted_form_can_no_longer_be_built(make, caplog):
+    """The node's coinbaseaux grew: the new tip is mined all the same, clean, and the log says it once."""
+    jobs, sent = make()
+    jobs.post_parent(parent_template())
+    await settle()
+    jobs.post_aux("regnmc", aux_template("regnmc"))
+    await settle(0.2)
+    assert set(sent[-1].templates.aux) == {"regnmc"}
+    for number in (5, 6):
+        jobs.post_parent(parent_template(previous=bytes([number]) * 32, coinbase_aux=b"a" * 50))
+        assert sent[-1].previous_hash == bytes([number]) * 32 and not sent[-1].templates.aux
+        assert sent[-1].layouts[4].offer.clean
+    assert caplog.text.count("alarm: no job can be made") == 1
+    jobs.post_parent(parent_template(previous=b"7" * 32))
+    assert set(sent[-1].templates.aux) == {"regnmc"}
+
+
+async def test_broadcast_keeps_the_last_job_when_none_can_be_made(make, caplog):
+    jobs, sent = make()
+    jobs.post_parent(parent_template())
+    await settle()
+    jobs.post_parent(parent_template(previous=b"n" * 32, coinbase_aux=b"a" * 120))
+    assert len(sent) == 1 and "alarm: no job can be made" in caplog.text
+    jobs.post_parent(parent_template(previous=b"n" * 32))
+    jobs.send(clean=False)
+    assert sent[-1].previous_hash == b"n" * 32 and sent[-1].layouts[4].offer.clean, "clean, though late"
+
+
+async def test_broadcast_makes_the_first_job_of_a_tip_clean_however_late_it_is(make, parent):
+    """The new tip's form is unknown and refused once, so its job comes from the proposal's answer."""
+    jobs, sent = make()
+    jobs.post_parent(parent_template())
+    await settle()
+    jobs.accepted_shapes = {next(iter(jobs.accepted_shapes))}
+    jobs.post_parent(parent_template(previous=b"n" * 32, rules=("csv",)))
+    assert len(sent) == 1
+    await settle()
+    assert len(sent) == 2 and sent[1].layouts[4].offer.clean
+    jobs.send(clean=False)
+    assert not sent[2].layouts[4].offer.clean
+
+
+async def test_broadcast_says_once_that_proposals_are_not_answered(make, caplog):
+    calls = 0
+
+    async def propose(payload, node):
+        nonlocal calls
+        calls += 1
+        if calls < 4:
+            raise NodeUnavailableError("no answer to getblocktemplate within 20 s")
+        return None
+
+    jobs, sent = make()
+    jobs.settings.propose = propose
+    jobs.post_parent(parent_template())
+    await settle(1.0)
+    assert calls == 4 and len(sent) == 1 and caplog.text.count("block proposal not answered") == 1
