@@ -99,6 +99,7 @@ class RunningPool:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.data_dir: Path = config.pool.data_dir
+        self.watches: dict[str, TemplateWatch] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -131,7 +132,9 @@ class RunningPool:
         since_ms = time.time_ns() // 1_000_000 - REMEMBER_SHARES_S * 1000
         self.table = JobTable(self.share_log.recent_header_hashes(since_ms))
         nodes = {name: chain.nodes for name, chain in self.chains.items()}
-        self.blocks = BlockSubmission(self.solutions, nodes, kinds, parent_kind, config.parent)
+        self.blocks = BlockSubmission(
+            self.solutions, nodes, kinds, parent_kind, config.parent, on_outcome=self._ask_for_work
+        )
         pow_name = parent.network.pow_hash
         self.intake = ShareIntake(
             self.table,
@@ -233,6 +236,7 @@ class RunningPool:
                 poll_interval_s=section.poll_interval_s,
                 longpoll=is_parent and self.config.parent_chain.longpoll,
             )
+            self.watches[name] = watch
             self._spawn(watch.run())
             for node in section.nodes:
                 if node.zmq_hashblock is not None:
@@ -293,6 +297,12 @@ class RunningPool:
         log.info("pool stopped")
 
     # -- what the parts ask of each other -----------------------------------------------------------------------------
+
+    def _ask_for_work(self, chain: str) -> None:
+        """An auxiliary block has its answer: its template is used up, and waiting for the next poll wastes work. The
+        parent's long poll tells by itself."""
+        if chain != self.config.parent and chain in self.watches:
+            self.watches[chain].hints.set()
 
     def _broadcast(self, job: Job) -> None:
         for size, server in self.servers.items():

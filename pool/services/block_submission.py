@@ -75,7 +75,7 @@ class BlockSubmission:
         kinds: Mapping[str, AuxKind],
         parent_kind: ParentKind,
         parent: str,
-        on_outcome: Callable[[], None] = lambda: None,
+        on_outcome: Callable[[str], None] = lambda chain: None,
     ) -> None:
         self.store = store
         self.nodes = nodes
@@ -217,7 +217,7 @@ class BlockSubmission:
         if final is not None:
             words = (record.chain, record.block_hash_hex, final.outcome, final.reason or final.word)
             await self._on_disk(record, partial(self.store.outcome, *words))
-            self.on_outcome()
+            self.on_outcome(record.chain)
 
     def _of_all_proofs(self, record: SolutionRecord, ending: Ending) -> Ending | None:
         """The ending of a block that several proofs may be under way for: good news at once, bad news with the last
