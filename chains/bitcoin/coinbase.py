@@ -59,13 +59,14 @@ def build_coinbase(
     extra_outputs: Iterable[bytes] = (),
     root: bytes = ZERO_ROOT,
     nonce_size: int = NONCE_SIZE,
+    sequence: int = SEQUENCE,
 ) -> Coinbase:
     """The coinbase of a template.
 
     `script_sig_parts` are (name, script bytes) in their order behind the height and the node's own part; pushes are the
     caller's. `extra_outputs` are scripts of outputs without value. `root` is the MM2 root, or zeros. Miners who need
     more nonce bytes than the last output has (`nonce_size` other than 8) find them at the end of the scriptSig, and the
-    last output's are zeros. Raises CoinbaseError.
+    last output's are zeros. `sequence` is the input's, which no rule looks at in a coinbase. Raises CoinbaseError.
     """
     if len(root) != 32:
         raise ValueError(f"the root has 32 bytes, not {len(root)}")
@@ -79,7 +80,7 @@ def build_coinbase(
     outputs += (TxOut(0, script) for script in extra_outputs)
     outputs.append(TxOut(0, _LAST_SCRIPT_HEAD + root + bytes(NONCE_SIZE)))
     parts = [struct.pack("<i", COINBASE_VERSION), compact_size(1), NULL_HASH, struct.pack("<I", NULL_INDEX)]
-    parts += (compact_size(len(script_sig)), script_sig, struct.pack("<I", SEQUENCE), compact_size(len(outputs)))
+    parts += (compact_size(len(script_sig)), script_sig, struct.pack("<I", sequence), compact_size(len(outputs)))
     for output in outputs:
         parts += (struct.pack("<Q", output.amount_sat), compact_size(len(output.script)), output.script)
     whole = b"".join(parts)

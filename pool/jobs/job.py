@@ -123,8 +123,16 @@ def build_job(
     job.version = parent.version & ~job.version_mask
     caps = tuple(sorted(difficulty_of(target) for chain, target in job.targets if chain not in uncapped))
     for size in extranonce2_sizes:
+        # Miners begin each job with the same nonces, so two jobs of equal templates (a refresh, a chain that left and
+        # came back) would make them do the same work twice: the input's sequence tells all jobs apart.
         coinbase = build_coinbase(
-            parent, parts, payout_script, commitments.outputs, commitments.root, EXTRANONCE1_SIZE + size
+            parent,
+            parts,
+            payout_script,
+            commitments.outputs,
+            commitments.root,
+            EXTRANONCE1_SIZE + size,
+            sequence & 0xFFFFFFFF,
         )
         line, clean_line = (
             messages.notify(

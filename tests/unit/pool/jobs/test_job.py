@@ -38,6 +38,15 @@ def test_job_commits_to_all_chains_in_one_coinbase():
     assert coinbase.outputs[0].amount_sat == 50 * 10**8
 
 
+def test_job_of_the_same_templates_is_other_work():
+    """Miners start each job at the same nonces: equal coinbases would make them find the same shares again."""
+    factory = JobFactory()
+    first, again = (factory.make(None, aux_template("alpha"), extranonce2_sizes=(4, 8)) for _ in range(2))
+    for size in (4, 8):
+        assert first.layouts[size].coinbase(bytes(4 + size)) != again.layouts[size].coinbase(bytes(4 + size))
+        assert parse_transaction(first.layouts[size].coinbase(bytes(4 + size))).outputs
+
+
 @pytest.mark.parametrize("chain", ["regnmc", "regdoge"])
 def test_job_gives_every_mm1_child_a_proof_it_accepts(chain):
     templates = [aux_template(c, n + 1) for n, c in enumerate(ALL)]
