@@ -15,8 +15,14 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
+
+import msgspec
+from alembic.util import CommandError
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from chains.auxpow.slots import ParentVersionError, version_bits_not_to_roll
 from chains.bitcoin.zmq_hint import ZmqHint
@@ -39,6 +45,7 @@ from pool.services.chain_view import ChainNodesView
 from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast, JobSettings
 from pool.services.share_intake import ShareIntake
+from pool.shares.log_segment import CorruptShareLog
 from pool.shares.share_log import ShareLog
 from pool.storage import views
 from pool.storage.books import SqlBooks
@@ -106,7 +113,7 @@ class RunningPool:
     # -- building ---------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        """Files and database: what survives a restart. Raises StartError or OSError."""
+        """Files and database: what survives a restart. Raises StartError, OSError and whatever damaged files cause."""
         self._lock = lock_data_dir(self.data_dir)
         url = self.config.database_url()
         upgrade(url)
@@ -196,12 +203,20 @@ class RunningPool:
     async def run(self) -> int:
         """Until cancelled or broken; 0 after a clean stop, 1 when the pool cannot go on."""
         raise_open_files()
+        problem = ""
         try:
             self._open()
             self._build()
             await self._listen()
         except (StartError, OSError) as error:
-            print(f"pool: {error}", file=sys.stderr)
+            problem = str(error) or repr(error)
+        except (SQLAlchemyError, CommandError) as error:
+            url = make_url(self.config.database_url()).render_as_string(hide_password=True)
+            problem = f"the database {url} cannot be used: {_in_short(error)}"
+        except (CorruptShareLog, msgspec.MsgspecError) as error:
+            problem = f"the share log in {self.log_directory} cannot be used: {error}"
+        if problem:
+            print(f"pool: {problem}", file=sys.stderr)
             await self._stop()
             return 1
         try:
@@ -259,8 +274,10 @@ class RunningPool:
             self._failed.set_result(reason)
 
     async def _count_blocks(self) -> None:
+        """For the metrics; while the books cannot be read, which they tell themselves, the last counts stay."""
         while True:
-            self.status.blocks_by_state = await self.sql.block_counts()
+            with suppress(SQLAlchemyError):
+                self.status.blocks_by_state = await self.sql.block_counts()
             await asyncio.sleep(BLOCK_COUNTS_S)
 
     async def _stop(self) -> None:
@@ -282,7 +299,10 @@ class RunningPool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if "bookkeeping" in parts and self._tasks:
-            await self.bookkeeping.catch_up()
+            try:
+                await self.bookkeeping.catch_up()
+            except Exception as error:  # a full disk: they are in the share log, and the rest must be stopped as well
+                log.error("the last shares are not in the books, the next start takes them in: %s", _in_short(error))
         if "web" in parts:
             await self.web.stop()
         for chain in parts.get("chains", {}).values():
@@ -332,6 +352,11 @@ class RunningPool:
         self.status.accepting = False
         self.intake.refuse_waiting()
         self._fail(f"the share log cannot be written: {error}")
+
+
+def _in_short(error: BaseException) -> str:
+    """One line for people: a database driver's own words without SQLAlchemy's additions."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
 def port_policy(port: PortSection) -> PortPolicy:
