@@ -14,11 +14,11 @@ import re
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 from ruamel.yaml import YAML
@@ -43,7 +43,6 @@ RARE_BITS = "1d0fffff"  # 2^28 hashes: no test meets one by chance
 TRACEBACK = "Traceback (most recent call last)"
 
 steps = logging.getLogger("tests.devnet")
-T = TypeVar("T")
 EditConfig = Callable[[dict[str, Any]], None]
 
 
@@ -316,7 +315,7 @@ class Devnet:
             }
             return fresh if len(fresh) == len(CHAINS) else {}
 
-        blocks = await self.until(credited, "one share, five blocks in the books", 15)
+        blocks: dict[str, dict[str, Any]] = await self.until(credited, "one share, five blocks in the books", 15)
         assert blocks[PARENT]["hash"] == found.hash_hex
         return found, blocks
 
@@ -329,7 +328,8 @@ class Devnet:
             block = await self.block(chain, hash_hex)
             return block if block["state"] == state else {}
 
-        return await self.until(there, f"block of {chain} is {state}", limit_s)
+        block: dict[str, Any] = await self.until(there, f"block of {chain} is {state}", limit_s)
+        return block
 
     async def balance(self, address: str, chain: str) -> dict[str, int]:
         """What an address has on a chain; zeros for an address that earned nothing."""
@@ -346,17 +346,18 @@ class Devnet:
         await rig.close()
 
     async def until(
-        self, condition: Callable[[], Awaitable[T] | T], what: str, limit_s: float = 10, every_s: float = 0.05
-    ) -> T:
-        """Wait for a true answer and give it back; fails with `what` and the pool's last lines."""
+        self, condition: Callable[[], Any], what: str, limit_s: float = 10, every_s: float = 0.05
+    ) -> Any:
+        """Wait for a true answer, of a function or a coroutine function, and give it back; fails with `what` and the
+        pool's last lines."""
         begun = time.monotonic()
         while True:
-            answer: Any = condition()
+            answer = condition()
             if asyncio.iscoroutine(answer):
                 answer = await answer
             if answer:
                 steps.info("%s (after %.2f s)", what, time.monotonic() - begun)
-                return answer  # type: ignore[no-any-return]
+                return answer
             if time.monotonic() - begun > limit_s:
                 tail = "\n".join(self.logs().splitlines()[-30:])
                 raise AssertionError(f"not within {limit_s:g} s: {what}\n{tail}")

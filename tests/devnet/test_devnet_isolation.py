@@ -1,0 +1,108 @@
+"""An auxiliary chain in trouble leaves the tree and comes back by itself, and parent mining does not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from statistics import median
+from typing import Any
+
+from support.devnet import CHAINS, PARENT, Devnet, steps
+from support.rig import Rig
+
+AWAY_S = 2.0
+ROUNDS = 9
+MOST_LATER_S = 0.050  # that a parent job may come later because of an auxiliary node's trouble
+
+
+def _short_absence(config: dict[str, Any]) -> None:
+    for name in CHAINS[1:]:
+        config["chains"][name]["away_s"] = AWAY_S
+
+
+async def _tip_delay_s(devnet: Devnet, rig: Rig, what: str) -> float:
+    """Median seconds from asking the parent node for a new block to the job on it at the miner."""
+    delays = []
+    for _ in range(ROUNDS):
+        before = (await rig.job()).previous_hash
+        begun = time.monotonic()
+        asked = asyncio.ensure_future(devnet.advance(PARENT))
+        delays.append(await rig.new_tip_after(before) - begun)
+        await asked
+        await asyncio.sleep(0.05)
+    steps.info("new tip to job, %s: median %.1f ms, worst %.1f ms", what, median(delays) * 1e3, max(delays) * 1e3)
+    return median(delays)
+
+
+async def _leaves(devnet: Devnet, chain: str, state: str, limit_s: float) -> None:
+    async def left() -> bool:
+        found = await devnet.chain(chain)
+        return found["state"] == state and not found["in_tree"]
+
+    await devnet.until(left, f"{chain} is {state} and not in the tree", limit_s)
+
+
+async def _joins(devnet: Devnet, *chains: str) -> None:
+    async def joined() -> bool:
+        found = [await devnet.chain(chain) for chain in chains]
+        return all(chain["state"] == "ok" and chain["in_tree"] for chain in found)
+
+    await devnet.until(joined, f"{', '.join(chains)} in the tree again", 10)
+
+
+async def _parent_block(devnet: Devnet, rig: Rig) -> None:
+    """The parent goes on being mined."""
+    found = await rig.share(devnet.target(PARENT))
+    await devnet.in_state(PARENT, found.hash_hex, "immature")
+
+
+async def test_devnet_auxiliary_trouble_stays_with_its_chain(make_devnet: Any, capsys: Any) -> None:
+    devnet: Devnet = await make_devnet(edit=_short_absence)
+    rig = await devnet.rig(devnet.config.chains[PARENT].address + ".rig")
+    delays = {"all well": await _tip_delay_s(devnet, rig, "all well")}
+
+    await devnet.kill_node("regnmc")
+    delays["killed, still in the tree"] = await _tip_delay_s(devnet, rig, "an aux node killed")
+    await _leaves(devnet, "regnmc", "down", AWAY_S + 1.5)
+    delays["killed, out of the tree"] = await _tip_delay_s(devnet, rig, "the killed one out of the tree")
+    await _parent_block(devnet, rig)
+    await devnet.start_node("regnmc")
+    await _joins(devnet, "regnmc")
+    await devnet.solve_all(rig)
+
+    await devnet.fault("alpha", hang_s=30)
+    hanging = asyncio.ensure_future(_leaves(devnet, "alpha", "down", 5.5))
+    delays["hanging"] = await _tip_delay_s(devnet, rig, "an aux node hanging")
+    await hanging
+    delays["hanging, out of the tree"] = await _tip_delay_s(devnet, rig, "the hanging one out of the tree")
+    await _parent_block(devnet, rig)
+    await devnet.fault("alpha", hang_s=0)
+    await _joins(devnet, "alpha")
+
+    await _together(
+        devnet.fault("beta", syncing=True),
+        devnet.fault("regdoge", chain="main"),
+        _leaves(devnet, "beta", "syncing", 4.5),
+        _leaves(devnet, "regdoge", "wrong_network", 4.5),
+    )
+    await _parent_block(devnet, rig)
+    await devnet.fault("beta", syncing=False)
+    await devnet.fault("regdoge", chain=None)
+    await _joins(devnet, "beta", "regdoge")
+    await devnet.solve_all(rig)
+
+    for name in ("regnmc", "alpha", "beta", "regdoge"):
+        assert devnet.logs().count(f"chain leaves chain={name} ") == 1
+        assert devnet.logs().count(f"chain joins chain={name} ") == 2
+    assert devnet.logs().count("node is away") == devnet.logs().count("node is back") == 2
+    with capsys.disabled():
+        figures = ", ".join(f"{what} {delay * 1e3:.1f} ms" for what, delay in delays.items())
+        print(f"\nnew parent tip to the miner's job, median of {ROUNDS}: {figures}")
+    for what, delay in delays.items():
+        assert delay <= delays["all well"] + MOST_LATER_S, what
+    assert not rig.refused
+
+
+async def _together(*work: Awaitable[Any]) -> None:
+    await asyncio.gather(*work)

@@ -1,0 +1,122 @@
+"""kill -9 of the pool at the worst moments: nothing answered is lost, nothing is counted twice, solves go out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from sqlalchemy import func, select
+from support.devnet import CHAINS, PARENT, RARE_BITS, Devnet, steps
+from support.rig import Found, Rig
+
+from chains.reference.wallet import address
+from pool.mining_client.client import StratumError
+from pool.storage import tables
+from pool.storage.ledger_store import audit
+
+MINERS = 4
+KILLS = 3
+STREAM_S = 0.8
+NO_BLOCKS = dict.fromkeys(CHAINS, RARE_BITS)
+
+
+async def _stream(rig: Rig) -> None:
+    """Shares without a pause until the connection ends."""
+    try:
+        while True:
+            await rig.submit(await rig.find())
+    except StratumError:
+        return
+
+
+def _stored(devnet: Devnet) -> list[bytes]:
+    with devnet.database() as connection:
+        return list(connection.execute(select(tables.shares.c.header_hash)).scalars())
+
+
+async def _consumed(devnet: Devnet) -> None:
+    async def nothing_waits() -> bool:
+        return await devnet.metric("consumer_lag_shares") == {"": 0}
+
+    await devnet.until(nothing_waits, "every durable share is in SQL")
+
+
+async def test_devnet_kill_in_the_middle_of_shares_loses_none_and_counts_none_twice(make_devnet: Any) -> None:
+    devnet: Devnet = await make_devnet(bits=NO_BLOCKS)
+    login = f"{address('miner', 0)}.rig"
+    rigs: list[Rig] = []
+    kept: Found | None = None
+    for _ in range(KILLS):
+        present = [await devnet.rig(f"{login}{number}") for number in range(MINERS)]
+        rigs += present
+        kept = await present[0].share()
+        streams = [asyncio.ensure_future(_stream(rig)) for rig in present]
+        await asyncio.sleep(STREAM_S)
+        await devnet.kill_pool()
+        await asyncio.gather(*streams)
+        assert all(rig.accepted for rig in present)
+        await devnet.start_pool()
+    await _consumed(devnet)
+
+    answered = [header_hash for rig in rigs for header_hash in rig.accepted]
+    in_flight = {header_hash for rig in rigs for header_hash in rig.unanswered}
+    stored = _stored(devnet)
+    steps.info("%d shares answered, %d in flight, %d in SQL", len(answered), len(in_flight), len(stored))
+    assert len(answered) == len(set(answered)) > 100
+    assert len(stored) == len(set(stored))
+    assert set(answered) <= set(stored), "an answered share is lost"
+    assert set(stored) - set(answered) <= in_flight, "a share that nobody sent"
+    assert [rig.refused for rig in rigs if rig.refused] == []
+
+    steps.info("a share sent again after the restart is not counted again")
+    assert kept is not None
+    again = await devnet.rig(f"{login}0")
+    refusal = await again.submit(kept)
+    assert refusal is not None and refusal.code in (21, 22)
+    await _consumed(devnet)
+    assert sorted(_stored(devnet)) == sorted(stored)
+    with devnet.database() as connection:
+        weights = connection.execute(select(func.sum(tables.shares.c.weight))).scalar_one()
+    assert weights == 256 * len(stored)
+
+
+async def test_devnet_kill_before_a_block_arrived_resumes_its_submission(make_devnet: Any) -> None:
+    devnet: Devnet = await make_devnet()
+    winner, other = address("winner", 0), address("other", 0)
+    await (await devnet.rig(f"{other}.rig")).share(above=devnet.target(PARENT))
+    rig = await devnet.rig(f"{winner}.rig")
+    await devnet.all_chains_mined()
+    heights = {chain: await devnet.rpc(chain, "getblockcount") for chain in CHAINS}
+    for held_up in (PARENT, "regdoge", "alpha"):
+        await devnet.fault(held_up, hang_s=60)
+    found = await rig.share(devnet.target(PARENT))
+    open_folder = devnet.data_dir / "solutions" / "open"
+    await devnet.until(lambda: len(list(open_folder.iterdir())) == 3, "three submissions hang, two have arrived")
+    await devnet.kill_pool()
+    assert await _heights_without_faults(devnet) == heights | {
+        chain: heights[chain] + 1 for chain in ("regnmc", "beta")
+    }
+    await devnet.start_pool()
+
+    for chain in CHAINS:
+        steps.info("the block of %s is there, once, and credited", chain)
+        (block,) = await devnet.until(lambda chain=chain: devnet.blocks(chain), f"a block of {chain}")
+        block = await devnet.in_state(chain, block["hash"], "immature")
+        assert block["height"] == heights[chain] + 1
+        assert await devnet.rpc(chain, "getbestblockhash") == block["hash"]
+        assert sum(credit["amount"] for credit in block["credits"]) + block["fee"] == block["reward"]
+        half = (block["reward"] - block["fee"]) // 2
+        assert {c["miner"]: c["amount"] for c in block["credits"]} == {winner: half, other: half}
+    assert "resumed=3" in devnet.logs()
+    assert found.header_hash in _stored(devnet)
+    with devnet.database() as connection:
+        assert audit(connection) == []
+        counts = connection.execute(select(tables.blocks.c.chain, func.count()).group_by(tables.blocks.c.chain)).all()
+    assert {row[0]: row[1] for row in counts} == dict.fromkeys(CHAINS, 1)
+    await devnet.until(lambda: not list(open_folder.iterdir()), "no submission is open")
+
+
+async def _heights_without_faults(devnet: Devnet) -> dict[str, int]:
+    for chain in CHAINS:
+        await devnet.fault(chain, hang_s=0)
+    return {chain: await devnet.rpc(chain, "getblockcount") for chain in CHAINS}

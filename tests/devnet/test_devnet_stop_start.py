@@ -1,0 +1,150 @@
+"""Starting and stopping the pool: clean ends, sentences for what is in the way, and a disk that fills up."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from support.devnet import CHAINS, PARENT, RARE_BITS, TRACEBACK, Devnet, steps
+from support.rig import Rig
+
+from chains.reference.wallet import address
+from pool.demo.children import Child
+from pool.mining_client.client import StratumError
+from pool.shares.log_segment import frame
+from pool.storage import tables
+
+MINER = address("miner", 0)
+
+
+async def _totals(devnet: Devnet) -> dict[str, Any]:
+    """What must be the same after a restart."""
+    pool = await devnet.api("/pool")
+    for chain in pool["chains"].values():
+        chain["last_block"].pop("confirmations")
+    miner = await devnet.api(f"/miners/{MINER}")
+    return {"chains": pool["chains"], "balances": miner["balances"], "credits": miner["credits"]}
+
+
+async def _refuses(devnet: Devnet, name: str) -> str:
+    """A start that ends with exit code 1; its one sentence."""
+    child = devnet.spawn_pool(name)
+    assert await devnet.exit_code_of(child) == 1
+    return _sentence(child)
+
+
+def _sentence(child: Child) -> str:
+    """What a refused start says to the operator."""
+    text = child.log_text()
+    assert TRACEBACK not in text, text
+    lines = [line for line in text.splitlines() if line.startswith("pool: ")]
+    assert len(lines) == 1, text
+    steps.info("%s", lines[0])
+    return lines[0]
+
+
+async def test_devnet_stop_and_start_again(make_devnet: Any) -> None:
+    devnet: Devnet = await make_devnet()
+    rig = await devnet.rig(f"{MINER}.rig")
+    await devnet.solve_all(rig)
+    for _ in range(20):
+        await rig.share(above=devnet.target(PARENT))
+    before = await _totals(devnet)
+
+    steps.info("a second pool on the same folder, and one on the same port")
+    assert "is in use by another pool process" in await _refuses(devnet, "pool-second")
+    assert await devnet.stop_pool() == 0
+    assert devnet.logs().rstrip().splitlines()[-1].endswith("pool stopped")
+    await devnet.until(rig.client.closed.is_set, "the miner is let go")
+    with devnet.database() as connection:
+        stored = set(connection.execute(select(tables.shares.c.header_hash)).scalars())
+    assert stored == set(rig.accepted), "a clean stop leaves every share in SQL"
+
+    for number in (devnet.config.stratum.ports[0].address[1], devnet.http_port):
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", number))
+            taken.listen()
+            sentence = await _refuses(devnet, f"pool-port-{number}")
+            assert str(number) in sentence and "in use" in sentence
+
+    await devnet.start_pool()
+    assert await _totals(devnet) == before
+    again = await devnet.rig(f"{MINER}.rig")
+    await devnet.solve_all(again)
+    assert await devnet.stop_pool() == 0
+
+
+async def test_devnet_damaged_files_are_told_in_a_sentence(make_devnet: Any) -> None:
+    """No node runs: nothing of a chain is needed to see that the pool cannot start."""
+    devnet: Devnet = await make_devnet(start=False)
+    sqlite = devnet.data_dir / "pool.sqlite"
+    _write(sqlite, b"this is no database at all " * 500)
+    assert "pool.sqlite" in await _refuses(devnet, "pool-not-sqlite")
+    sqlite.unlink()
+    sqlite.mkdir()
+    assert "pool.sqlite" in await _refuses(devnet, "pool-folder")
+    sqlite.rmdir()
+
+    steps.info("a share log whose records are none, and one damaged in the middle")
+    segments = devnet.data_dir / "shares"
+    _write(segments / "00000001.log", frame(b"hello"))
+    assert "shares cannot be used" in await _refuses(devnet, "pool-share-log")
+    _write(segments / "00000001.log", b"damaged")
+    _write(segments / "00000002.log", b"")
+    assert "00000001.log: offset 0: " in await _refuses(devnet, "pool-share-log-damaged")
+    for segment in segments.iterdir():
+        segment.unlink()
+
+    steps.info("a file where a folder should be")
+    solutions = devnet.data_dir / "solutions"
+    for folder in [*solutions.iterdir(), solutions]:
+        folder.rmdir()
+    _write(solutions, b"")
+    assert "solutions" in await _refuses(devnet, "pool-file")
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+async def _stream(rig: Rig) -> None:
+    try:
+        while True:
+            await rig.submit(await rig.find())
+    except StratumError:
+        return
+
+
+async def test_devnet_full_disk_refuses_shares_and_ends_the_pool(make_devnet: Any) -> None:
+    """No file of the pool may grow any more: what a full disk does to it, log files apart."""
+    devnet: Devnet = await make_devnet(bits=dict.fromkeys(CHAINS, RARE_BITS))
+    assert devnet.pool is not None
+    rigs = [await devnet.rig(f"{MINER}.rig{number}") for number in range(3)]
+    streams = [asyncio.ensure_future(_stream(rig)) for rig in rigs]
+    segment = next((devnet.data_dir / "shares").glob("*.log"))
+    await devnet.until(lambda: segment.stat().st_size > 20_000, "shares are written")
+    limit = segment.stat().st_size + 1000
+    resource.prlimit(devnet.pool.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    assert await devnet.exit_code_of(devnet.pool) == 1
+    await asyncio.gather(*streams)
+    text = devnet.pool.log_text()
+    assert "share log failed" in text and "pool stops: the share log cannot be written" in text, text
+    refused = [refusal for rig in rigs for refusal in rig.refused]
+    assert refused and all(refusal.code == 20 and "cannot store shares" in refusal.message for refusal in refused)
+
+    await devnet.start_pool()
+    answered = {header_hash for rig in rigs for header_hash in rig.accepted}
+
+    async def all_stored() -> bool:
+        with devnet.database() as connection:
+            return answered <= set(connection.execute(select(tables.shares.c.header_hash)).scalars())
+
+    await devnet.until(all_stored, f"the {len(answered)} answered shares are in SQL")
+    fresh = await devnet.rig(f"{MINER}.rig")
+    await fresh.share()
