@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from chains.kind import NodeState
 from pool.config import Config
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping
@@ -82,8 +83,11 @@ class LiveStatus:
         return [f"stratum+tcp://{port.bind}" for port in self._config.stratum.ports]
 
     def chains(self) -> list[ChainStatus]:
+        """`in_tree` tells what the newest job works for: a chain may offer templates and yet be left out."""
+        job = self._jobs.table.current
+        mined = () if job is None else job.templates.chains()
         return [
-            ChainStatus(c.name, c.kind_name, c.height or None, c.target, c.state.value, c.in_tree)
+            ChainStatus(c.name, c.kind_name, _height(c), c.target, c.state.value, c.name in mined)
             for c in self._chains.values()
         ]
 
@@ -138,7 +142,7 @@ class LiveStatus:
 
     @property
     def spool_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self._log_directory.glob("*.log"))
+        return sum(_size(path) for path in self._log_directory.glob("*.log"))
 
     @property
     def spool_pending_shares(self) -> int:
@@ -149,8 +153,11 @@ class LiveStatus:
         return self._log.last_fsync_s
 
     @property
-    def consumer_lag_shares(self) -> int:
-        return max(0, self._log.durable_sequence - self._books.consumed_through)
+    def consumer_lag_shares(self) -> int | None:
+        """None until the books have read what was there at the start: sequences have a gap at each one, so only what
+        came since then can be counted by them."""
+        consumed = self._books.consumed_through
+        return None if consumed < 0 else max(0, self._log.durable_sequence - consumed)
 
     # -- jobs and blocks ------------------------------------------------------------------------------------------
 
@@ -177,3 +184,17 @@ class LiveStatus:
     @property
     def reactor_lag_s(self) -> float:
         return max(self._lags, default=0.0)
+
+
+def _height(chain: WatchedChain) -> int | None:
+    """The best height of the usable nodes, else of those that are still syncing; None while no node has told one."""
+    if chain.height is not None:
+        return chain.height
+    return max((h.height for h in chain.health if h.state is NodeState.SYNCING), default=None)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # the books are through with it and have just deleted it
+        return 0

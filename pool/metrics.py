@@ -81,7 +81,7 @@ class MetricsSource(Protocol):
     @property
     def share_fsync_s(self) -> float: ...
     @property
-    def consumer_lag_shares(self) -> int: ...
+    def consumer_lag_shares(self) -> int | None: ...
     @property
     def bans(self) -> int: ...
     @property
@@ -167,7 +167,7 @@ METRICS: tuple[MetricDefinition, ...] = (
     ),
     MetricDefinition("jobs_total", "counter", "jobs", (), "Jobs sent to miners.", lambda s: _one(s.jobs_sent)),
     MetricDefinition(
-        "tip_height", "gauge", "blocks", ("chain",), "Best height of the chain's usable nodes.", _tip_heights
+        "tip_height", "gauge", "blocks", ("chain",), "Best height of the chain's usable or syncing nodes.", _tip_heights
     ),
     MetricDefinition(
         "chain_up", "gauge", "boolean", ("chain",), "1 while a node of the chain is usable (state ok).",
@@ -226,7 +226,8 @@ METRICS: tuple[MetricDefinition, ...] = (
     ),
     MetricDefinition(
         "consumer_lag_shares", "gauge", "shares", (),
-        "Durable shares that the books have not read yet.", lambda s: _one(s.consumer_lag_shares),
+        "Durable shares that the books have not read yet; absent until they have read those of before the start.",
+        lambda s: _one(s.consumer_lag_shares),
     ),
     MetricDefinition("bans_total", "counter", "bans", (), "Addresses banned for a time.", lambda s: _one(s.bans)),
     MetricDefinition(

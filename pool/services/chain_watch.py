@@ -62,8 +62,9 @@ class WatchedChain:
         )
 
     @property
-    def height(self) -> int:
-        return max((h.height for h in self.health if h.state is NodeState.OK), default=0)
+    def height(self) -> int | None:
+        """The best height of its usable nodes, None without one."""
+        return max((h.height for h in self.health if h.state is NodeState.OK), default=None)
 
     def usable(self, now: float) -> list[int]:
         """Indices of the nodes that may be used, the preferred first; those whose template failed lately come last."""
