@@ -13,11 +13,11 @@ import resource
 import secrets
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import msgspec
 from alembic.util import CommandError
@@ -47,8 +47,8 @@ from pool.services.job_broadcast import JobBroadcast, JobSettings
 from pool.services.share_intake import ShareIntake
 from pool.shares.log_segment import CorruptShareLog
 from pool.shares.share_log import ShareLog
-from pool.storage import views
 from pool.storage.books import SqlBooks
+from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, upgrade
 from pool.web.server import WebServer
 from stratum.extranonce import ExtranonceAllocator
@@ -63,41 +63,9 @@ REMEMBER_SHARES_S = 600
 STOP_SUBMISSIONS_S = 3.0
 BLOCK_COUNTS_S = 5.0
 
-T = TypeVar("T")
-
 
 class StartError(Exception):
     """The pool cannot start; the message says what to do."""
-
-
-class SqlThread:
-    """The one thread that makes every SQL call, and the HTTP API's way to the views (pool.web.api.Books)."""
-
-    def __init__(self, database: Database) -> None:
-        self.executor = ThreadPoolExecutor(1, thread_name_prefix="sql")
-        self._database = database
-
-    async def _view(self, view: Callable[..., T], *arguments: Any) -> T:
-        def read() -> T:
-            with self._database.read() as connection:
-                return view(connection, *arguments)
-
-        return await asyncio.get_running_loop().run_in_executor(self.executor, read)
-
-    async def pool_overview(self, now_ms: int) -> Mapping[str, Any]:
-        return await self._view(views.pool_overview, now_ms)
-
-    async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
-        return await self._view(views.chain_blocks, chain, cursor, limit)
-
-    async def block_with_credits(self, chain: str, hash_hex: str) -> Mapping[str, Any] | None:
-        return await self._view(views.block_with_credits, chain, hash_hex)
-
-    async def miner(self, address: str, now_ms: int) -> Mapping[str, Any] | None:
-        return await self._view(views.miner, address, now_ms)
-
-    async def block_counts(self) -> dict[tuple[str, str], int]:
-        return await self._view(views.block_counts)
 
 
 class RunningPool:
@@ -107,6 +75,7 @@ class RunningPool:
         self.config = config
         self.data_dir: Path = config.pool.data_dir
         self.watches: dict[str, TemplateWatch] = {}
+        self._refusing = ""
         self._tasks: list[asyncio.Task[Any]] = []
         self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -165,7 +134,8 @@ class RunningPool:
             extranonce2_sizes=tuple(self.servers),
         )
         self.jobs = JobBroadcast(TemplateBoard(tuple(kinds)), self.table, settings, self._broadcast)
-        self.sql = SqlThread(self.database)
+        self.sql = ThreadPoolExecutor(1, thread_name_prefix="books")  # makes every write
+        self.views = BooksViews(config.database_url())
         terms = {
             name: ChainTerms(
                 fee_ppm=config.fee_ppm(name),
@@ -177,13 +147,13 @@ class RunningPool:
         }
         views_by_chain = {name: ChainNodesView(chain) for name, chain in self.chains.items()}
         self.bookkeeping = Bookkeeping(
-            self.share_log, self.solutions, self.books, views_by_chain, terms, self.sql.executor
+            self.share_log, self.solutions, self.books, views_by_chain, terms, self.sql
         )
         self.status = LiveStatus(
             config, self.chains, self.intake, self.jobs, self.blocks, self.share_log, self.log_directory,
             self.bookkeeping, list(self.servers.values()),
         )  # fmt: skip
-        self.web = WebServer(self.status, self.sql, registry_of(self.status))
+        self.web = WebServer(self.status, self.views, registry_of(self.status))
 
     def _servers(self) -> dict[int, StratumServer]:
         """One server per extranonce2 size; they share extranonces, so that no two connections ever collide."""
@@ -203,23 +173,11 @@ class RunningPool:
     async def run(self) -> int:
         """Until cancelled or broken; 0 after a clean stop, 1 when the pool cannot go on."""
         raise_open_files()
-        problem = ""
         try:
-            self._open()
-            self._build()
-            await self._listen()
-        except (StartError, OSError) as error:
-            problem = str(error) or repr(error)
-        except (SQLAlchemyError, CommandError) as error:
-            url = make_url(self.config.database_url()).render_as_string(hide_password=True)
-            problem = f"the database {url} cannot be used: {_in_short(error)}"
-        except (CorruptShareLog, msgspec.MsgspecError) as error:
-            problem = f"the share log in {self.log_directory} cannot be used: {error}"
-        if problem:
-            print(f"pool: {problem}", file=sys.stderr)
-            await self._stop()
-            return 1
-        try:
+            problem = await self._open_up()
+            if problem:
+                print(f"pool: {problem}", file=sys.stderr)
+                return 1
             self._start()
             resumed = self.blocks.resume()
             log.info("pool started name=%s chains=%s resumed=%d", self.config.pool.name, ",".join(self.chains), resumed)
@@ -228,6 +186,21 @@ class RunningPool:
             return 1
         finally:
             await self._stop()
+
+    async def _open_up(self) -> str:
+        """Everything up to listening; a sentence when something is in the way that an operator can remove."""
+        try:
+            self._open()
+            self._build()
+            await self._listen()
+        except (StartError, OSError) as error:
+            return str(error) or repr(error)
+        except (SQLAlchemyError, CommandError) as error:
+            url = make_url(self.config.database_url()).render_as_string(hide_password=True)
+            return f"the database {url} cannot be used: {_in_short(error)}"
+        except (CorruptShareLog, msgspec.MsgspecError) as error:
+            return f"the share log in {self.log_directory} cannot be used: {error}"
+        return ""
 
     async def _listen(self) -> None:
         from twisted.internet import reactor
@@ -277,7 +250,7 @@ class RunningPool:
         """For the metrics; while the books cannot be read, which they tell themselves, the last counts stay."""
         while True:
             with suppress(SQLAlchemyError):
-                self.status.blocks_by_state = await self.sql.block_counts()
+                self.status.blocks_by_state = await self.views.block_counts()
             await asyncio.sleep(BLOCK_COUNTS_S)
 
     async def _stop(self) -> None:
@@ -308,8 +281,10 @@ class RunningPool:
         for chain in parts.get("chains", {}).values():
             for node in chain.nodes:
                 await node.close()
+        if "views" in parts:
+            self.views.close()
         if "sql" in parts:
-            self.sql.executor.shutdown()
+            self.sql.shutdown()
         if "database" in parts:
             self.database.close()
         if "_lock" in parts:
@@ -335,18 +310,26 @@ class RunningPool:
         return reason
 
     def _fixed_version_bits(self, templates: TemplateSet) -> int:
-        """Version bits that may not roll, or a strict MM1 chain would take the parent's version for its own."""
-        strict = []
+        """Version bits that may not roll, or a strict MM1 chain would take the parent's version for its own. A chain
+        whose id the parent's version carries as it is cannot be helped, and must not cost the others their bits."""
+        version = templates.parent.version
+        strict: list[int] = []
+        refusing = ""
         for name, template in templates.aux.items():
             section = self.config.chains[name]
-            if isinstance(section, AuxpowChain) and section.rpc_dialect().strict_chain_id:
-                assert template.chain_id is not None
+            if not (isinstance(section, AuxpowChain) and section.rpc_dialect().strict_chain_id):
+                continue
+            assert template.chain_id is not None
+            try:
+                version_bits_not_to_roll([template.chain_id], version, ROLLING_MASK)
+            except ParentVersionError as error:
+                refusing = f"alarm: {error}; {name} will refuse our proofs"
+            else:
                 strict.append(template.chain_id)
-        try:
-            return version_bits_not_to_roll(strict, templates.parent.version, ROLLING_MASK)
-        except ParentVersionError as error:
-            log.error("alarm: %s; that chain will refuse our proofs", error)
-            return 0
+        if refusing and refusing != self._refusing:
+            log.error("%s", refusing)
+        self._refusing = refusing
+        return version_bits_not_to_roll(strict, version, ROLLING_MASK)
 
     def _share_log_failed(self, error: BaseException) -> None:
         self.status.accepting = False

@@ -45,6 +45,10 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def _forbid_writes(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA query_only=ON").close()
+
+
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
@@ -79,10 +83,14 @@ def insert_missing(connection: Connection, table: Table) -> Insert:
 
 
 class Database:
-    """An open database. `read` and `write` each are one transaction."""
+    """An open database. `read` and `write` each are one transaction; a `read_only` one refuses to be written."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.engine = open_engine(url)
+        if read_only and self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _forbid_writes)
+        elif read_only:
+            self.engine = self.engine.execution_options(postgresql_readonly=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -35,7 +35,7 @@ MAX_PATH = 512
 """Characters of path and query; the longest real one is a block's, under 200."""
 
 MAX_BOOKS_REQUESTS = 16
-"""Requests that wait for the books at a time; the one thread that reads them also writes them."""
+"""Requests that wait for the books at a time; one thread answers them."""
 
 BOOKS_TIMEOUT_S = 10.0
 

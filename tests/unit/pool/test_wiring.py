@@ -1,0 +1,283 @@
+"""The running pool as a whole, without nodes or miners: how it starts, why it does not, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from types import MappingProxyType, SimpleNamespace
+
+import pytest
+from config_file import ADDRESS
+from sqlalchemy import text
+from support.job_factory import parent_template
+
+from chains.kind import AuxTemplate
+from pool import wiring
+from pool.config import load
+from pool.jobs.template_set import TemplateSet
+from pool.storage.database import Database, sqlite_url, upgrade
+from pool.wiring import RunningPool, StartError, lock_data_dir
+
+CONFIG = """\
+pool: {{name: test, data_dir: {data}}}
+stratum: {{ports: [{{bind: "127.0.0.1:{stratum}"}}]}}
+http: {{bind: "127.0.0.1:{http}"}}
+parent: regbtc
+chains:
+  regbtc: {{kind: bitcoin, network: regtest, address: {address}, nodes: [{{url: "http://127.0.0.1:1", user: u, password: p}}]}}
+  regnmc: {{kind: auxpow, family: devnet, chain_id: 1, address: {address}, nodes: [{{url: "http://127.0.0.1:1"}}]}}
+  alpha: {{kind: mm2, context_name: alpha, address: {address}, nodes: [{{url: "http://127.0.0.1:1"}}]}}
+"""  # noqa: E501
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def config(tmp_path):
+    ports = {"stratum": free_port(), "http": free_port()}
+
+    def make(**overrides):
+        path = tmp_path / "pool.yaml"
+        path.write_text(CONFIG.format(**({"data": tmp_path / "data", "address": ADDRESS} | ports | overrides)))
+        return load(path, {})
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path, caplog):
+    """Whatever a test does: afterwards no thread of the pool runs, and its data folder is free."""
+    caplog.set_level(logging.INFO, "parapool")
+    before = set(threading.enumerate())
+    yield
+    left = [t.name for t in threading.enumerate() if t not in before and not t.name.startswith("uvloop_")]
+    assert left == []
+    lock_data_dir(tmp_path / "data").close()
+
+
+async def get(port: int, path: str) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer.decode()
+
+
+@contextlib.asynccontextmanager
+async def running(config):
+    """The pool, started; stopped cleanly at the end unless it ended by itself."""
+    pool = RunningPool(config)
+    task = asyncio.create_task(pool.run())
+    while not task.done() and not pool._tasks:
+        await asyncio.sleep(0.005)
+    pool.run_task = task
+    try:
+        yield pool
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+# -- starts that fail ---------------------------------------------------------------------------------------------
+
+
+async def refused(config, capsys) -> str:
+    """The one sentence of a start that fails."""
+    async with asyncio.timeout(20):
+        assert await RunningPool(config).run() == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("pool: ") and err.count("\n") == 1 and "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize("which", ["stratum", "http"])
+async def test_wiring_does_not_start_on_a_port_in_use(reactor, config, capsys, which):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert str(port) in await refused(config(**{which: port}), capsys)
+
+
+async def test_wiring_starts_after_a_failed_start(reactor, config, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        await refused(config(stratum=taken.getsockname()[1]), capsys)
+    async with running(config()) as pool:
+        assert not pool.run_task.done()
+
+
+async def test_wiring_does_not_share_a_data_folder(reactor, config, capsys, tmp_path):
+    lock = lock_data_dir(tmp_path / "data")
+    assert "is in use by another pool process" in await refused(config(), capsys)
+    with pytest.raises(StartError):
+        lock_data_dir(tmp_path / "data")
+    lock.close()
+
+
+async def test_wiring_does_not_touch_the_database_of_a_newer_version(reactor, config, capsys, tmp_path):
+    async with running(config()):
+        pass
+    [path] = (tmp_path / "data").glob("*.sqlite*")
+    database = Database(sqlite_url(path))
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'from-the-future'"))
+    database.close()
+    assert "from-the-future" in await refused(config(), capsys)
+
+
+@pytest.mark.parametrize("folder", ["shares", "solutions"])
+async def test_wiring_does_not_start_where_it_cannot_write(reactor, config, capsys, tmp_path, folder):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / folder).write_text("a file where a folder belongs")
+    assert folder in await refused(config(), capsys)
+
+
+async def test_wiring_stops_what_it_started_when_the_start_breaks_in_an_unexpected_way(reactor, config, monkeypatch):
+    monkeypatch.setattr(wiring, "registry_of", lambda status: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        await RunningPool(config()).run()
+
+
+# -- running and stopping ---------------------------------------------------------------------------------------------
+
+
+async def test_wiring_serves_while_its_nodes_are_away(reactor, config):
+    async with running(config()) as pool:
+        assert "the parent chain regbtc is down" in await get(pool.web.port, "/healthz")
+        assert '"name":"regnmc"' in (await get(pool.web.port, "/api/v1/chains")).replace(" ", "")
+        assert "parapool_chain_up" in await get(pool.web.port, "/metrics")
+
+
+async def test_wiring_stops_miners_then_shares_then_books_then_the_rest(reactor, config, monkeypatch):
+    order: list[str] = []
+
+    def told(owner, name, word):
+        original = getattr(owner, name)
+
+        def wrapped(*arguments, **words):
+            order.append(word)
+            return original(*arguments, **words)
+
+        monkeypatch.setattr(owner, name, wrapped)
+
+    async with running(config()) as pool:
+        [server] = pool.servers.values()
+        told(server, "stop_listening", "no new miners")
+        told(pool.share_log, "close", "shares durable")
+        told(server, "stop", "miners gone")
+        told(pool.blocks, "drain", "submissions")
+        told(pool.bookkeeping, "catch_up", "books")
+        told(pool.web, "stop", "web")
+        told(pool.views, "close", "views")
+        told(pool.database, "close", "database")
+    assert list(dict.fromkeys(order)) == [
+        "no new miners", "shares durable", "miners gone", "submissions", "books", "web", "views", "database",
+    ]  # fmt: skip
+
+
+async def test_wiring_ends_with_1_when_a_service_breaks(reactor, config, monkeypatch, caplog):
+    async def broken(self) -> None:
+        await asyncio.sleep(0.01)
+        raise RuntimeError("refresh broke")
+
+    monkeypatch.setattr(wiring.JobBroadcast, "refresh", broken)
+    async with running(config()) as pool, asyncio.timeout(20):
+        assert await pool.run_task == 1
+    assert "pool stops: a service broke: RuntimeError('refresh broke')" in caplog.text
+    assert caplog.records[-1].getMessage() == "pool stopped"
+
+
+async def test_wiring_ends_with_1_when_shares_can_no_longer_be_written(reactor, config, caplog):
+    async with running(config()) as pool, asyncio.timeout(20):
+        pool._share_log_failed(OSError(28, "No space left on device"))
+        assert not pool.status.accepting and "accepts no shares" in await get(pool.web.port, "/healthz")
+        assert await pool.run_task == 1
+    assert "the share log cannot be written" in caplog.text
+
+
+async def test_wiring_stops_in_full_when_the_books_cannot_be_brought_up_to_date(reactor, config, monkeypatch, caplog):
+    async def broken(self) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(wiring.Bookkeeping, "catch_up", broken)
+    async with running(config()):
+        pass
+    assert "the next start takes them in" in caplog.text and caplog.records[-1].getMessage() == "pool stopped"
+
+
+async def test_wiring_goes_on_while_the_books_cannot_be_read(reactor, config, monkeypatch):
+    monkeypatch.setattr(wiring, "BLOCK_COUNTS_S", 0.01)
+    asked = 0
+
+    async def fails():
+        nonlocal asked
+        asked += 1
+        raise wiring.SQLAlchemyError("database is locked")
+
+    async with running(config()) as pool:
+        monkeypatch.setattr(pool.views, "block_counts", fails)
+        while asked < 3:
+            await asyncio.sleep(0.01)
+        assert not pool.run_task.done()
+
+
+async def test_wiring_answers_from_the_books_while_their_own_thread_is_busy(reactor, config):
+    """A long write, or a disk that is slow: readers neither wait for it nor are waited for."""
+    busy = threading.Event()
+    async with running(config()) as pool:
+        pool.sql.submit(busy.wait, 10)
+        try:
+            async with asyncio.timeout(5):
+                assert "200 OK" in await get(pool.web.port, "/api/v1/blocks")
+                assert "404" in await get(pool.web.port, f"/api/v1/miners/{ADDRESS}")
+        finally:
+            busy.set()
+
+
+async def test_wiring_resumes_unfinished_submissions(reactor, config, monkeypatch, caplog):
+    resumed: list[int] = []
+    monkeypatch.setattr(wiring.BlockSubmission, "resume", lambda self: resumed.append(1) or 7)
+    async with running(config()):
+        await asyncio.sleep(0)
+    assert resumed == [1] and "resumed=7" in caplog.text
+
+
+# -- small parts ----------------------------------------------------------------------------------------------------
+
+
+def aux(name: str, chain_id: int) -> AuxTemplate:
+    return AuxTemplate(name, bytes(32), 1, 1, bytes(32), 1, f"{name}[0]", chain_id=chain_id)
+
+
+def test_wiring_says_once_which_chain_a_parent_version_shuts_out_and_still_guards_the_others(config, caplog):
+    """The parent's version carries regnmc's id as it is; bit 18 of the other chain's id must stay out of rolling."""
+    pool = object.__new__(RunningPool)
+    pool._refusing = ""
+    section = config().chains["regnmc"]
+    assert section.rpc_dialect().strict_chain_id
+    pool.config = SimpleNamespace(chains={"regnmc": section, "fractal": section})
+    templates = {"regnmc": aux("regnmc", 0x2000), "fractal": aux("fractal", 0x2024)}
+    parent = parent_template(version=0x20000000)
+    both = TemplateSet(parent, MappingProxyType(templates))
+    alone = TemplateSet(parent, MappingProxyType({"fractal": templates["fractal"]}))
+    assert pool._fixed_version_bits(both) == pool._fixed_version_bits(alone) != 0
+    pool._refusing = ""
+    for _ in range(3):
+        pool._fixed_version_bits(both)
+    assert caplog.text.count("regnmc will refuse our proofs") == 2
+
+
+def test_wiring_upgrades_a_database_that_is_not_there_yet(tmp_path):
+    upgrade(sqlite_url(tmp_path / "new" / "pool.sqlite"))
+    assert (tmp_path / "new" / "pool.sqlite").exists()
