@@ -237,8 +237,8 @@ async def test_submission_does_not_wait_for_the_disk(world, monkeypatch, caplog)
     monkeypatch.setattr(w.store, "put", failing_put)
     w.solve("regbtc")
     await w.until(lambda: w.blocks.results, "the node's answer")
-    assert w.nodes["regbtc"][0].told and not w.closed()
-    assert "alarm: a found block cannot be written down" in caplog.text and "No space left" in caplog.text
+    await w.until(lambda: "alarm: a found block cannot be written down" in caplog.text, "the alarm")
+    assert w.nodes["regbtc"][0].told and not w.closed() and "No space left" in caplog.text
     full = False
     assert (await w.ended("regbtc"))["regbtc"].state == "accepted"
     assert caplog.text.count("cannot be written down") == 1
