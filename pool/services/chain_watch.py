@@ -152,13 +152,13 @@ class TemplateWatch:
 
     async def _step(self) -> None:
         chain = self.chain
+        self.hints.clear()  # first of all: a hint that stays set ends every pause before it begins, for ever
         usable = chain.usable(self.clock())
         if not usable:
             self._leave_if_due()
             await self._pause(0.25)
             return
         index = usable[0]
-        self.hints.clear()
         try:
             template = await self._fetch(index)
         except (TimeoutError, NodeTimeoutError):
