@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,18 +197,19 @@ class TemplateWatch:
     _longpoll_node = -1
 
     async def _fetch(self, index: int) -> Any:
-        """A template of this node. A long poll ends early, with None, when a node's health changes or a hint comes."""
+        """A template of this node. A long poll ends early, with None, when a node's health changes or a hint comes. So
+        does the call without waiting that comes before it when health changes: a node that hangs in it is not waited
+        for longer than its health check waits."""
         node = self.chain.nodes[index]
         if not self.longpoll:
             async with asyncio.timeout(HANG_S):
                 return await node.template()
-        if self._longpoll_node != index or self._longpoll_id is None:
-            return await node.template(None)
+        longpoll_id = self._longpoll_id if self._longpoll_node == index else None
         self.chain.changed.clear()
-        waiting = [
-            asyncio.ensure_future(c)
-            for c in (node.template(self._longpoll_id), self.chain.changed.wait(), self.hints.wait())
-        ]
+        calls: list[Coroutine[Any, Any, Any]] = [node.template(longpoll_id), self.chain.changed.wait()]
+        if longpoll_id is not None:
+            calls.append(self.hints.wait())
+        waiting = [asyncio.ensure_future(call) for call in calls]
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:

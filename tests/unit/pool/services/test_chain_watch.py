@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
-from support.job_factory import aux_template
+from support.job_factory import aux_template, parent_template
 
 from chains.kind import Health, Network, NodeState
 from chains.node_rpc import NodeTimeoutError, NodeUnavailableError
@@ -163,3 +164,36 @@ async def test_watch_tells_an_unusable_template_once(running, caplog):
         node.failure = ValueError("previousblockhash: missing")
     await asyncio.sleep(0.3)
     assert caplog.text.count("previousblockhash: missing") == 1
+
+
+class ParentNode(ScriptedNode):
+    """A scripted node whose templates can be waited for; `hang` makes every call hang, health too."""
+
+    async def health(self) -> Health:
+        if self.hang:
+            await asyncio.sleep(60)
+        return await super().health()
+
+    async def template(self, longpoll_id: str | None = None):
+        self.asked += 1
+        if self.hang or longpoll_id is not None:
+            await asyncio.sleep(60)
+        return replace(parent_template(), longpoll_id="1", node=self.name)
+
+
+async def test_watch_goes_on_with_the_second_parent_node_when_the_first_hangs_in_any_call(watched):
+    """The hint (a block of ours at the second node) ends the long poll, so that the plain call after it hangs."""
+    _, posts, _, clock, _ = watched
+    nodes = [ParentNode("parent[0]"), ParentNode("parent[1]")]
+    chain = WatchedChain("parent", "bitcoin", REGTEST, nodes, b"", 60.0)
+    watch = TemplateWatch(chain, posts.append, poll_interval_s=0.01, longpoll=True, clock=clock)
+    task = asyncio.create_task(watch.run())
+    await until(lambda: posts and posts[-1].node == "parent[0]", "the preferred node is used")
+    await until(lambda: nodes[0].asked == 2, "its long poll waits")
+    nodes[0].hang = True
+    watch.hints.set()
+    await until(lambda: nodes[0].asked == 3, "it is asked without waiting")
+    await until(lambda: posts[-1].node == "parent[1]", "the second node is used")
+    nodes[0].hang = False
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
