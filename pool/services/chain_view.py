@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
 from chains.kind import BlockStatus, NodeState
 from chains.node_rpc import NodeUnavailableError, RpcError
 from pool.services.chain_watch import WatchedChain
+
+# For a node after which another one can be asked: one that hangs is found out by its health check only seconds later,
+# and the books' own patience (NODE_TIMEOUT_S in bookkeeping.py) must do for all of them.
+ANSWER_S = 4.0
+
+T = TypeVar("T")
 
 
 class ChainNodesView:
@@ -29,9 +39,10 @@ class ChainNodesView:
         the one that is silent may be the one that is ahead. Raises NodeUnavailableError."""
         best: BlockStatus | None = None
         failure: Exception | None = None
-        for index in self._usable():
+        usable = self._usable()
+        for index in usable:
             try:
-                status: BlockStatus = await self.chain.nodes[index].block_status(hash_hex)
+                status: BlockStatus = await _answer(self.chain.nodes[index].block_status(hash_hex), index == usable[-1])
             except (NodeUnavailableError, RpcError) as error:
                 failure = error
                 continue
@@ -47,15 +58,26 @@ class ChainNodesView:
         """What the block's coinbase pays us, from a node that has the block on its main chain. Raises
         NodeUnavailableError."""
         failure: Exception | None = None
-        for index in self._usable():
+        usable = self._usable()
+        for index in usable:
             node = self.chain.nodes[index]
+            is_last = index == usable[-1]
             try:
-                status = await node.block_status(hash_hex)
+                status = await _answer(node.block_status(hash_hex), is_last)
                 if status.found and status.confirmations > 0:
-                    reward: int = await node.block_reward(hash_hex)
+                    reward: int = await _answer(node.block_reward(hash_hex), is_last)
                     return reward
             except (NodeUnavailableError, RpcError) as error:
                 failure = error
         raise NodeUnavailableError(
             str(failure or f"no usable node of {self.chain.name} has block {hash_hex} on its chain")
         ) from failure
+
+
+async def _answer(call: Awaitable[T], is_last: bool) -> T:
+    """A node's answer. Raises NodeUnavailableError, too when it takes too long and there is another node to ask."""
+    try:
+        async with asyncio.timeout(None if is_last else ANSWER_S):
+            return await call
+    except TimeoutError as error:
+        raise NodeUnavailableError(f"no answer within {ANSWER_S:g} s") from error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from chains.families import network
 from chains.kind import BlockStatus, NodeState
 from chains.node_rpc import NodeUnavailableError, RpcError
+from pool.services import chain_view
 from pool.services.chain_view import ChainNodesView
 from pool.services.chain_watch import NodeHealth, WatchedChain
 
@@ -99,3 +102,17 @@ async def test_view_reads_the_reward_from_a_node_that_has_the_block_on_its_chain
 async def test_view_has_no_reward_of_a_block_that_nobody_shows(nodes, words):
     with pytest.raises(NodeUnavailableError, match=words):
         await view(*nodes).block_reward("00")
+
+
+class HangingNode(Node):
+    async def block_status(self, hash_hex):
+        await asyncio.sleep(60)
+
+
+async def test_view_does_not_wait_for_a_hanging_node_when_another_knows(monkeypatch):
+    monkeypatch.setattr(chain_view, "ANSWER_S", 0.02)
+    nodes = view(HangingNode(), Node(ON_CHAIN))
+    assert await nodes.block_status("00") == ON_CHAIN
+    assert await nodes.block_reward("00") == 5
+    with pytest.raises(NodeUnavailableError, match="no answer within"):  # the one that is silent may be ahead
+        await view(HangingNode(), Node(UNKNOWN)).block_status("00")
