@@ -398,7 +398,7 @@ async def test_intake_serves_both_sizes_of_extranonce2_from_one_job(world):
     await world.until(lambda: len(world.nodes["regbtc"][0].told) == 2, "both blocks")
     short, long = (bytes.fromhex(told["block"]) for told in world.nodes["regbtc"][0].told)
     assert bytes(32) + b"\1\2\3\4\0\0\0\0" in short, "eight bytes behind the last output's root"
-    assert b"\x0c\1\2\3\4" + b"\0" * 8 + b"\xff\xff\xff\xff" in long, "twelve bytes at the end of the scriptSig"
+    assert b"\x0c\1\2\3\4" + bytes(8) + job.sequence.to_bytes(4, "little") in long, "at the end of the scriptSig"
 
 
 async def test_intake_has_no_job_before_the_first_and_no_transactions_of_strangers(world):
