@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aux_nodes import AuxNode, start_children, stop_children
 from node_daemons import PAYOUT_SCRIPT, RealNode, start_bcoin, start_litecoind
+from spending import COINBASE_MATURITY, peg_in
 
 from chains.bitcoin.node import BitcoinNode
 
+MWEB_HEIGHT = 432
 START: dict[str, Callable[[Path], RealNode]] = {"litecoind": start_litecoind, "bcoin": start_bcoin}
 
 
@@ -23,6 +26,44 @@ def bcoin_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
     node = start_bcoin(tmp_path_factory.mktemp("bcoin"))
     yield node
     node.stop()
+
+
+@pytest.fixture(scope="session")
+def mweb_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
+    """A litecoind with a wallet above its first MWEB block, which needs a peg-in: without one there is no template."""
+    node = start_litecoind(tmp_path_factory.mktemp("mweb"))
+    try:
+        node.call("createwallet", "w")
+        node.call("generatetoaddress", MWEB_HEIGHT - 1 - node.call("getblockcount"), node.call("getnewaddress"))
+        peg_in(node)
+        node.generate(1)
+        yield node
+    finally:
+        node.stop()
+
+
+@pytest.fixture(scope="session")
+def wallet_node(litecoin_node: RealNode) -> RealNode:
+    """The litecoind below the MWEB height, with a wallet that has something to spend."""
+    litecoin_node.call("createwallet", "w")
+    litecoin_node.call("generatetoaddress", 10, litecoin_node.call("getnewaddress"))
+    litecoin_node.generate(COINBASE_MATURITY)
+    return litecoin_node
+
+
+@pytest.fixture(scope="session")
+def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dict[str, AuxNode]]]:
+    """The four auxiliary nodes of a proof of work, sha256d or scrypt, started when first asked for."""
+    started: dict[str, dict[str, AuxNode]] = {}
+
+    def start(pow_hash: str) -> dict[str, AuxNode]:
+        if pow_hash not in started:
+            started[pow_hash] = start_children(tmp_path_factory.mktemp(f"children-{pow_hash}"), pow_hash)
+        return started[pow_hash]
+
+    yield start
+    for nodes in started.values():
+        stop_children(nodes)
 
 
 @pytest.fixture(params=["litecoin_node", "bcoin_node"])

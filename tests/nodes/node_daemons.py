@@ -1,8 +1,8 @@
 """Real chain daemons for tests: litecoind from Debian and bcoin from npm, on regtest, each in a directory of its own.
 
-`start_litecoind(directory)` and `start_bcoin(directory)` return a RealNode that answers RPC and gives templates;
-`stop()` ends what was started, by process id. A part that is not installed is a failure that names the command to
-install it.
+`start_litecoind(directory)` and `start_bcoin(directory)` return a RealNode that answers RPC and gives templates,
+`start_litecoin_pair(directory)` two that see each other's blocks; `stop()` ends what was started, by process id. A part
+that is not installed is a failure that names the command to install it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import random
 import secrets
 import shutil
 import socket
@@ -31,6 +32,7 @@ START_S = 30.0
 STOP_S = 10.0
 PAYOUT_SCRIPT = bytes.fromhex("0014") + bytes(range(20))
 SEGWIT_HEIGHT = 432  # bcoin's regtest activates segwit there
+PORTS = range(20_000, 32_000)  # below those that the system gives to outgoing connections, so that a port stays ours
 
 
 class RpcFailure(Exception):
@@ -40,7 +42,7 @@ class RpcFailure(Exception):
 @dataclass
 class RealNode:
     """A running daemon. `url`, `user` and `password` are what a pool's configuration needs, `address` is where it may
-    pay (nobody holds its key), `network` the data of chains.families."""
+    pay (nobody holds its key), `network` the data of chains.families, `debug_log` what a litecoind of a pair writes."""
 
     name: str
     url: str
@@ -48,6 +50,13 @@ class RealNode:
     password: str
     network: Network
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    launches: list[tuple[list[str], Path, Path | None]] = field(default_factory=list)
+    debug_log: Path | None = None
+
+    @property
+    def section(self) -> dict[str, str]:
+        """The node as a member of `nodes` in a pool's configuration."""
+        return {"url": self.url.rstrip("/"), "user": self.user, "password": self.password}
 
     @property
     def address(self) -> str:
@@ -90,21 +99,41 @@ class RealNode:
                 process.wait(STOP_S)
         self.processes.clear()
 
+    def start_again(self) -> None:
+        """After stop(): the same daemon over the same data and ports, until it answers."""
+        launches, self.launches = self.launches, []
+        for command, directory, working in launches:
+            _start(self, command, directory, working)
+            _wait(self, directory, lambda: self.call("getblockcount") >= 0)
+
+    def calls_taken(self, method: str) -> int:
+        """How often a litecoind of a pair was called with this method."""
+        assert self.debug_log is not None
+        return self.debug_log.read_text(errors="replace").count(f"ThreadRPCServer method={method} ")
+
+
+@dataclass
+class LitecoinPair:
+    """Two daemons to mine with, and a third that connects both: either has a peer, without which there are no
+    templates, while the other is away."""
+
+    first: RealNode
+    second: RealNode
+    between: RealNode
+
+    def stop(self) -> None:
+        for node in (self.between, self.first, self.second):
+            node.stop()
+
 
 def start_litecoind(directory: Path) -> RealNode:
     """litecoind 0.21 (scrypt, segwit at once, MWEB from 432) at height 1, and a second one beside it, because it gives
     no template without a peer."""
-    program = shutil.which("litecoind", path="/usr/lib/litecoin") or shutil.which("litecoind")
-    assert program is not None, "litecoind is not installed: run `sh tests/install-parts.sh`"
     port, rpc_port, peer_port, peer_rpc_port = free_ports(4)
-    password = secrets.token_hex(8)
-    node = RealNode("litecoind", f"http://127.0.0.1:{rpc_port}/", "u", password, network("litecoin", "regtest"))
-    common = [program, "-regtest", "-server=1", "-dnsseed=0", "-upnp=0", "-discover=0", "-listenonion=0"]
-    common += ["-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", "-rpcuser=u", f"-rpcpassword={password}"]
-    common += ["-fallbackfee=0.001", "-dbcache=16", "-printtoconsole=0"]
+    node = _litecoin_node("litecoind", rpc_port)
     try:
-        _start(node, [*common, *_in(directory, "node"), f"-bind=127.0.0.1:{port}", f"-rpcport={rpc_port}"], directory)
-        peer = [*common, *_in(directory, "peer"), f"-bind=127.0.0.1:{peer_port}", f"-rpcport={peer_rpc_port}"]
+        _start(node, _litecoind(node, directory, "node", port, rpc_port), directory)
+        peer = _litecoind(node, directory, "peer", peer_port, peer_rpc_port)
         _start(node, [*peer, "-disablewallet=1", f"-connect=127.0.0.1:{port}"], directory)
         _wait(node, directory, lambda: node.call("getconnectioncount") > 0)
         node.generate(1)
@@ -112,6 +141,30 @@ def start_litecoind(directory: Path) -> RealNode:
         node.stop()
         raise
     return node
+
+
+def start_litecoin_pair(directory: Path) -> LitecoinPair:
+    """Two litecoinds at height 1 that see each other's blocks and write down which calls they take."""
+    ports, rpc_ports = free_ports(3), free_ports(3)
+    names = ("first", "second", "between")
+    nodes = [_litecoin_node(name, port) for name, port in zip(names, rpc_ports, strict=True)]
+    pair = LitecoinPair(*nodes)
+    connect = [f"-connect=127.0.0.1:{port}" for port in ports[:2]]
+    try:
+        for node, port, rpc_port in zip(nodes, ports, rpc_ports, strict=True):
+            command = [*_litecoind(node, directory, node.name, port, rpc_port), "-disablewallet=1", "-debug=rpc"]
+            _start(node, command + (connect if node is pair.between else []), directory)
+            node.debug_log = directory / node.name / "regtest" / "debug.log"
+        _wait(pair.between, directory, lambda: pair.between.call("getconnectioncount") == 2)
+        (hash_hex,) = pair.first.generate(1)
+        block = pair.first.call("getblock", hash_hex, 0)
+        for node in (pair.between, pair.second):  # which may not ask each other before they have a recent block
+            node.call("submitblock", block)
+            assert node.call("getbestblockhash") == hash_hex
+    except BaseException:
+        pair.stop()
+        raise
+    return pair
 
 
 def start_bcoin(directory: Path, *, segwit: bool = True) -> RealNode:
@@ -134,23 +187,35 @@ def start_bcoin(directory: Path, *, segwit: bool = True) -> RealNode:
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on right now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    found: list[int] = []
+    while len(found) < count:
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if port not in found and probe.connect_ex(("127.0.0.1", port)) != 0:
+                found.append(port)
+    return found
 
 
-def _in(directory: Path, name: str) -> list[str]:
+def _litecoin_node(name: str, rpc_port: int) -> RealNode:
+    url, password = f"http://127.0.0.1:{rpc_port}/", secrets.token_hex(8)
+    return RealNode(name, url, "u", password, network("litecoin", "regtest"))
+
+
+def _litecoind(node: RealNode, directory: Path, name: str, port: int, rpc_port: int) -> list[str]:
+    """The command line of a daemon with its data in a folder of that name."""
+    program = shutil.which("litecoind", path="/usr/lib/litecoin") or shutil.which("litecoind")
+    assert program is not None, "litecoind is not installed: run `sh tests/install-parts.sh`"
     (directory / name).mkdir(parents=True)
-    return [f"-datadir={directory / name}"]
+    command = [program, "-regtest", "-server=1", "-dnsseed=0", "-upnp=0", "-discover=0", "-listenonion=0"]
+    command += ["-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", "-rpcuser=u", f"-rpcpassword={node.password}"]
+    command += ["-fallbackfee=0.001", "-dbcache=16", "-printtoconsole=0", f"-datadir={directory / name}"]
+    return [*command, f"-bind=127.0.0.1:{port}", f"-rpcport={rpc_port}"]
 
 
 def _start(node: RealNode, command: list[str], directory: Path, working: Path | None = None) -> None:
     directory.mkdir(parents=True, exist_ok=True)
+    node.launches.append((command, directory, working))
     with (directory / "output.txt").open("ab") as output:
         node.processes.append(
             subprocess.Popen(command, cwd=working or directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output)

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from block_making import KIND, block_payload, coinbase_for, wrong_height
-from node_daemons import PAYOUT_SCRIPT, RealNode, start_litecoind
+from node_daemons import PAYOUT_SCRIPT, RealNode
+from spending import peg_in, spend_in_the_open
 
 from chains.bitcoin.node import BitcoinNode
 from chains.families import network
 from chains.kind import SubmitAnswer, SubmitResult, TemplateError
 
-MWEB_HEIGHT = 432
 BIP34_HEIGHT = 500
-
-
-@pytest.fixture(scope="module")
-def mweb_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
-    """A litecoind above its first MWEB block, which needs a peg-in: without one there is no template at 432."""
-    node = start_litecoind(tmp_path_factory.mktemp("mweb"))
-    try:
-        node.call("createwallet", "w")
-        node.call("generatetoaddress", MWEB_HEIGHT - 1 - node.call("getblockcount"), node.call("getnewaddress"))
-        node.call("sendtoaddress", node.call("getnewaddress", "", "mweb"), "1")
-        node.generate(1)
-        yield node
-    finally:
-        node.stop()
 
 
 @pytest.fixture
@@ -38,19 +24,11 @@ async def mweb_chain(mweb_node: RealNode) -> AsyncIterator[BitcoinNode]:
     await node.close()
 
 
-def spend_in_the_open(node: RealNode) -> None:
-    """An ordinary transaction beside the HogEx: one mature coinbase to a new address."""
-    coin = next(coin for coin in node.call("listunspent", 101) if coin["amount"] == 50)
-    spend = [{"txid": coin["txid"], "vout": coin["vout"]}]
-    raw = node.call("createrawtransaction", spend, [{node.call("getnewaddress"): "49.99"}])
-    node.call("sendrawtransaction", node.call("signrawtransactionwithwallet", raw)["hex"])
-
-
 async def test_nodes_mweb_block_carries_the_extension_behind_the_hogex(
     mweb_chain: BitcoinNode, mweb_node: RealNode
 ) -> None:
     spend_in_the_open(mweb_node)
-    mweb_node.call("sendtoaddress", mweb_node.call("getnewaddress", "", "mweb"), "2.5")
+    peg_in(mweb_node)
     template = await mweb_chain.template()
     assert "mweb" in template.rules
     assert template.extension.startswith(b"\x01") and len(template.extension) > 1

@@ -6,20 +6,17 @@ from typing import Any
 
 from block_making import KIND, TAG, solve
 from node_daemons import PAYOUT_SCRIPT, RealNode
+from stored_blocks import solved_from_node
 
 from chains.auxpow import proof as auxpow_proof
 from chains.auxpow.commitment import AuxPowKind
 from chains.bitcoin.coinbase import build_coinbase
 from chains.bitcoin.node import BitcoinNode
-from chains.kind import AuxTemplate, Commitment, ParentTemplate, SolvedHeader, SubmitResult
+from chains.kind import AuxTemplate, Commitment, ParentTemplate, SubmitResult
 from chains.mm2 import proof as mm2_proof
 from chains.mm2.commitment import Mm2Kind
 from chains.mm2.tree import context_of
 from chains.primitives.hashes import displayed, sha256d
-from chains.primitives.header import read_header
-from chains.primitives.merkle import coinbase_branch
-from chains.primitives.serialize import Reader
-from chains.primitives.transaction import read_transaction
 
 
 def aux_template(chain: str, target: int, **identity: Any) -> AuxTemplate:
@@ -35,15 +32,6 @@ def committed(template: ParentTemplate, *commitments: Commitment) -> bytes:
     outputs = [script for c in commitments for script in c.outputs]
     root = next(c.root for c in commitments if c.root is not None)
     return build_coinbase(template, parts, PAYOUT_SCRIPT, outputs, root).stripped(b"\x00\x00\x00\x01\xca\xfe\xba\xbe")
-
-
-def solved_from_node(node: RealNode, hash_hex: str) -> SolvedHeader:
-    """The header, coinbase and branch as the daemon stores them, so that a proof rests on its block and not on ours."""
-    reader = Reader(bytes.fromhex(node.call("getblock", hash_hex, 0)))
-    header = read_header(reader)
-    transactions = [read_transaction(reader) for _ in range(reader.count())]
-    branch = coinbase_branch([transaction.txid for transaction in transactions[1:]])
-    return SolvedHeader(header.serialize(), transactions[0].serialize(witness=False), branch)
 
 
 async def test_nodes_proofs_of_both_kinds_verify_from_an_accepted_block(

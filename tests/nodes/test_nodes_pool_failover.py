@@ -1,0 +1,113 @@
+"""Two litecoinds behind one parent: the pool goes on with the second while the first is away, and returns to it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+from node_daemons import LitecoinPair, RealNode, start_litecoin_pair
+from pool_worlds import PARENT, World, address_on, new_pool
+from support.real_pool import Miner, RealPool, until
+
+# An answered outage is noticed at once; one that hangs by the health check (every 2 s, 3 s until it counts).
+FAILOVER_S = 10.0
+RETURN_S = 40.0
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LitecoinPair]:
+    nodes = start_litecoin_pair(tmp_path_factory.mktemp("pair"))
+    yield nodes
+    nodes.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(pair: LitecoinPair, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with new_pool(tmp_path_factory.mktemp("pool"), [pair.first, pair.second]) as pool:
+        yield World(pair.second, pool, {})
+
+
+async def both_have(pair: LitecoinPair, hash_hex: str) -> None:
+    async def found() -> bool:
+        return all(node.call("getbestblockhash") == hash_hex for node in (pair.first, pair.second))
+
+    await until(found, f"both nodes have block {hash_hex}")
+
+
+async def takes_blocks(node: RealNode, before: int) -> None:
+    async def taken() -> bool:
+        return node.calls_taken("submitblock") > before
+
+    await until(taken, f"a block was submitted to {node.name}")
+
+
+async def node_is_back(pool: RealPool, times: int) -> None:
+    async def told() -> bool:
+        return len(pool.log_lines("node is back", f"node={PARENT}[0]")) == times
+
+    await until(told, "the first node is back", RETURN_S)
+
+
+async def first_gives_templates(pair: LitecoinPair) -> None:
+    """Work comes from the preferred node again: the second is no longer asked, the first is."""
+    before = pair.first.calls_taken("getblocktemplate")
+
+    async def asked() -> bool:
+        return pair.first.calls_taken("getblocktemplate") > before
+
+    await until(asked, "the first node is asked for work", RETURN_S)
+
+
+async def go_on_alone(world: World, miner: Miner) -> list[str]:
+    """Two blocks with the second node only: one on the job that miners have, one that needs a new template of it."""
+    stopped_s = time.monotonic()
+    hashes = [await world.extend(miner) for _ in range(2)]
+    assert time.monotonic() - stopped_s < FAILOVER_S
+    for hash_hex in hashes:
+        await world.pool.block(PARENT, hash_hex, "immature")
+    return hashes
+
+
+async def test_nodes_pool_goes_on_with_the_second_node_and_returns_to_the_first(
+    pair: LitecoinPair, world: World
+) -> None:
+    pool = world.pool
+    miner = await pool.miner(f"{address_on(pair.first, 1)}.rig")
+    submissions = [node.calls_taken("submitblock") for node in (pair.first, pair.second)]
+    found = await world.mine_block(miner)
+    await both_have(pair, found)
+    for node, before in zip((pair.first, pair.second), submissions, strict=True):
+        await takes_blocks(node, before)
+
+    pair.first.stop()
+    alone = await go_on_alone(world, miner)
+    assert len(pool.log_lines("node is away", f"node={PARENT}[0]")) == 1
+
+    pair.first.start_again()
+    await both_have(pair, alone[-1])
+    await node_is_back(pool, 1)
+    await first_gives_templates(pair)
+    before = pair.first.calls_taken("submitblock")
+    found = await world.mine_block(miner)
+    await takes_blocks(pair.first, before)
+    await both_have(pair, found)
+    assert len(pool.log_lines("node is away")) == len(pool.log_lines("node is back")) == 1
+    assert not pool.log_lines("chain leaves")
+
+
+async def test_nodes_pool_leaves_a_node_that_hangs(pair: LitecoinPair, world: World) -> None:
+    pool = world.pool
+    miner = await pool.miner(f"{address_on(pair.first, 2)}.rig")
+    await both_have(pair, await world.mine_block(miner))
+    pair.first.processes[0].send_signal(signal.SIGSTOP)
+    try:
+        alone = await go_on_alone(world, miner)
+    finally:
+        pair.first.processes[0].send_signal(signal.SIGCONT)
+    await both_have(pair, alone[-1])
+    await first_gives_templates(pair)
+    await both_have(pair, await world.mine_block(miner))
+    assert not pool.log_lines("chain leaves")
