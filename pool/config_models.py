@@ -125,6 +125,10 @@ class LimitsSection(Section):
     accepts_per_address_per_s: float = Field(
         20.0, gt=0, le=1e6, allow_inf_nan=False, description="New connections a second of one address."
     )
+    logins_per_address_per_s: float = Field(
+        60.0, gt=0, le=1e6, allow_inf_nan=False, description="Logins a second of one address; five times that at once."
+    )
+    workers_per_address: int = Field(8192, ge=1, le=2**24, description="Logins of one address's open connections.")
     accepts_per_s: float = Field(200.0, gt=0, le=1e6, allow_inf_nan=False, description="New connections a second.")
     addresses_remembered: int = Field(65_536, ge=16, le=2**24, description="Addresses whose connections are counted.")
     exempt_loopback: bool = Field(False, description="No limit by address and no ban for 127.0.0.0/8 (a proxy).")

@@ -10,13 +10,16 @@ import ipaddress
 
 from stratum.limits import Limits
 
-IDLE_RECORD_S = 5.0  # the bucket of an address refills in one
+IDLE_RECORD_S = 5.0  # the buckets of an address refill in this time
 
 
 class AddressRecord:
     """What is known of one address (an IPv6 /64)."""
 
-    __slots__ = ("_limits", "banned_until", "connections", "exempt", "invalid_weight", "seen", "shares", "tokens")
+    __slots__ = (
+        "_limits", "_login_tokens", "_logins_seen", "banned_until", "connections", "exempt", "invalid_weight", "seen",
+        "shares", "tokens", "workers",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits, now: float, exempt: bool = False) -> None:
         self._limits = limits
@@ -24,9 +27,27 @@ class AddressRecord:
         self.connections = 0
         self.tokens = limits.accepts_per_address_per_s
         self.seen = now
+        self.workers = 0  # logins of its live connections
+        self._login_tokens = IDLE_RECORD_S * limits.logins_per_address_per_s
+        self._logins_seen = now
         self.banned_until = 0.0
         self.shares = 0
         self.invalid_weight = 0.0
+
+    def login_limit(self, now: float) -> str | None:
+        """Why no login is looked at now, or None (and it counts). Checking one costs as much as ten shares."""
+        limits = self._limits
+        if self.exempt:
+            return None
+        if self.workers >= limits.workers_per_address:
+            return "too many workers from your address"
+        earned = (now - self._logins_seen) * limits.logins_per_address_per_s
+        self._login_tokens = min(IDLE_RECORD_S * limits.logins_per_address_per_s, self._login_tokens + earned)
+        self._logins_seen = now
+        if self._login_tokens < 1.0:
+            return "too many logins from your address at once, try again"
+        self._login_tokens -= 1.0
+        return None
 
     def invalid(self, penalty: float, now: float) -> bool:
         """Count a worthless submission; True when the address is banned by it (never a proxy's, which is everybody)."""

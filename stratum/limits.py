@@ -49,6 +49,8 @@ class Limits:
     connections_total: int = 20_000  # lowered to 90 % of the process's open-file limit (ckpool)
     connections_per_address: int = 1024  # a farm behind one NAT address
     accepts_per_address_per_s: float = 20.0  # also the burst; bfgminer's getwork probe reconnects twice a second
+    logins_per_address_per_s: float = 60.0  # burst: five seconds' worth; NOMP #168: 15 authorizes in each packet
+    workers_per_address: int = 8192  # logins of live connections, each some kilobytes with its route
     accepts_per_s: float = 200.0  # also the burst; a reconnect storm of 10,000 miners is in after 50 s
     addresses_remembered: int = 65_536  # beyond it a new address is turned away until the sweep forgets old ones
     exempt_loopback: bool = False  # a proxy in front, tests, the demo: no per-address limit and no ban for 127.0.0.0/8

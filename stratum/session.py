@@ -208,6 +208,8 @@ class Session:
             self.out.error(request.id, errors.unauthorized(answer.message))
             return
         first = not self.users
+        if request.login_text not in self.users:
+            self.standing.joined()
         self.users[request.login_text] = answer.user
         if first:
             self.last_valid_share = now
@@ -398,6 +400,7 @@ class Session:
     def close(self, reason: str) -> None:
         """The connection is gone: give the extranonce1 back. Idempotent."""
         self._close(reason)
+        self.standing.left()
         if self.subscribed:
             self.subscribed = False
             self._allocator.release(self.extranonce1)

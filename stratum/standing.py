@@ -9,7 +9,7 @@ from stratum.limits import Limits
 class Standing:
     """One per connection; `address` is shared with the other connections from there."""
 
-    __slots__ = ("_asked", "_backoff_s", "_limits", "_malformed", "_refused", "_refused_until", "address")
+    __slots__ = ("_asked", "_backoff_s", "_limits", "_malformed", "_refused", "_refused_until", "_workers", "address")
 
     def __init__(self, limits: Limits, address: AddressRecord | None = None) -> None:
         self._limits = limits
@@ -19,6 +19,7 @@ class Standing:
         self._refused_until = 0.0
         self._backoff_s = limits.refused_backoff_s
         self._malformed = 0
+        self._workers = 0
 
     def malformed(self) -> bool:
         """Count a line that was no request; True when there were too many."""
@@ -31,8 +32,20 @@ class Standing:
             return f"too many refused logins, try again in {self._refused_until - now:.0f} s"
         if self._asked >= self._limits.authorizes_per_connection:
             return "too many logins on one connection"
-        self._asked += 1
-        return None
+        refusal = self.address.login_limit(now)
+        if refusal is None:
+            self._asked += 1
+        return refusal
+
+    def joined(self) -> None:
+        """Count a worker of this connection with its address."""
+        self._workers += 1
+        self.address.workers += 1
+
+    def left(self) -> None:
+        """The connection is gone, and its workers with it."""
+        self.address.workers -= self._workers
+        self._workers = 0
 
     def login_refused(self, now: float) -> None:
         self._refused += 1
