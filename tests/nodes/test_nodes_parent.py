@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -135,6 +136,41 @@ async def test_nodes_wrong_coinbase_is_refused_with_its_reason(
     assert again.result in (SubmitResult.REJECTED, SubmitResult.DUPLICATE)
     assert again.reason in (reason, "duplicate-invalid", "duplicate")
     assert real_node.call("getbestblockhash") != hash_hex
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda template: replace(template, bits=template.bits - 1), "bad-diffbits"),
+        (lambda template: replace(template, current_time=template.minimum_time - 1), "time-too-old"),
+        (lambda template: replace(template, current_time=int(time.time()) + 3 * 3600), "time-too-new"),
+        (lambda template: replace(template, merkle_branch=(bytes(32),)), "bad-txnmrklroot"),
+    ],
+    ids=["bits", "old", "new", "root"],
+)
+async def test_nodes_wrong_header_is_refused_with_its_reason(
+    chain_node: BitcoinNode, real_node: RealNode, spoil: Callable[[ParentTemplate], ParentTemplate], reason: str
+) -> None:
+    template = await chain_node.template()
+    spoilt = spoil(template)
+    payload, hash_hex = block_payload(spoilt, coinbase_for(spoilt), real_node.network.pow_hash)
+    assert await chain_node.propose(payload) == reason
+    assert await chain_node.submit(payload) == SubmitAnswer(SubmitResult.REJECTED, reason)
+    assert not (await chain_node.block_status(hash_hex)).found
+    assert real_node.call("getblockcount") == template.height - 1
+
+
+async def test_nodes_wrong_reserved_value_is_refused(chain_node: BitcoinNode, real_node: RealNode) -> None:
+    """The commitment counts with the coinbase's witness of 32 zero bytes only."""
+    template = await chain_node.template()
+    payload, _ = block_payload(template, coinbase_for(template), real_node.network.pow_hash)
+    right, wrong = "0120" + "00" * 32, "0120" + "01" * 32
+    assert payload["block"].count(right) == 1
+    spoilt = {"block": payload["block"].replace(right, wrong)}
+    assert await chain_node.propose(spoilt) == "bad-witness-merkle-match"
+    assert await chain_node.submit(spoilt) == SubmitAnswer(SubmitResult.REJECTED, "bad-witness-merkle-match")
+    # The header is good all the same: the right bytes under the same hash are taken.
+    assert await chain_node.submit(payload) == SubmitAnswer(SubmitResult.ACCEPTED)
 
 
 async def test_nodes_wrong_height_is_refused_on_bcoin(bcoin_node: RealNode) -> None:
