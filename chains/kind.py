@@ -52,7 +52,7 @@ class Health:
 
 
 class SubmitResult(StrEnum):
-    """Classes of answers to a submitted block or proof (notes/protocols.md section 4)."""
+    """Classes of answers to a submitted block or proof (BIP22; chains/bitcoin/README.md)."""
 
     ACCEPTED = "accepted"  # null or true: confirm by looking the hash up
     DUPLICATE = "duplicate"  # the node has it already: success when the hash is ours

@@ -47,7 +47,12 @@ class Section(BaseModel):
 class PoolSection(Section):
     """The pool itself."""
 
-    name: PlainText = Field("parapool", max_length=64, description="The pool's name on the status page and in logs.")
+    name: PlainText = Field(
+        "parapool",
+        max_length=64,
+        description="The pool's name on the status page, in logs and in the books: keep it for the life of `data_dir`; "
+        "processes that share a database need different ones.",
+    )
     data_dir: FilePath = Field(
         description="Folder of the share log, solution records and the default database; made when missing. Relative "
         "paths count from the working directory, here and in every other key."

@@ -18,6 +18,9 @@ DEVNET_FAMILIES = ("devnet", "devnet-scrypt")
 # A retargeting chain starts and ends at so many expected hashes; scrypt miners make some hundred times fewer a second.
 SCRYPT_START_HASHES, SCRYPT_LEAST_HASHES = 2**12, 2**8
 
+# What the first target expects of the miners: about half of what the bundled miner does on one core.
+FIRST_HASHES_PER_S = 2**19
+
 
 class DevnetError(Exception):
     """The configuration's chain cannot be a reference node; the message says what was expected."""
@@ -46,6 +49,7 @@ def node_settings(config: Config, name: str, block_interval_s: int | None) -> No
     if node.user is None or password is None:
         raise DevnetError(f"chains.{name}.nodes.0: expected user and password")
     parent_network = network(config.parent_chain.family, config.parent_chain.network)
+    start_hashes = FIRST_HASHES_PER_S * (block_interval_s or 1)
     settings = NodeSettings(
         kind=chain.kind,
         name=name,
@@ -55,6 +59,7 @@ def node_settings(config: Config, name: str, block_interval_s: int | None) -> No
         data_dir=config.pool.data_dir / "nodes" / name,
         seed=name,
         block_interval_s=block_interval_s,
+        start_hashes=start_hashes,
         maturity=chain.maturity or network(chain.family, chain.network).maturity,
         pow_hash=parent_network.pow_hash,
     )

@@ -4,7 +4,7 @@ The share path only adds to plain integers; they are read when Prometheus asks, 
 Labels are chains, states, reasons, results and kinds. There is no miner or worker label, ever: what a stranger may
 choose must not make a series, and who mines here is nobody's business (per-miner figures are in the HTTP API).
 
-Alerts and dashboards are built on these names: a rename is a breaking change (notes/reliability.md section 7.1).
+Alerts and dashboards are built on these names: a rename is a breaking change.
 """
 
 from __future__ import annotations

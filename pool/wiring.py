@@ -7,7 +7,6 @@ chains, then serve miners. Stop: no new miners, everything acknowledged is durab
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import resource
 import secrets
@@ -17,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 from alembic.util import CommandError
@@ -33,6 +32,7 @@ from pool.accounting.found_block import ChainTerms
 from pool.blocks.solution_store import SolutionStore
 from pool.chain_setup import watched_chains
 from pool.config import AuxpowChain, Config, PortSection
+from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.jobs.job import ROLLING_MASK, Job
 from pool.jobs.job_table import JobTable
 from pool.jobs.template_board import TemplateBoard
@@ -64,10 +64,6 @@ STOP_SUBMISSIONS_S = 3.0
 BLOCK_COUNTS_S = 5.0
 
 
-class StartError(Exception):
-    """The pool cannot start; the message says what to do."""
-
-
 class RunningPool:
     """Everything of one pool process. `run` returns the exit code."""
 
@@ -84,10 +80,11 @@ class RunningPool:
     def _open(self) -> None:
         """Files and database: what survives a restart. Raises StartError, OSError and whatever damaged files cause."""
         self._lock = lock_data_dir(self.data_dir)
+        claim_name(self.data_dir, self.config.pool.name)
         url = self.config.database_url()
         upgrade(url)
         self.database = Database(url)
-        self.books = SqlBooks(self.database)
+        self.books = SqlBooks(self.database, self.config.pool.name)
         self.solutions = SolutionStore(self.data_dir / "solutions")
         self.log_directory = self.data_dir / "shares"
         self.share_log = ShareLog(
@@ -362,17 +359,6 @@ def _posting(jobs: JobBroadcast, name: str) -> Callable[[Any], None]:
 async def _hints(endpoint: str, watch: TemplateWatch) -> None:
     async for _ in ZmqHint(endpoint).hints():
         watch.hints.set()
-
-
-def lock_data_dir(data_dir: Path) -> IO[str]:
-    """Hold the data folder for this process alone; the lock goes with the process. Raises StartError."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock = (data_dir / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise StartError(f"{data_dir} is in use by another pool process") from error
-    return lock
 
 
 def raise_open_files() -> None:

@@ -1,7 +1,7 @@
 """The parent's coinbase: the one transaction that pays the pool and carries every chain's commitment.
 
 Its stripped bytes are `coinb1 ‖ nonce(8) ‖ coinb2`, where the eight bytes are the miner's extranonces and at the same
-time the MM2 draft's last txout nonce (notes/protocols.md sections 1.1 and 1.5): the last 44 bytes are
+time the MM2 draft's last txout nonce (docs/protocol/mm2.md): the last 44 bytes are
 `root ‖ nonce ‖ 00000000`. All miners of a job share `coinb1`. Outputs in order: payout, witness commitment, outputs of
 other chains, MM2 last.
 """

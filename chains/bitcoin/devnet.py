@@ -1,6 +1,6 @@
 """The reference node of the bitcoin kind: getblocktemplate and submitblock over a chain with Bitcoin Core's rules.
 
-What it answers is what Bitcoin Core answers (notes/protocols.md section 4, tests/fixtures/namecoin-regtest); where a
+What it answers is what Bitcoin Core answers (tests/fixtures/namecoin-regtest); where a
 real daemon differs, the daemon is right.
 """
 

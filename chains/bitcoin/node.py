@@ -1,6 +1,6 @@
 """The edge to a parent's node: templates, proposals, submissions, and what became of a block.
 
-Answers are classified here as measured on real nodes (notes/protocols.md section 4), so that nobody else reads a node's
+Answers are classified here as measured on real nodes (chains/bitcoin/README.md), so that nobody else reads a node's
 words. An outage is NodeUnavailableError, an unusable template TemplateError, a refusal a value.
 """
 

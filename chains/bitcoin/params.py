@@ -7,7 +7,7 @@ from __future__ import annotations
 HARMLESS_RULES = frozenset({"csv", "taproot"})
 
 WITNESS_COMMITMENT_HEADER = bytes.fromhex("6a24aa21a9ed")  # BIP141: OP_RETURN, push 36, magic
-MM1_MAGIC = bytes.fromhex("fabe6d6d")  # notes/protocols.md section 2.1
+MM1_MAGIC = bytes.fromhex("fabe6d6d")  # docs of Namecoin: merged mining specification
 COINBASE_VERSION = 1
 NONCE_SIZE = 8  # the MM2 draft's last txout nonce: extranonce1 ‖ extranonce2
 

@@ -1,7 +1,7 @@
 """Targets, difficulties and work, in exact integer arithmetic.
 
 A target is an integer; a hash read as a little-endian integer must not exceed it. Difficulty is a ratio that people and
-Stratum use: `difficulty-1 target / target`. The two are never one variable (notes/protocols.md section 5).
+Stratum use: `difficulty-1 target / target`. The two are never one variable.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AuxPoW (MM1) as a full node checks it, written from notes/protocols.md section 2 and from nothing else.
+"""AuxPoW (MM1) as a full node checks it, written from the rules of Namecoin Core's auxpow.cpp alone.
 
 The pool builds and verifies proofs with code of its own (chains/auxpow); this second reading of the same rules is what
 its proofs have to convince in the devnet and in the tests. The rule texts are those of the vectors (mm1.json).

@@ -1,4 +1,4 @@
-"""The block rules that need no coins, in Bitcoin Core's order and with its reason words (notes/protocols.md section 4).
+"""The block rules that need no coins, in Bitcoin Core's order and with its reason words.
 
 Core checks a submitted block in three steps: alone (CheckBlock), its header against its parents
 (ContextualCheckBlockHeader), the whole block against its parents (ContextualCheckBlock). The coins come in chain.py

@@ -1,4 +1,4 @@
-"""Merged Mining 2 as a child chain's full node checks it, written from notes/protocols.md section 1 (R1 to R13) alone.
+"""Merged Mining 2 as a child chain's full node checks it, written from the readings of docs/adr/0001 alone.
 
 The pool's own builder and verifier live in chains/mm2; this is the independent second reading that its proofs have to
 convince. Reason words are those of `pool verify mm2`; the first failing check wins.

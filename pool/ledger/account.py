@@ -1,4 +1,4 @@
-"""The accounts of one chain's ledger, by name, and which way each grows (notes section 1.3).
+"""The accounts of one chain's ledger, by name, and which way each grows.
 
     asset.immature       coins of found blocks that the chain does not let us spend yet
     asset.wallet         coins the wallet can spend

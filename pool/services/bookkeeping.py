@@ -179,15 +179,16 @@ class Bookkeeping:
 
     # -- the loops ---------------------------------------------------------------------------------------------------
 
-    async def _repeat(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[bool]]) -> None:
+        """`work` tells whether it could do anything; a pass that could not ends no outage."""
         while True:
             try:
-                await work()
+                worked = await work()
             except Exception as error:
                 self._report(name, error)
                 await asyncio.sleep(RETRY_S)
                 continue
-            if self.faults.pop(name, None) is not None:
+            if worked and self.faults.pop(name, None) is not None:
                 log.info("books go on loop=%s", name)
             await asyncio.sleep(self._interval_s)
 
@@ -201,7 +202,7 @@ class Bookkeeping:
         else:
             log.error("books cannot go on, trying again loop=%s: %s", name, error, exc_info=error)
 
-    async def _ingest(self) -> None:
+    async def _ingest(self) -> bool:
         # What is durable now will be in SQL when the reading below has come to its end.
         durable, now_ms = self._shares.durable_sequence, self._now_ms()
         while await self._in_thread(self._consume_batch) == BATCH_SHARES:
@@ -212,6 +213,7 @@ class Bookkeeping:
         if time.monotonic() - self._trimmed_s > TRIM_S and self._position is not None:
             self._trimmed_s = time.monotonic()
             await self._in_thread(self._shares.trim, self._position)
+        return True
 
     def _consume_batch(self) -> int:
         if self._position is None:
@@ -237,13 +239,13 @@ class Bookkeeping:
             self._books.book_solution(record, BLOCK_STATES[closed.state], reason, self._now_ms())
             self._solutions.booked(record.chain, record.block_hash_hex)
 
-    async def _follow(self, chain: str) -> None:
+    async def _follow(self, chain: str) -> bool:
         """Looks at every block of a chain that is due, then takes the steps: what leaves the chain first, then what
-        comes.
+        comes. False when no node of the chain could be asked.
         """
         view = self._chains[chain]
         if not view.synced:
-            return
+            return False
         now_ms = self._now_ms()
         blocks = await self._in_thread(self._books.watched_blocks, chain)
         look_at_ms = {block.id: self._look_at_ms[chain].get(block.id, 0) for block in blocks}
@@ -254,7 +256,7 @@ class Bookkeeping:
                 continue
             status = await self._ask(chain, view.block_status(block.hash_hex))
             if not view.synced:
-                return
+                return False
             look_at_ms[block.id] = now_ms + self._wait_ms(now_ms - block.found_ms)
             maturity = self._terms[chain].maturity
             step = next_step(block, status, tip_height=view.tip_height, maturity=maturity, now_ms=now_ms)
@@ -276,6 +278,7 @@ class Bookkeeping:
             await self._in_thread(self._books.confirm, confirmed, now_ms)
         if faults:
             raise faults[0]
+        return True
 
     async def _take(self, step: Step, block: FoundBlock, status: BlockStatus) -> None:
         now_ms = self._now_ms()

@@ -4,7 +4,7 @@ Append-only segments DATA_DIR/shares/NNNNNNNN.log, written by one thread as a gr
 since the last commit is written and fdatasync'ed together, at most once per `interval_s`, and then told to the loop
 in one call.
 
-Three rules (notes section 4):
+Three rules:
  * An error of write or fdatasync is never retried: after EIO the kernel may have dropped the pages and a second
    fdatasync would lie. The log stops, `on_error` is called once, every later append raises ShareLogStopped.
  * Each opening starts a new segment and leaves a gap in the sequence, so that a number that was handed out but not

@@ -17,9 +17,10 @@ from support.job_factory import parent_template
 from chains.kind import AuxTemplate
 from pool import wiring
 from pool.config import load
+from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.jobs.template_set import TemplateSet
 from pool.storage.database import Database, sqlite_url, upgrade
-from pool.wiring import RunningPool, StartError, lock_data_dir
+from pool.wiring import RunningPool
 
 CONFIG = """\
 pool: {{name: test, data_dir: {data}}}
@@ -281,3 +282,10 @@ def test_wiring_says_once_which_chain_a_parent_version_shuts_out_and_still_guard
 def test_wiring_upgrades_a_database_that_is_not_there_yet(tmp_path):
     upgrade(sqlite_url(tmp_path / "new" / "pool.sqlite"))
     assert (tmp_path / "new" / "pool.sqlite").exists()
+
+
+def test_wiring_a_data_folder_keeps_the_name_it_has_in_the_books(tmp_path):
+    claim_name(tmp_path, "one")
+    claim_name(tmp_path, "one")
+    with pytest.raises(StartError, match="belongs to the pool 'one'"):
+        claim_name(tmp_path, "two")

@@ -1,4 +1,4 @@
-"""The block rules as a table: one mutation, the reason word that the real node gives (notes/protocols.md section 4)."""
+"""The block rules as a table: one mutation, the reason word that the real node gives."""
 
 from __future__ import annotations
 
