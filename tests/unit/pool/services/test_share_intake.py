@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 
 import pytest
@@ -23,7 +24,9 @@ from pool.shares.log_segment import SegmentFile
 from pool.shares.record import BEGINNING
 from pool.shares.share_log import ShareLog
 from stratum.events import Submit
-from stratum.offer import Refused
+from stratum.limits import Limits
+from stratum.offer import PortPolicy, Refused
+from stratum.server import StratumServer
 
 REGTEST = network("bitcoin", "regtest")
 NETWORKS = {"regbtc": REGTEST} | {chain: network("devnet", "regtest") for chain in KINDS}
@@ -204,6 +207,31 @@ async def test_intake_counts_the_share_of_a_connection_that_is_gone_before_it_is
     GatedFile.gate.set()
     await world.until(lambda: other.said, "the other's answer")
     assert miner.said == [] and world.intake.accepted == 2 and len(world.logged()) == 2
+
+
+async def test_intake_counts_the_share_of_a_socket_that_is_closed_before_it_is_durable(reactor, world, caplog):
+    """As above with the real edge: nothing is written to the lost socket, nothing is logged, nobody else suffers."""
+    policy = PortPolicy(start_difficulty=EVERY_HASH, minimum_difficulty=EVERY_HASH, maximum_difficulty=1.0)
+    server = StratumServer(world.port, policy, Limits(exempt_loopback=True))
+    port = server.listen(reactor, "127.0.0.1", 0).getHost().port
+    job = world.job()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for number, (method, *params) in enumerate(
+        [("mining.subscribe", "x"), ("mining.authorize", ADDRESS + ".rig", "x"),
+         ("mining.submit", ADDRESS + ".rig", job.job_id, "00000001", f"{1_700_000_000:08x}", "00000000")]
+    ):  # fmt: skip
+        if method == "mining.submit":
+            GatedFile.gate.clear()
+        writer.write(json.dumps({"id": number, "method": method, "params": params}).encode() + b"\n")
+        if method != "mining.submit":
+            await reader.readline()
+    await world.until(lambda: world.intake._waiting, "the submission")
+    writer.close()
+    await world.until(lambda: not server.connections, "the connection's end")
+    GatedFile.gate.set()
+    await world.until(lambda: world.intake.accepted == 1, "the share")
+    assert len(world.logged()) == 1 and not [r for r in caplog.records if r.levelname in ("ERROR", "CRITICAL")]
+    await server.stop().asFuture(asyncio.get_running_loop())
 
 
 @pytest.mark.parametrize("where", ["accept", "flush"])

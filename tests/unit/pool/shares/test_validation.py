@@ -119,3 +119,8 @@ def test_validation_uses_the_chains_own_proof_of_work(jobs):
     verdict = judge(jobs, job, submit(job), pow_hash=reversed_hash)
     assert verdict.solved == ("regbtc",)
     assert verdict.header_hash == hashlib.sha256(hashlib.sha256(verdict.header).digest()).digest()
+
+
+def test_validation_refuses_with_the_codes_that_miners_know():
+    refusals = (errors.STALE, TIME_OUT_OF_RANGE, VERSION_BITS, errors.DUPLICATE, errors.LOW_DIFFICULTY)
+    assert [refusal.code for refusal in refusals] == [21, 20, 20, 22, 23]
