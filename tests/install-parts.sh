@@ -4,24 +4,35 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
-packages=
-{ command -v litecoind || test -x /usr/lib/litecoin/litecoind; } >/dev/null 2>&1 || packages="$packages litecoind"
-command -v node >/dev/null 2>&1 || packages="$packages nodejs"
-command -v npm >/dev/null 2>&1 || packages="$packages npm"
+# missing: the Debian packages of the programs that are not there.
+missing() {
+    { command -v litecoind || test -x /usr/lib/litecoin/litecoind; } >/dev/null 2>&1 || printf ' litecoind'
+    command -v node >/dev/null 2>&1 || printf ' nodejs'
+    command -v npm >/dev/null 2>&1 || printf ' npm'
+}
 
+# give_up: name what is missing and how to get it.
+give_up() {
+    echo "the tests need these Debian packages:$packages" >&2
+    echo "install them: apt-get install --no-install-recommends$packages" >&2
+    exit 1
+}
+
+# install_packages: another apt at work is waited for; a machine without package lists gets them first.
+install_packages() {
+    # shellcheck disable=SC2086  # a list of words
+    set -- -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120 $packages
+    apt-get install "$@" >/dev/null 2>&1 || { apt-get update -qq && apt-get install "$@" >/dev/null; }
+}
+
+packages=$(missing)
 if [ -n "$packages" ]; then
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-        echo "the tests need these Debian packages:$packages" >&2
-        echo "install them: apt-get install --no-install-recommends$packages" >&2
-        exit 1
-    fi
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then give_up; fi
     echo "installing$packages ..."
     export DEBIAN_FRONTEND=noninteractive
-    # shellcheck disable=SC2086  # a list of words
-    apt-get install -qq -y --no-install-recommends $packages >/dev/null 2>&1 || {
-        apt-get update -qq
-        apt-get install -qq -y --no-install-recommends $packages >/dev/null
-    }
+    install_packages || give_up
+    packages=$(missing)
+    if [ -n "$packages" ]; then give_up; fi
 fi
 
 # npm_part SOURCE TARGET: the locked packages of SOURCE in TARGET, once per content of SOURCE. No install script runs.
@@ -32,7 +43,10 @@ npm_part() {
     rm -rf "$2"
     mkdir -p "$2"
     cp -R "$1/." "$2/"
-    (cd "$2" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
+    (cd "$2" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null) || {
+        echo "the tests need the npm packages of tests/nodes/$(basename "$1"): \`npm ci\` failed, is there a network?" >&2
+        exit 1
+    }
     echo "$wanted" >"$2/.installed"
 }
 npm_part "$here/nodes/bcoin" "$here/nodes/.bcoin"
