@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from sqlalchemy import func, select
@@ -15,7 +16,7 @@ from pool.storage import tables
 from pool.storage.ledger_store import audit
 
 MINERS = 4
-KILLS = 3
+KILLS = 2
 STREAM_S = 0.8
 NO_BLOCKS = dict.fromkeys(CHAINS, RARE_BITS)
 
@@ -100,7 +101,7 @@ async def test_devnet_kill_before_a_block_arrived_resumes_its_submission(make_de
 
     for chain in CHAINS:
         steps.info("the block of %s is there, once, and credited", chain)
-        (block,) = await devnet.until(lambda chain=chain: devnet.blocks(chain), f"a block of {chain}")
+        (block,) = await devnet.until(partial(devnet.blocks, chain), f"a block of {chain}")
         block = await devnet.in_state(chain, block["hash"], "immature")
         assert block["height"] == heights[chain] + 1
         assert await devnet.rpc(chain, "getbestblockhash") == block["hash"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import socket
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
-from support.devnet import CHAINS, PARENT, RARE_BITS, TRACEBACK, Devnet, steps
+from support.devnet import CHAINS, PARENT, RARE_BITS, TRACEBACK, Devnet, free_port, steps
 from support.rig import Rig
 
 from chains.reference.wallet import address
@@ -30,15 +29,9 @@ async def _totals(devnet: Devnet) -> dict[str, Any]:
     return {"chains": pool["chains"], "balances": miner["balances"], "credits": miner["credits"]}
 
 
-async def _refuses(devnet: Devnet, name: str) -> str:
-    """A start that ends with exit code 1; its one sentence."""
-    child = devnet.spawn_pool(name)
-    assert await devnet.exit_code_of(child) == 1
-    return _sentence(child)
-
-
-def _sentence(child: Child) -> str:
-    """What a refused start says to the operator."""
+async def _sentence(devnet: Devnet, child: Child) -> str:
+    """What a start that ends with exit code 1 says to the operator: one line and no traceback."""
+    assert await devnet.exit_code_of(child) == 1, child.log_text()
     text = child.log_text()
     assert TRACEBACK not in text, text
     lines = [line for line in text.splitlines() if line.startswith("pool: ")]
@@ -55,22 +48,25 @@ async def test_devnet_stop_and_start_again(make_devnet: Any) -> None:
         await rig.share(above=devnet.target(PARENT))
     before = await _totals(devnet)
 
-    steps.info("a second pool on the same folder, and one on the same port")
-    assert "is in use by another pool process" in await _refuses(devnet, "pool-second")
+    steps.info("a second pool on the same folder, and two on ports that are taken")
+    another, free = str(devnet.directory / "another"), f"127.0.0.1:{free_port()}"
+    starts = [
+        devnet.spawn_pool("pool-second"),
+        devnet.spawn_pool("pool-http", pool__data_dir=another + "1", stratum__ports__0__bind=free),
+        devnet.spawn_pool("pool-stratum", pool__data_dir=another + "2", http__bind=free),
+    ]
+    second, http, stratum = [await _sentence(devnet, start) for start in starts]
+    assert "is in use by another pool process" in second
+    assert str(devnet.http_port) in http and "in use" in http
+    assert devnet.config.stratum.ports[0].bind in stratum and "in use" in stratum
+
     assert await devnet.stop_pool() == 0
-    assert devnet.logs().rstrip().splitlines()[-1].endswith("pool stopped")
+    assert devnet.pool is not None
+    assert devnet.pool.log_text().rstrip().endswith("pool stopped")
     await devnet.until(rig.client.closed.is_set, "the miner is let go")
     with devnet.database() as connection:
         stored = set(connection.execute(select(tables.shares.c.header_hash)).scalars())
     assert stored == set(rig.accepted), "a clean stop leaves every share in SQL"
-
-    for number in (devnet.config.stratum.ports[0].address[1], devnet.http_port):
-        with socket.socket() as taken:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            taken.bind(("127.0.0.1", number))
-            taken.listen()
-            sentence = await _refuses(devnet, f"pool-port-{number}")
-            assert str(number) in sentence and "in use" in sentence
 
     await devnet.start_pool()
     assert await _totals(devnet) == before
@@ -79,33 +75,29 @@ async def test_devnet_stop_and_start_again(make_devnet: Any) -> None:
     assert await devnet.stop_pool() == 0
 
 
+DAMAGES: dict[str, tuple[dict[str, bytes], str]] = {
+    "database": ({"pool.sqlite": b"this is no database at all " * 500}, "pool.sqlite cannot be used"),
+    "database-folder": ({"pool.sqlite/file": b""}, "pool.sqlite cannot be used"),
+    "share-log": ({"shares/00000001.log": frame(b"hello")}, "shares cannot be used"),
+    "share-log-middle": (
+        {"shares/00000001.log": b"damaged", "shares/00000002.log": b""},
+        "00000001.log: offset 0: ",
+    ),
+    "solutions-file": ({"solutions": b""}, "solutions"),
+}
+
+
 async def test_devnet_damaged_files_are_told_in_a_sentence(make_devnet: Any) -> None:
     """No node runs: nothing of a chain is needed to see that the pool cannot start."""
     devnet: Devnet = await make_devnet(start=False)
-    sqlite = devnet.data_dir / "pool.sqlite"
-    _write(sqlite, b"this is no database at all " * 500)
-    assert "pool.sqlite" in await _refuses(devnet, "pool-not-sqlite")
-    sqlite.unlink()
-    sqlite.mkdir()
-    assert "pool.sqlite" in await _refuses(devnet, "pool-folder")
-    sqlite.rmdir()
-
-    steps.info("a share log whose records are none, and one damaged in the middle")
-    segments = devnet.data_dir / "shares"
-    _write(segments / "00000001.log", frame(b"hello"))
-    assert "shares cannot be used" in await _refuses(devnet, "pool-share-log")
-    _write(segments / "00000001.log", b"damaged")
-    _write(segments / "00000002.log", b"")
-    assert "00000001.log: offset 0: " in await _refuses(devnet, "pool-share-log-damaged")
-    for segment in segments.iterdir():
-        segment.unlink()
-
-    steps.info("a file where a folder should be")
-    solutions = devnet.data_dir / "solutions"
-    for folder in [*solutions.iterdir(), solutions]:
-        folder.rmdir()
-    _write(solutions, b"")
-    assert "solutions" in await _refuses(devnet, "pool-file")
+    starts = {}
+    for what, (files, _) in DAMAGES.items():
+        folder = devnet.directory / what
+        for name, data in files.items():
+            _write(folder / name, data)
+        starts[what] = devnet.spawn_pool(f"pool-{what}", pool__data_dir=str(folder))
+    for what, (_, expected) in DAMAGES.items():
+        assert expected in await _sentence(devnet, starts[what]), what
 
 
 def _write(path: Path, data: bytes) -> None:

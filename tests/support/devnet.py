@@ -112,14 +112,22 @@ class Devnet:
         return child
 
     async def start(self) -> None:
-        """Nodes, then the pool, until a job carries all five chains."""
-        await self.start_nodes()
-        await self.start_pool()
+        """Nodes and pool, until a job carries all five chains."""
+        self._spawn_nodes()
+        self.pool = self.spawn_pool()  # the slowest to start, so it finds the nodes there
+        await self._nodes_listen()
+        await self.until(self._pool_answers, "the pool answers", 30)
         await self.all_chains_mined()
 
     async def start_nodes(self) -> None:
+        self._spawn_nodes()
+        await self._nodes_listen()
+
+    def _spawn_nodes(self) -> None:
         for name in CHAINS:
             self.nodes[name] = self.child(f"node-{name}", self.node_command(name))
+
+    async def _nodes_listen(self) -> None:
         for name in CHAINS:
             await self.until(self.nodes[name].is_ready, f"node {name} listens", 30)
 
@@ -143,9 +151,10 @@ class Devnet:
             "--context-name", settings.context_name, "--maturity", str(settings.maturity),
         ]  # fmt: skip
 
-    def spawn_pool(self, name: str = "pool") -> Child:
-        """`pool run`, without waiting for anything."""
-        return self.child(name, pool_command("run", "-c", str(self.config_path)))
+    def spawn_pool(self, name: str = "pool", **overrides: str) -> Child:
+        """`pool run`, without waiting for anything; `overrides` are dotted keys with __ for the dots."""
+        settings = [word for key, value in overrides.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
+        return self.child(name, pool_command("run", "-c", str(self.config_path), *settings))
 
     async def start_pool(self) -> None:
         """The pool until it answers."""

@@ -1,0 +1,109 @@
+"""A parent that refuses what our blocks hold: less is mined, loudly, and mining never stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.devnet import CHAINS, PARENT, Devnet, free_port, steps
+from support.lying_node import LyingNode
+
+from chains.reference.wallet import address
+
+NO_ROOT = "6a28" + "00" * 32
+MM1_MARK = "fabe6d6d"
+
+
+def _refuses_mm2(method: str, params: list[Any], result: Any) -> Any:
+    """A new rule of the parent: no root in the last output."""
+    if method != "getblocktemplate" or params[0].get("mode") != "proposal" or NO_ROOT in params[0]["data"]:
+        return result
+    return "bad-cb-mm2"
+
+
+def _refuses_transactions(method: str, params: list[Any], result: Any) -> Any:
+    """Another one: nothing but a coinbase."""
+    if method != "getblocktemplate" or params[0].get("mode") != "proposal":
+        return result
+    return None if params[0]["data"][160:162] == "01" else "bad-txns"
+
+
+async def _mines_less(devnet: Devnet, reason: str, refused: list[str], carried: dict[str, bool]) -> None:
+    """Start the pool against such a parent: what it tells, and a block that the parent takes."""
+    already = devnet.logs().count("alarm: the parent refuses")
+    await devnet.start_pool()
+    rig = await devnet.rig(devnet.config.chains[PARENT].address + ".rig")
+
+    assert devnet.pool is not None
+    pool = devnet.pool
+    joined = [f"chain joins chain={name} " for name in CHAINS]
+    await devnet.until(lambda: all(line in pool.log_text() for line in joined), "every chain has a template")
+    alarms = [f"alarm: the parent refuses blocks with {what}: {reason}; mining less" for what in refused]
+    await devnet.until(lambda: all(alarm in devnet.logs() for alarm in alarms), "the alarm")
+    job = await rig.job_where(lambda job: _carries(job) == carried)
+    found = await rig.find(devnet.target(PARENT), job=job)
+    assert await rig.submit(found) is None
+    assert await devnet.until(lambda: devnet.rpc(PARENT, "getbestblockhash"), "the tip") == found.hash_hex
+    await devnet.in_state(PARENT, found.hash_hex, "immature")
+    for _ in range(3):
+        before = (await rig.job()).previous_hash
+        await devnet.advance(PARENT)
+        await rig.new_tip_after(before, 2)
+        assert _carries(await rig.job()) == carried
+    assert devnet.logs().count("alarm: the parent refuses") == already + len(refused), "each refusal is told once"
+    metric = await devnet.metric("template_rejected_total")
+    assert metric == {f'reason="{reason.replace("-", "_")}"': len(refused)}
+    await devnet.stop_pool()
+
+
+def _carries(job: Any) -> dict[str, bool]:
+    coinbase = (job.coinb1 + bytes(8) + job.coinb2).hex()
+    return {"mm1": MM1_MARK in coinbase, "mm2": NO_ROOT not in coinbase, "transactions": bool(job.branch)}
+
+
+async def test_devnet_parent_that_refuses_our_blocks_form_is_mined_with_less(make_devnet: Any) -> None:
+    port = free_port()
+
+    def _through_a_liar(config: dict[str, Any]) -> None:
+        config["chains"][PARENT]["nodes"][0]["url"] = f"http://127.0.0.1:{port}"
+
+    devnet: Devnet = await make_devnet(start=False, edit=_through_a_liar)
+    await devnet.start_nodes()
+    liar = LyingNode(devnet.ports[PARENT], port)
+    await liar.start()
+    try:
+        steps.info("the parent refuses MM2 roots")
+        liar.lie = _refuses_mm2
+        await _mines_less(devnet, "bad-cb-mm2", ["everything"], {"mm1": True, "mm2": False, "transactions": False})
+
+        steps.info("the parent refuses merged mining marks")
+        liar.lie = None
+        await devnet.fault(PARENT, refuse_containing=MM1_MARK)
+        both = ["everything", "without MM2 chains"]
+        nothing = {"mm1": False, "mm2": False, "transactions": False}
+        await _mines_less(devnet, "bad-cb-refused-by-devnet", both, nothing)
+        await devnet.fault(PARENT, refuse_containing="")
+
+        steps.info("the parent refuses transactions")
+        own = (await devnet.rpc(PARENT, "devnet_info"))["addresses"][0]
+        await devnet.rpc(PARENT, "devnet_advance", 2, own)
+        await devnet.advance(PARENT, 10)
+        await devnet.rpc(PARENT, "sendtoaddress", address("anyone", 0), 1)
+        liar.lie = _refuses_transactions
+        await _mines_less_with_a_transaction(devnet, nothing)
+    finally:
+        await liar.close()
+
+
+async def _mines_less_with_a_transaction(devnet: Devnet, carried: dict[str, bool]) -> None:
+    """Only while the transaction waits: a block of somebody else takes it, and then everything is mined again."""
+    await devnet.start_pool()
+    rig = await devnet.rig(devnet.config.chains[PARENT].address + ".rig")
+    job = await rig.job_where(lambda job: _carries(job) == carried)
+    found = await rig.find(devnet.target(PARENT), job=job)
+    assert await rig.submit(found) is None
+    await devnet.in_state(PARENT, found.hash_hex, "immature")
+    assert len(await devnet.rpc(PARENT, "getrawmempool")) == 1
+    assert "alarm: the parent refuses blocks with everything: bad-txns; mining less" in devnet.logs()
+    await devnet.advance(PARENT)
+    await rig.job_where(lambda job: _carries(job) == {"mm1": True, "mm2": True, "transactions": False})
+    assert (await devnet.metric("template_rejected_total"))['reason="bad_txns"'] >= 1
