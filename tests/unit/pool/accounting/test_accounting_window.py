@@ -63,6 +63,12 @@ def test_accounting_window_takes_whole_shares_of_the_minimum_time() -> None:
     assert window(*shares, window_min_s=60) == Window({1: 150, 2: 150, 3: 150}, 450, 7, 9)
 
 
+def test_accounting_window_minimum_time_is_exact_to_the_millisecond() -> None:
+    inside, outside = share(1, 7, age_s=3600), share(1, 7, age_s=3600.001)
+    assert window(share(2, 500), inside, window_min_s=3600).total == 507
+    assert window(share(2, 500), outside, window_min_s=3600).total == 500
+
+
 def test_accounting_window_reaches_beyond_the_minimum_time_for_the_work() -> None:
     shares = [share(9, 10), share(8, 150, age_s=3600), share(7, 100, age_s=7200, route=2)]
     assert window(*shares, window_min_s=60) == Window({1: 160, 2: 40}, 200, 7, 9)

@@ -53,8 +53,18 @@ def test_gate_forgets_the_oldest_headers_first(monkeypatch):
     gate = SolveGate()
     for i in range(3):
         gate.enter("regbtc", header(i), None)
-    assert not gate.enter("regbtc", header(2), None)
+    assert not gate.enter("regbtc", header(1), None) and not gate.enter("regbtc", header(2), None)
     assert gate.enter("regbtc", header(0), None)
+
+
+def test_gate_counts_the_proofs_under_way_down_one_by_one():
+    assert MAX_IN_FLIGHT == 3, "the number that is promised"
+    gate = SolveGate()
+    for i in range(3):
+        gate.enter("alpha", header(i), BLOCK)
+    gate.leave("alpha", BLOCK, closes=False)
+    gate.leave("alpha", BLOCK, closes=False)
+    assert [gate.enter("alpha", header(i), BLOCK) for i in range(10, 13)] == [True, True, False]
 
 
 def test_gate_gives_up_on_a_block_whose_proofs_are_always_refused():

@@ -122,3 +122,41 @@ def test_table_forgets_a_replaced_template_with_its_last_job_only(monkeypatch):
         made.append(jobs.make(None, replace(aux_template("alpha"), aux_hash=aux_hash), now=float(number)))
     for job in made[-8:-1]:
         assert "alpha" not in jobs.table.counted_chains(job, 1e6), "over, and known to be"
+
+
+def test_table_answers_the_same_from_memory_as_anew():
+    """The chains of a job are remembered until a chain's grace ends or a template is replaced or returns."""
+    jobs = JobFactory()
+    one = aux_template("alpha", 1), aux_template("regnmc", 1)
+    old = jobs.make(None, *one, now=0.0)
+    everything, without = ("regbtc", "alpha", "regnmc"), ("regbtc", "regnmc")
+    counted = jobs.table.counted_chains
+    assert counted(old, 1.0) == everything and counted(old, 1.0) is counted(old, 1e9)
+    jobs.make(None, aux_template("alpha", 2), one[1], now=100.0)
+    assert counted(old, 101.0) == everything, "in its grace"
+    assert counted(old, 101.0) is counted(old, 100.0 + CHAIN_GRACE_S - 0.001)
+    assert counted(old, 100.0 + CHAIN_GRACE_S) == without
+    jobs.make(None, *one, now=200.0)
+    assert counted(old, 201.0) == everything, "mined again"
+    jobs.make(None, aux_template("alpha", 3), one[1], now=300.0)
+    assert counted(old, 301.0) == everything and counted(old, 331.0) == without
+    jobs.make(None, aux_template("alpha", 3), aux_template("regnmc", 2), now=310.0)
+    assert counted(old, 335.0) == without, "each chain's grace ends by itself"
+    assert counted(old, 341.0) == ("regbtc",)
+
+
+def test_table_ends_two_graces_at_their_own_times():
+    jobs = JobFactory()
+    old = jobs.make(None, aux_template("alpha", 1), aux_template("regnmc", 1), now=0.0)
+    jobs.make(None, aux_template("alpha", 2), aux_template("regnmc", 1), now=10.0)
+    jobs.make(None, aux_template("alpha", 2), aux_template("regnmc", 2), now=20.0)
+    assert [len(jobs.table.counted_chains(old, at)) for at in (21.0, 39.9, 40.0, 49.9, 50.0)] == [3, 3, 2, 2, 1]
+
+
+def test_table_counts_a_chain_again_that_comes_back_with_the_template_it_left_with():
+    jobs = JobFactory()
+    old = jobs.make(None, aux_template("alpha", 1), now=0.0)
+    jobs.make(None, now=10.0)
+    assert jobs.table.counted_chains(old, 50.0) == ("regbtc",)
+    jobs.make(None, aux_template("alpha", 1), now=60.0)
+    assert jobs.table.counted_chains(old, 61.0) == ("regbtc", "alpha")
