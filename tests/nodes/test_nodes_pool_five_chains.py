@@ -5,7 +5,7 @@ bcoin is a sha256d parent, litecoind a scrypt parent, and a litecoind above bloc
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 import pytest_asyncio
@@ -15,11 +15,11 @@ from npm_miner import mine_with_npm_client
 from pool_worlds import PARENT, World, address_on, new_pool, shared_out
 from spending import peg_in, spend_in_the_open, spend_without_wallet
 from stored_blocks import first_of_block, paid_to, solved_from_node
-from support.real_pool import Miner
+from support.real_pool import Miner, until
 
 from chains.auxpow import proof as auxpow_proof
 from chains.auxpow.commitment import AuxPowKind
-from chains.kind import AuxTemplate
+from chains.kind import AuxTemplate, Commitment
 from chains.mm2 import proof as mm2_proof
 from chains.mm2.commitment import Mm2Kind
 from chains.mm2.tree import context_of
@@ -30,7 +30,6 @@ from chains.primitives.target import bits_to_target
 from chains.reference import auxpow_rules, mm2_rules
 from pool.mining_client.client import Job
 
-ROUNDS = 6
 MAGIC = bytes.fromhex("fabe6d6d")
 PARENTS = {"bcoin": "bcoin_node", "litecoind": "wallet_node", "litecoind-mweb": "mweb_node"}
 
@@ -60,11 +59,27 @@ async def world(
         yield World(node, pool, own_children, waiting)
 
 
-def has_both_commitments(job: Job) -> bool:
-    """A tag for two MM1 chains (size 2), and a last output that holds an MM2 root."""
-    tag_at = job.coinb1.find(MAGIC)
-    size = job.coinb1[tag_at + 36 : tag_at + 40]
-    return tag_at > 0 and size == b"\x02\x00\x00\x00" and job.coinb1[-34:-32] == b"\x6a\x28" and job.coinb2 == bytes(4)
+def offered(child: AuxNode) -> AuxTemplate:
+    """What an auxiliary node offers now: the pool asks with the same address, so it gets the same block."""
+    is_mm2 = child.name in CONTEXTS
+    answer = child.call("createmm2block" if is_mm2 else "createauxblock", child.address)
+    return AuxTemplate(
+        chain=child.name,
+        aux_hash=from_displayed(answer["hash"]),
+        target=bits_to_target(int(answer["bits"], 16)),
+        height=answer["height"],
+        previous_hash=from_displayed(answer["previousblockhash"]),
+        value_sat=answer["coinbasevalue"],
+        node=child.name,
+        chain_id=None if is_mm2 else CHAIN_IDS[child.name],
+        context=context_of(child.name) if is_mm2 else None,
+    )
+
+
+def committed(templates: Mapping[str, AuxTemplate]) -> tuple[Commitment, Commitment]:
+    """The MM1 and the MM2 commitment over all four chains."""
+    mm1 = AuxPowKind().commit([templates[name] for name in CHAIN_IDS])
+    return mm1, Mm2Kind().commit([templates[name] for name in CONTEXTS])
 
 
 def stored_proof(child: AuxNode, hash_hex: str) -> bytes:
@@ -82,24 +97,28 @@ def parent_of(child: AuxNode, hash_hex: str) -> str:
     return displayed(mm2_rules.parent_hash(parsed, sides, from_displayed(hash_hex)))
 
 
-async def mine_on_all_chains(world: World, miner: Miner) -> tuple[str, dict[str, str]]:
-    """A hash that all five chains took as a block: the parent's, and the auxiliary ones by chain. An auxiliary chain
-    may miss a round, when the parent's new job went out before the chain's new template was there."""
-    seen = []
-    for _ in range(ROUNDS):
-        parent_hex = await world.mine_block(miner, has_both_commitments)
-        tips = {name: child.call("getbestblockhash") for name, child in world.children.items()}
-        if all(parent_of(child, tips[name]) == parent_hex for name, child in world.children.items()):
-            return parent_hex, tips
-        seen.append((parent_hex, {name: parent_of(child, tips[name]) for name, child in world.children.items()}))
-    raise AssertionError(f"no hash was taken by all chains: {seen}\n{world.pool.log_text()[-3000:]}")
+async def mine_on_all_chains(world: World, miner: Miner) -> tuple[str, dict[str, AuxTemplate]]:
+    """A hash that all five chains take as a block: the parent's, and the auxiliary blocks as they were offered."""
+    templates = {name: offered(child) for name, child in world.children.items()}
+    mm1, mm2 = committed(templates)
+
+    def holds_all(job: Job) -> bool:
+        return mm1.script_sig in job.coinb1 and job.coinb1[-34:] == b"\x6a\x28" + (mm2.root or b"")
+
+    parent_hex = await world.mine_block(miner, holds_all)
+    for name, child in world.children.items():
+        hash_hex = displayed(templates[name].aux_hash)
+        await world.pool.block(name, hash_hex, "immature")
+        assert child.call("getbestblockhash") == hash_hex
+        assert parent_of(child, hash_hex) == parent_hex
+    return parent_hex, templates
 
 
 async def test_nodes_pool_one_hash_is_a_block_of_five_chains(world: World) -> None:
     pool, node = world.pool, world.node
     address, alpha_address = address_on(node, 1), address_on(world.children["alpha"], 2)
     miner = await pool.miner(f"{address}+alpha={alpha_address}.rig")
-    parent_hex, tips = await mine_on_all_chains(world, miner)
+    parent_hex, templates = await mine_on_all_chains(world, miner)
     assert node.call("getbestblockhash") == parent_hex
 
     # The block as the daemon stores it: both commitments, and the reward at the configured address.
@@ -114,25 +133,25 @@ async def test_nodes_pool_one_hash_is_a_block_of_five_chains(world: World) -> No
     assert parent["credits"] == [{"miner": address, "amount": paid - parent["fee"], "held": False}]
 
     for name, child in world.children.items():
-        block = await pool.block(name, tips[name], "immature")
-        assert block["reward"] == paid_to(child, tips[name], child.script) == shared_out(block) > 0
+        hash_hex = displayed(templates[name].aux_hash)
+        block = await pool.block(name, hash_hex, "immature")
+        assert block["reward"] == paid_to(child, hash_hex, child.script) == shared_out(block) > 0
         owner = (alpha_address, False) if name == "alpha" else (address, True)
         assert [(credit["miner"], credit["held"]) for credit in block["credits"]] == [owner]
 
 
 async def test_nodes_pool_proofs_follow_from_the_stored_parent_block(world: World) -> None:
     miner = await world.pool.miner(f"{address_on(world.node, 3)}.rig")
-    parent_hex, tips = await mine_on_all_chains(world, miner)
+    parent_hex, templates = await mine_on_all_chains(world, miner)
     solved = solved_from_node(world.node, parent_hex)
     pow_name = world.node.network.pow_hash
 
-    templates = {name: committed_template(world.children[name], tips[name]) for name in CHILDREN}
-    mm2 = Mm2Kind().commit([templates[name] for name in CONTEXTS])
+    mm1, mm2 = committed(templates)
     assert mm2.root is not None and solved.coinbase[-44:-12] == mm2.root
     for name in CONTEXTS:
         template, context = templates[name], context_of(name)
         wire = bytes.fromhex(Mm2Kind().assemble(solved, template, mm2.slots[name])["proof"])
-        assert wire == stored_proof(world.children[name], tips[name])
+        assert wire == stored_proof(world.children[name], displayed(template.aux_hash))
         ours = mm2_proof.parse(wire, context, template.aux_hash)
         assert mm2_proof.verify(ours, context, template.target, pow_name) == "ok"
         assert displayed(mm2_proof.parent_hash(ours)) == parent_hex
@@ -141,36 +160,23 @@ async def test_nodes_pool_proofs_follow_from_the_stored_parent_block(world: Worl
         # A proof for another block leads to another parent, whose hash is chance.
         assert mm2_rules.check_proof(theirs, context, bytes(32), 2**200, pow_name) == "high-hash"
 
-    mm1 = AuxPowKind().commit([templates[name] for name in CHAIN_IDS])
     assert mm1.script_sig in solved.coinbase
     for name, chain_id in CHAIN_IDS.items():
         template = templates[name]
         wire = bytes.fromhex(AuxPowKind().assemble(solved, template, mm1.slots[name])["auxpow"])
-        assert wire == stored_proof(world.children[name], tips[name])
+        assert wire == stored_proof(world.children[name], displayed(template.aux_hash))
         parsed = auxpow_proof.parse(wire)
         assert parsed.parent.serialize() == solved.header
         assert auxpow_proof.verify(parsed, template.aux_hash, chain_id, template.target, pow_name) == "ok"
 
 
-def committed_template(child: AuxNode, hash_hex: str) -> AuxTemplate:
-    """What a stored auxiliary block was as a template."""
-    header = child.call("getblockheader", hash_hex)
-    return AuxTemplate(
-        chain=child.name,
-        aux_hash=from_displayed(hash_hex),
-        target=bits_to_target(int(header["bits"], 16)),
-        height=header["height"],
-        previous_hash=from_displayed(header["previousblockhash"]),
-        value_sat=0,
-        node="n",
-        chain_id=CHAIN_IDS.get(child.name),
-        context=context_of(child.name) if child.name in CONTEXTS else None,
-    )
-
-
 async def test_nodes_pool_blocks_hold_the_transactions_of_the_daemon(world: World) -> None:
     """Those of the first template; with MWEB the extension too, whose HogEx stands last."""
-    first = (await world.pool.get(f"blocks?chain={PARENT}&limit=200"))["items"][-1]
+    blocks = (await world.pool.get(f"blocks?chain={PARENT}&limit=200"))["items"]
+    if not blocks:  # this test runs alone
+        await world.mine_block(await world.pool.miner(address_on(world.node, 5)))
+        blocks = (await world.pool.get(f"blocks?chain={PARENT}"))["items"]
+    first = blocks[-1]
     txids = world.node.call("getblock", first["hash"], 1)["tx"]
     assert set(world.waiting) <= set(txids[1:])
     assert first["reward"] == paid_to(world.node, first["hash"], PAYOUT_SCRIPT)
@@ -181,17 +187,30 @@ async def test_nodes_pool_blocks_hold_the_transactions_of_the_daemon(world: Worl
         assert len(block["mweb"]["kernels"]) == 1
 
 
+async def next_tip(node: RealNode, before: str) -> str:
+    """The daemon's best block, once it is another one."""
+
+    async def other() -> str | None:
+        best: str = node.call("getbestblockhash")
+        return best if best != before else None
+
+    return await until(other, "the daemon has a new tip")
+
+
 async def test_nodes_pool_takes_a_client_that_is_not_ours(world: World) -> None:
     node, pool = world.node, world.pool
     address = address_on(node, 4)
+    watcher = await pool.miner(address_on(node, 6))
     for round_number in range(2):
         before = node.call("getbestblockhash")
+        await world.job_on_tip(watcher)
         events = await mine_with_npm_client(
             "127.0.0.1", pool.stratum_port, f"{address}.npm", "x", 1, node.network.pow_hash
         )
         assert [event["event"] for event in events].count("accepted") == 1
-        best = node.call("getbestblockhash")
-        assert best != before and node.call("getblockheader", best)["previousblockhash"] == before
+
+        best = await next_tip(node, before)
+        assert node.call("getblockheader", best)["previousblockhash"] == before
         block = await pool.block(PARENT, best, "immature")
         assert address in {credit["miner"] for credit in block["credits"]}
         assert block["reward"] == shared_out(block) > 0, round_number
