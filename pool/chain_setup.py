@@ -24,6 +24,15 @@ def watched_chains(config: Config) -> dict[str, WatchedChain]:
     return {name: _watched_chain(name, config.chains[name]) for name in names}
 
 
+def strict_chains(config: Config) -> frozenset[str]:
+    """The MM1 chains that refuse a parent version with their own chain id."""
+    return frozenset(
+        name
+        for name, chain in config.aux_chains.items()
+        if isinstance(chain, AuxpowChain) and chain.rpc_dialect().strict_chain_id
+    )
+
+
 def _watched_chain(name: str, chain: ChainSection) -> WatchedChain:
     net = network(chain.family, chain.network)
     script = address_to_script(chain.address, net.addresses)

@@ -23,20 +23,19 @@ from alembic.util import CommandError
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from chains.auxpow.slots import ParentVersionError, version_bits_not_to_roll
 from chains.bitcoin.zmq_hint import ZmqHint
 from chains.primitives.hashes import POW_HASHES
 from chains.primitives.target import target_to_difficulty
 from chains.registry import AUX_KINDS, PARENT_KINDS
 from pool.accounting.found_block import ChainTerms
 from pool.blocks.solution_store import SolutionStore
-from pool.chain_setup import watched_chains
-from pool.config import AuxpowChain, Config, PortSection
+from pool.chain_setup import strict_chains, watched_chains
+from pool.config import Config, PortSection
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.jobs.job import ROLLING_MASK, Job
 from pool.jobs.job_table import JobTable
 from pool.jobs.template_board import TemplateBoard
-from pool.jobs.template_set import TemplateSet
+from pool.jobs.version_bits import FixedVersionBits
 from pool.live_status import LiveStatus
 from pool.metrics import registry_of
 from pool.services.block_submission import BlockSubmission
@@ -71,7 +70,6 @@ class RunningPool:
         self.config = config
         self.data_dir: Path = config.pool.data_dir
         self.watches: dict[str, TemplateWatch] = {}
-        self._refusing = ""
         self._tasks: list[asyncio.Task[Any]] = []
         self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -127,7 +125,7 @@ class RunningPool:
             tag=config.pool.tag.encode(),
             difficulty_of=lambda target: target_to_difficulty(target, pow_name),
             propose=self._propose,
-            fixed_version_bits=self._fixed_version_bits,
+            fixed_version_bits=FixedVersionBits(strict_chains(config)),
             extranonce2_sizes=tuple(self.servers),
         )
         self.jobs = JobBroadcast(TemplateBoard(tuple(kinds)), self.table, settings, self._broadcast)
@@ -203,7 +201,10 @@ class RunningPool:
         from twisted.internet import reactor
         from twisted.internet.error import CannotListenError
 
-        await self.web.start(*self.config.http.address)
+        try:
+            await self.web.start(*self.config.http.address)
+        except OSError as error:
+            raise StartError(f"cannot listen on {self.config.http.bind}: {error}") from error
         for port in self.config.stratum.ports:
             host, number = port.address
             try:
@@ -305,28 +306,6 @@ class RunningPool:
         node = parent.node_named(node_name) or parent.nodes[0]
         reason: str | None = await node.propose(payload)
         return reason
-
-    def _fixed_version_bits(self, templates: TemplateSet) -> int:
-        """Version bits that may not roll, or a strict MM1 chain would take the parent's version for its own. A chain
-        whose id the parent's version carries as it is cannot be helped, and must not cost the others their bits."""
-        version = templates.parent.version
-        strict: list[int] = []
-        refusing = ""
-        for name, template in templates.aux.items():
-            section = self.config.chains[name]
-            if not (isinstance(section, AuxpowChain) and section.rpc_dialect().strict_chain_id):
-                continue
-            assert template.chain_id is not None
-            try:
-                version_bits_not_to_roll([template.chain_id], version, ROLLING_MASK)
-            except ParentVersionError as error:
-                refusing = f"alarm: {error}; {name} will refuse our proofs"
-            else:
-                strict.append(template.chain_id)
-        if refusing and refusing != self._refusing:
-            log.error("%s", refusing)
-        self._refusing = refusing
-        return version_bits_not_to_roll(strict, version, ROLLING_MASK)
 
     def _share_log_failed(self, error: BaseException) -> None:
         self.status.accepting = False

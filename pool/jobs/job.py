@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from chains.bitcoin.coinbase import build_coinbase
 from chains.kind import AuxKind
 from chains.primitives.script import push
 from pool.jobs.commitments import Commitments, commit
 from pool.jobs.template_set import Shape, TemplateSet, shape_of
+from pool.jobs.tip import Tip
 from stratum import messages
 from stratum.offer import JobOffer
-
-if TYPE_CHECKING:
-    from pool.jobs.job_table import Tip
 
 # BIP320's general purpose bits, which miners may roll.
 ROLLING_MASK = 0x1FFFE000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pool.jobs.job import Job
+from pool.jobs.tip import Tip
 
 # Enough for two hours of jobs every two seconds; past it the oldest job of the tip is forgotten (error 21).
 MAX_JOBS_PER_TIP = 4096
@@ -14,17 +15,6 @@ MAX_SEEN_PER_TIP = 4_000_000
 # A share of a job whose chain got a newer template counts for that chain this much longer: the time a job needs to
 # reach a miner and its last shares to come back.
 CHAIN_GRACE_S = 30.0
-
-
-class Tip:
-    """A parent tip as jobs see it: its hash, the jobs on it and the header hashes of the shares accepted on it."""
-
-    __slots__ = ("jobs", "previous_hash", "seen")
-
-    def __init__(self, previous_hash: bytes) -> None:
-        self.previous_hash = previous_hash
-        self.jobs: dict[str, Job] = {}
-        self.seen: set[bytes] = set()
 
 
 class JobTable:
@@ -51,7 +41,7 @@ class JobTable:
             return self.tip
         before = (self.tip, self.previous_tip)
         if self.previous_tip is not None:
-            for job_id in self.previous_tip.jobs:
+            for job_id in self.previous_tip.job_ids:
                 del self._jobs[job_id]
         # Freeing a million hashes takes 50 ms, which the first job of the new tip shall not wait for.
         self._over = self.previous_tip
@@ -76,11 +66,11 @@ class JobTable:
         for chain, template in job.templates.aux.items():
             if self._superseded_at.pop((chain, template.aux_hash), None) is not None:
                 self._generation += 1
-        jobs = job.tip.jobs
-        if len(jobs) >= MAX_JOBS_PER_TIP:
-            oldest = next(iter(jobs))
-            del jobs[oldest], self._jobs[oldest]
-        jobs[job.job_id] = job
+        job_ids = job.tip.job_ids
+        if len(job_ids) >= MAX_JOBS_PER_TIP:
+            oldest = next(iter(job_ids))
+            del job_ids[oldest], self._jobs[oldest]
+        job_ids[job.job_id] = None
         self._jobs[job.job_id] = job
         self.current = job
         if len(job.tip.seen) >= MAX_SEEN_PER_TIP:

@@ -19,9 +19,10 @@ from typing import Any
 from chains.kind import AuxKind, AuxTemplate, ParentKind, ParentTemplate
 from chains.node_rpc import NodeUnavailableError, RpcError
 from pool.jobs.job import EXTRANONCE1_SIZE, Job, build_job
-from pool.jobs.job_table import JobTable, Tip
+from pool.jobs.job_table import JobTable
 from pool.jobs.template_board import TemplateBoard
 from pool.jobs.template_set import Reduction, Shape, TemplateSet, reduce, shape_of
+from pool.jobs.tip import Tip
 
 log = logging.getLogger("parapool.jobs")
 

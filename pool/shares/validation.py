@@ -13,7 +13,7 @@ from struct import pack
 
 from chains.kind import SolvedHeader
 from pool.jobs.job import Job, Layout
-from pool.jobs.job_table import Tip
+from pool.jobs.tip import Tip
 from stratum import errors
 from stratum.events import Submit
 

@@ -7,18 +7,14 @@ import contextlib
 import logging
 import socket
 import threading
-from types import MappingProxyType, SimpleNamespace
 
 import pytest
 from config_file import ADDRESS
 from sqlalchemy import text
-from support.job_factory import parent_template
 
-from chains.kind import AuxTemplate
 from pool import wiring
 from pool.config import load
 from pool.data_dir import StartError, claim_name, lock_data_dir
-from pool.jobs.template_set import TemplateSet
 from pool.storage.database import Database, sqlite_url, upgrade
 from pool.wiring import RunningPool
 
@@ -255,28 +251,6 @@ async def test_wiring_resumes_unfinished_submissions(reactor, config, monkeypatc
 
 
 # -- small parts ----------------------------------------------------------------------------------------------------
-
-
-def aux(name: str, chain_id: int) -> AuxTemplate:
-    return AuxTemplate(name, bytes(32), 1, 1, bytes(32), 1, f"{name}[0]", chain_id=chain_id)
-
-
-def test_wiring_says_once_which_chain_a_parent_version_shuts_out_and_still_guards_the_others(config, caplog):
-    """The parent's version carries regnmc's id as it is; bit 18 of the other chain's id must stay out of rolling."""
-    pool = object.__new__(RunningPool)
-    pool._refusing = ""
-    section = config().chains["regnmc"]
-    assert section.rpc_dialect().strict_chain_id
-    pool.config = SimpleNamespace(chains={"regnmc": section, "fractal": section})
-    templates = {"regnmc": aux("regnmc", 0x2000), "fractal": aux("fractal", 0x2024)}
-    parent = parent_template(version=0x20000000)
-    both = TemplateSet(parent, MappingProxyType(templates))
-    alone = TemplateSet(parent, MappingProxyType({"fractal": templates["fractal"]}))
-    assert pool._fixed_version_bits(both) == pool._fixed_version_bits(alone) != 0
-    pool._refusing = ""
-    for _ in range(3):
-        pool._fixed_version_bits(both)
-    assert caplog.text.count("regnmc will refuse our proofs") == 2
 
 
 def test_wiring_upgrades_a_database_that_is_not_there_yet(tmp_path):
