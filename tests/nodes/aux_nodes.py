@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from node_daemons import START_S, RealNode
 from chains.families import network
 from chains.primitives.address import address_to_script
 from chains.reference.wallet import address
+from pool.demo.children import Child
 
 CHAIN_IDS = {"regnmc": 1, "regdoge": 98}
 CONTEXTS = ("alpha", "beta")
@@ -50,7 +50,7 @@ def start_children(directory: Path, pow_hash: str) -> dict[str, AuxNode]:
         for child in children.values():
             _launch(child, directory)
         for child in children.values():
-            child.url = f"http://127.0.0.1:{_port(child, directory)}/"
+            child.url = f"http://127.0.0.1:{_port(child)}/"
     except BaseException:
         stop_children(children)
         raise
@@ -76,18 +76,17 @@ def _launch(child: AuxNode, directory: Path) -> None:
     else:
         dialect = "dogecoin" if child.name == "regdoge" else "namecoin"
         command += ["--chain-id", str(CHAIN_IDS[child.name]), "--dialect", dialect]
-    with (directory / f"{child.name}.txt").open("wb") as output:
-        child.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output))
+    child.processes.append(Child(child.name, command, directory / f"{child.name}.txt"))
 
 
-def _port(child: AuxNode, directory: Path) -> int:
+def _port(child: AuxNode) -> int:
     """The RPC port, once the node says it (`READY pid=PID port=PORT`)."""
-    output = directory / f"{child.name}.txt"
+    (process,) = child.processes
     deadline_s = time.monotonic() + START_S
     while True:
-        text = output.read_text(errors="replace")
+        text = process.log_text()
         if text.startswith("READY") and text.endswith("\n"):
             return int(text.rpartition("port=")[2])
-        ended = child.processes[0].poll()
+        ended = process.exit_code()
         assert ended is None and time.monotonic() < deadline_s, f"{child.name} did not start ({ended}): {text}"
         time.sleep(0.05)

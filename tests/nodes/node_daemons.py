@@ -14,7 +14,6 @@ import random
 import secrets
 import shutil
 import socket
-import subprocess
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,6 +24,7 @@ from chains.families import network
 from chains.kind import Network
 from chains.node_rpc import JsonRpc
 from chains.primitives.address import script_to_address
+from pool.demo.children import Child, stop
 
 BCOIN = Path(__file__).parent / ".bcoin"
 STRATUM_CLIENT = BCOIN / "stratum-client"
@@ -49,8 +49,8 @@ class RealNode:
     user: str
     password: str
     network: Network
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    launches: list[tuple[list[str], Path, Path | None]] = field(default_factory=list)
+    processes: list[Child] = field(default_factory=list)
+    launches: list[tuple[list[str], Path]] = field(default_factory=list)
     debug_log: Path | None = None
 
     @property
@@ -89,21 +89,14 @@ class RealNode:
         return hashes
 
     def stop(self) -> None:
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(STOP_S)
+        stop(self.processes, STOP_S)
         self.processes.clear()
 
     def start_again(self) -> None:
         """After stop(): the same daemon over the same data and ports, until it answers."""
         launches, self.launches = self.launches, []
-        for command, directory, working in launches:
-            _start(self, command, directory, working)
+        for command, directory in launches:
+            _start(self, command, directory)
             _wait(self, directory, lambda: self.call("getblockcount") >= 0)
 
     def calls_taken(self, method: str) -> int:
@@ -176,7 +169,7 @@ def start_bcoin(directory: Path, *, segwit: bool = True) -> RealNode:
     password = secrets.token_hex(8)
     node = RealNode("bcoin", f"http://127.0.0.1:{port}/", "u", password, network("bitcoin", "regtest"))
     try:
-        _start(node, [program, "node.js", str(port), password], directory, BCOIN)
+        _start(node, [program, str(BCOIN / "node.js"), str(port), password], directory)
         _wait(node, directory, lambda: node.call("getblockcount") == 0)
         node.generate(SEGWIT_HEIGHT if segwit else 1)
     except BaseException:
@@ -213,13 +206,10 @@ def _litecoind(node: RealNode, directory: Path, name: str, port: int, rpc_port: 
     return [*command, f"-bind=127.0.0.1:{port}", f"-rpcport={rpc_port}"]
 
 
-def _start(node: RealNode, command: list[str], directory: Path, working: Path | None = None) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    node.launches.append((command, directory, working))
-    with (directory / "output.txt").open("ab") as output:
-        node.processes.append(
-            subprocess.Popen(command, cwd=working or directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        )
+def _start(node: RealNode, command: list[str], directory: Path) -> None:
+    """As a child that ends with the test run, however that ends."""
+    node.launches.append((command, directory))
+    node.processes.append(Child(node.name, command, directory / "output.txt"))
 
 
 def _wait(node: RealNode, directory: Path, ready: Any) -> None:
@@ -231,7 +221,7 @@ def _wait(node: RealNode, directory: Path, ready: Any) -> None:
             reason: object = "not ready"
         except (OSError, http.client.HTTPException, ValueError, RpcFailure) as error:
             reason = error
-        ended = [process.args for process in node.processes if process.poll() is not None]
+        ended = [process.process.args for process in node.processes if process.exit_code() is not None]
         if ended or time.monotonic() > deadline_s:
             output = (directory / "output.txt").read_text(errors="replace")[-2000:]
             raise AssertionError(f"{node.name} did not start ({reason}; ended: {ended}): {output}")

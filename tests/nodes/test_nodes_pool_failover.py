@@ -102,11 +102,11 @@ async def test_nodes_pool_leaves_a_node_that_hangs(pair: LitecoinPair, world: Wo
     pool = world.pool
     miner = await pool.miner(f"{address_on(pair.first, 2)}.rig")
     await both_have(pair, await world.mine_block(miner))
-    pair.first.processes[0].send_signal(signal.SIGSTOP)
+    pair.first.processes[0].process.send_signal(signal.SIGSTOP)
     try:
         alone = await go_on_alone(world, miner)
     finally:
-        pair.first.processes[0].send_signal(signal.SIGCONT)
+        pair.first.processes[0].process.send_signal(signal.SIGCONT)
     await both_have(pair, alone[-1])
     await first_gives_templates(pair)
     await both_have(pair, await world.mine_block(miner))
