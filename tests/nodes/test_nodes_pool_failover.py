@@ -110,4 +110,6 @@ async def test_nodes_pool_leaves_a_node_that_hangs(pair: LitecoinPair, world: Wo
     await both_have(pair, alone[-1])
     await first_gives_templates(pair)
     await both_have(pair, await world.mine_block(miner))
+    told = [line.split(" chain=")[0].split()[-1] for line in pool.log_lines("parapool.chain node", f"node={PARENT}[0]")]
+    assert told == ["ok", "down", "ok"]
     assert not pool.log_lines("chain leaves")
