@@ -29,7 +29,9 @@ class LyingNode:
         self._session = aiohttp.ClientSession()
         application = web.Application(client_max_size=2**24)
         application.router.add_post("/", self._pass_on)
-        self._runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.listen_port).start()
 
