@@ -202,10 +202,7 @@ class RunningPool:
         from twisted.internet.error import CannotListenError
 
         try:
-            try:
             await self.web.start(*self.config.http.address)
-        except OSError as error:
-            raise StartError(f"cannot listen on {self.config.http.bind}: {error}") from error
         except OSError as error:
             raise StartError(f"cannot listen on {self.config.http.bind}: {error}") from error
         for port in self.config.stratum.ports:
