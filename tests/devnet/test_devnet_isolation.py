@@ -68,28 +68,24 @@ async def test_devnet_auxiliary_trouble_stays_with_its_chain(make_devnet: Any, c
     delays["killed, out of the tree"] = await _tip_delay_s(devnet, rig, "the killed one out of the tree")
     await _parent_block(devnet, rig)
     await devnet.start_node("regnmc")
-    await _joins(devnet, "regnmc")
-    await devnet.solve_all(rig)
 
     await devnet.fault("alpha", hang_s=30)
     hanging = asyncio.ensure_future(_leaves(devnet, "alpha", "down", 5.5))
     delays["hanging"] = await _tip_delay_s(devnet, rig, "an aux node hanging")
-    await hanging
-    delays["hanging, out of the tree"] = await _tip_delay_s(devnet, rig, "the hanging one out of the tree")
-    await _parent_block(devnet, rig)
-    await devnet.fault("alpha", hang_s=0)
-    await _joins(devnet, "alpha")
-
     await _together(
         devnet.fault("beta", syncing=True),
         devnet.fault("regdoge", chain="main"),
         _leaves(devnet, "beta", "syncing", 4.5),
         _leaves(devnet, "regdoge", "wrong_network", 4.5),
+        hanging,
     )
+    delays["hanging, out of the tree"] = await _tip_delay_s(devnet, rig, "the hanging one out of the tree")
     await _parent_block(devnet, rig)
-    await devnet.fault("beta", syncing=False)
-    await devnet.fault("regdoge", chain=None)
-    await _joins(devnet, "beta", "regdoge")
+
+    steps.info("all come back by themselves, and one share is a block of each")
+    for name in ("alpha", "beta", "regdoge"):
+        await devnet.rpc(name, "devnet_clear")
+    await _joins(devnet, *CHAINS[1:])
     await devnet.solve_all(rig)
 
     for name in ("regnmc", "alpha", "beta", "regdoge"):
