@@ -61,6 +61,9 @@ class Mm2Node:
         if info.context != self._context:
             detail = f"the node's context is {info.context.hex()}, expected {self._context.hex()}"
             return Health(NodeState.WRONG_NETWORK, info.blocks, detail)
+        if info.chain != self._network.chain_name:
+            detail = f"the node is on network {info.chain[:40]!r}, expected {self._network.chain_name!r}"
+            return Health(NodeState.WRONG_NETWORK, info.blocks, detail)
         if info.initial_download:
             return Health(NodeState.SYNCING, info.blocks, "initial block download")
         return Health(NodeState.OK, info.blocks)

@@ -104,18 +104,22 @@ def build_job(
     difficulty_of: Callable[[int], float],
     fixed_version_bits: int = 0,
     extranonce2_sizes: Sequence[int] = (4,),
+    template_age_s: int = 0,
 ) -> Job:
     """Make a job of a template set.
 
     `uncapped` names chains whose targets do not lower anyone's difficulty; `difficulty_of` turns a target into a
     Stratum difficulty; `fixed_version_bits` are taken out of version rolling for some child's sake;
-    `extranonce2_sizes` are those that some port promises. Raises the kinds' errors (equal chain ids, equal contexts, a
-    scriptSig over 100 bytes).
+    `extranonce2_sizes` are those that some port promises; `template_age_s` is added to the parent template's time, so
+    that jobs of an old template do not fall behind the clock. Raises the kinds' errors (equal chain ids, equal
+    contexts, a scriptSig over 100 bytes).
     """
     commitments = commit(templates, kinds)
     parent = templates.parent
     parts = [*(("commitment", part) for part in commitments.script_sig), ("tag", push(tag) if tag else b"")]
     job = Job(sequence, job_id, templates, commitments, tip)
+    current_time = parent.current_time + template_age_s
+    job.maximum_time = current_time + NTIME_FORWARD_S
     job.version_mask &= ~fixed_version_bits
     job.version = parent.version & ~job.version_mask
     caps = tuple(sorted(difficulty_of(target) for chain, target in job.targets if chain not in uncapped))
@@ -134,7 +138,7 @@ def build_job(
         line, clean_line = (
             messages.notify(
                 job_id, job.previous_hash, coinbase.coinb1, coinbase.coinb2, job.merkle_branch, job.version, job.bits,
-                parent.current_time, flag,
+                current_time, flag,
             )
             for flag in (False, True)
         )  # fmt: skip

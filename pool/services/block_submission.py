@@ -87,6 +87,7 @@ class BlockSubmission:
         self.results: dict[tuple[str, str], int] = {}
         self.submit_s: dict[str, float] = {}
         self._carrying: set[asyncio.Task[None]] = set()
+        self._silent: set[str] = set()
         self._telling: set[asyncio.Task[Any]] = set()
         self._proofs: dict[tuple[str, str], list[Ending | None]] = {}
 
@@ -278,9 +279,11 @@ class BlockSubmission:
         while True:
             try:
                 answer: SubmitAnswer = await node.submit(record.payload)
+                self._silent.discard(node.name)
                 return self._answered(node, record, answer, attempt)
             except Exception as error:
-                if attempt == 0:
+                if node.name not in self._silent:  # once per outage, not per solve
+                    self._silent.add(node.name)
                     expected = isinstance(error, (NodeUnavailableError, RpcError))
                     log.warning(
                         "submission waits chain=%s node=%s: %r", record.chain, node.name, error,

@@ -75,6 +75,7 @@ class JobBroadcast:
         self.jobs_sent = 0
         self._prefix = secrets.token_hex(2)
         self._sequence = 0
+        self._parent_at = self.clock()
         self._due: asyncio.TimerHandle | None = None
         self._due_clean = False
         self._clashes: set[str] = set()
@@ -89,6 +90,7 @@ class JobBroadcast:
         if template is None:
             return
         before = self.board.parent
+        self._parent_at = self.clock()
         if self.board.post_parent(template):
             self._cancel_due()
             self.send(clean=True)
@@ -212,6 +214,7 @@ class JobBroadcast:
             difficulty_of=settings.difficulty_of,
             fixed_version_bits=settings.fixed_version_bits(templates),
             extranonce2_sizes=settings.extranonce2_sizes,
+            template_age_s=int(self.clock() - self._parent_at),
         )
 
     def _minable(self, templates: TemplateSet) -> Iterator[TemplateSet]:

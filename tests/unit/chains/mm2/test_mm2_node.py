@@ -44,7 +44,7 @@ TEMPLATE = {
     "height": 7,
 }
 INFO = {
-    "chain": "alpha",
+    "chain": "regtest",
     "context_name": "alpha",
     "context": ALPHA.hex(),
     "blocks": 6,
@@ -190,6 +190,8 @@ async def test_mm2_health() -> None:
     other = await node_of(Answers(getmm2chaininfo=INFO), "beta").health()
     assert other.state is NodeState.WRONG_NETWORK
     assert ALPHA.hex() in other.detail
+    main = await node_of(Answers(getmm2chaininfo=INFO | {"chain": "main"})).health()
+    assert main.state is NodeState.WRONG_NETWORK and "'main'" in main.detail
     assert isinstance(node_of(syncing), AuxNode)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -126,6 +127,20 @@ async def test_broadcast_mines_less_when_the_parent_refuses_a_shape(make, parent
     await settle(0.3)
     assert sent and set(sent[-1].templates.aux) == mined
     assert jobs.refusals["bad-new-rule"] >= 1 and "alarm" in caplog.text
+
+
+async def test_broadcast_keeps_the_time_of_jobs_of_an_old_template_with_the_clock(make):
+    jobs, sent = make()
+    now = [100.0]
+    jobs.clock = lambda: now[0]
+    jobs.post_parent(parent_template())
+    await settle()
+    now[0] += 90.5
+    jobs.send(clean=False)
+    first, later = (int(json.loads(job.layouts[4].offer.notify)["params"][7], 16) for job in (sent[0], sent[-1]))
+    assert later == first + 90
+    assert sent[-1].maximum_time == sent[0].maximum_time + 90
+    assert sent[-1].minimum_time == sent[0].minimum_time
 
 
 async def test_broadcast_asks_again_when_the_tip_moved_meanwhile(make, parent):
