@@ -18,6 +18,7 @@ from stratum.counters import Counters
 from stratum.errors import StratumError
 from stratum.events import AuthorizeRequest, Closed, Event, Submit, TransactionsRequest, WantsJob
 from stratum.extranonce import ExtranonceAllocator
+from stratum.foreign import foreign_protocol, is_tls
 from stratum.framing import LineBuffer, LineTooLong
 from stratum.handshake import REQUESTS
 from stratum.invalid_run import InvalidRun
@@ -29,27 +30,11 @@ from stratum.standing import Standing
 from stratum.submission import read_submit
 from stratum.terms import Terms
 
-__all__ = [
-    "AuthorizeRequest",
-    "Authorized",
-    "Closed",
-    "Event",
-    "JobOffer",
-    "PortPolicy",
-    "Refused",
-    "Session",
-    "Submit",
-    "TransactionsRequest",
-    "WantsJob",
-]  # fmt: skip
-
 # A rise of the difficulty waits for the next job unless shares come this many times too fast: until then the job in
 # hand is credited at its old, lower difficulty, and the miner should not lose work for a flood that does not hurt.
 REOFFER_RATIO = 16.0
 SETTLE_S = 2.0  # shares under way when the same job was sent again; covers a satellite link
 _WANTS_JOB = WantsJob()
-_HTTP = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"PRI * ")
-_TLS_HANDSHAKE = 0x16
 
 
 class Session:
@@ -110,7 +95,7 @@ class Session:
         if self.closed is not None:
             return []
         if data:
-            if not self.spoke and not len(self._lines) and data[0] == _TLS_HANDSHAKE:
+            if not self.spoke and not len(self._lines) and is_tls(data):
                 return self._close_now("tls")
             self._lines.feed(data)
         return self.resume(now)
@@ -173,7 +158,7 @@ class Session:
     def _malformed(self, what: Malformed, line: bytes, now: float) -> None:
         """Before the first valid line a stranger who speaks something else is left without a word."""
         if not self.spoke:
-            reason = "http" if line.startswith(_HTTP) else "not_stratum"
+            reason = foreign_protocol(line)
             self.counters.parse_errors[reason] += 1
             self._close(reason)
             return

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 from stratum import messages
+from stratum.events import AuthorizeRequest, Event, Submit, TransactionsRequest, WantsJob
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
 from stratum.schema import check_server_bytes
-from stratum.session import AuthorizeRequest, Event, Session, Submit, TransactionsRequest, WantsJob
+from stratum.session import Session
 
 POLICY = PortPolicy(start_difficulty=1, minimum_difficulty=0.001, maximum_difficulty=1_000_000)
 

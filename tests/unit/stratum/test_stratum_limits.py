@@ -10,9 +10,9 @@ from stratum_peer import Peer, make_job, methods, request
 
 from stratum import errors
 from stratum.addresses import AddressBook, AddressRecord
+from stratum.events import AuthorizeRequest, Closed
 from stratum.limits import Limits
 from stratum.offer import Refused
-from stratum.session import AuthorizeRequest, Closed
 from stratum.words import LOGIN_BYTES
 
 LIMITS = Limits()

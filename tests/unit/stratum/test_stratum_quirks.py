@@ -7,8 +7,8 @@ import json
 import pytest
 from stratum_peer import Peer, make_job, methods, request, submit_request
 
+from stratum.events import AuthorizeRequest
 from stratum.offer import PortPolicy
-from stratum.session import AuthorizeRequest
 
 
 def test_quirk_esp_miner_pipelines_the_whole_handshake() -> None:

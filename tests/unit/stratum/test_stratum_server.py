@@ -14,11 +14,11 @@ import pytest
 from stratum_peer import POLICY, make_job, methods, request, submit_request
 
 from stratum import errors
+from stratum.events import Submit
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, Refused
 from stratum.schema import check_server_line
 from stratum.server import Connection, StratumServer
-from stratum.session import Submit
 
 LENIENT = Limits(exempt_loopback=True)
 
