@@ -29,11 +29,11 @@ def config_with(**overrides: str) -> Config:
 def test_devnet_node_is_what_its_chain_says(
     name: str, kind: str, port: int, chain_id: int, dialect: str, context_name: str
 ) -> None:
-    settings = node_settings(config_with(**{"pool.data_dir": "/tmp/devnet"}), name, 6)
+    settings = node_settings(config_with(**{"pool.data_dir": "devnet-data"}), name, 6)
     assert (settings.kind, settings.name, settings.seed, settings.port) == (kind, name, name, port)
     assert (settings.chain_id, settings.dialect, settings.context_name) == (chain_id, dialect, context_name)
     assert (settings.user, settings.password) == ("devnet", "devnet")
-    assert settings.data_dir == Path("/tmp/devnet/nodes") / name
+    assert settings.data_dir == Path("devnet-data/nodes") / name
     assert (settings.block_interval_s, settings.maturity) == (6, 10)
 
 
