@@ -6,19 +6,24 @@ Everything heavy is imported inside the commands, so that `pool --help` answers 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import click
 
-if TYPE_CHECKING:
-    from pool.config import Config
+from pool.cli_ledger import ledger
+from pool.cli_options import (
+    EXIT_NO,
+    EXIT_OK,
+    EXIT_USAGE,
+    config_option,
+    load_config,
+    load_mapping,
+    parse_overrides,
+    set_option,
+)
 
-Command = TypeVar("Command", bound=Callable[..., object])
-
-EXIT_OK, EXIT_NO, EXIT_USAGE = 0, 1, 2
 DEVNET_FILE = "deploy/devnet.yaml"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -35,6 +40,8 @@ def commands() -> None:
       pool run -c pool.yaml
     To mine:
       pool mine stratum+tcp://127.0.0.1:3333 -u ADDRESS.worker -p x
+    To prove the books:
+      pool ledger audit -c pool.yaml         every balance and credit, computed once more
 
     Exit codes: 0 good, 1 no, 2 wrong use.
     """
@@ -62,27 +69,9 @@ def main() -> NoReturn:
     sys.exit(exit_code if isinstance(exit_code, int) else EXIT_OK)
 
 
-def _config_option(*, required: bool = True, default: str | None = None) -> Callable[[Command], Command]:
-    text = "The configuration, YAML; every key is explained in docs/reference/configuration.md."
-    words = ("-c", "--config", "config_file")
-    if default is not None:
-        return click.option(*words, metavar="FILE", default=default, show_default=True, help=text)
-    return click.option(*words, metavar="FILE", required=required, help=text)
-
-
-def _set_option(command: Command) -> Command:
-    return click.option(
-        "--set",
-        "overrides",
-        metavar="KEY=VALUE",
-        multiple=True,
-        help="Replace a value of the file, by dotted key: --set stratum.ports.0.bind=0.0.0.0:3334. May be repeated.",
-    )(command)
-
-
 @commands.command()
-@_config_option()
-@_set_option
+@config_option()
+@set_option
 def run(config_file: str, overrides: tuple[str, ...]) -> NoReturn:
     """Run the pool until SIGINT or SIGTERM.
 
@@ -93,15 +82,15 @@ def run(config_file: str, overrides: tuple[str, ...]) -> NoReturn:
     Example:
       pool run -c /etc/parapool/pool.yaml --set http.bind=127.0.0.1:8081
     """
-    config = _load(config_file, overrides)
+    config = load_config(config_file, overrides)
     from pool.wiring import run as run_pool
 
     sys.exit(run_pool(config))
 
 
 @commands.command("check-config", short_help="Check a configuration and name every mistake.")
-@_config_option(required=False)
-@_set_option
+@config_option(required=False)
+@set_option
 @click.option("--reference", is_flag=True, help="Print the reference of all keys (Markdown) instead.")
 def check_config(config_file: str | None, overrides: tuple[str, ...], reference: bool) -> None:
     """Check a configuration: no node is asked and nothing is started.
@@ -120,7 +109,7 @@ def check_config(config_file: str | None, overrides: tuple[str, ...], reference:
         return
     if config_file is None:
         raise click.UsageError("Missing option '-c' / '--config'.")
-    config = _load(config_file, overrides)
+    config = load_config(config_file, overrides)
     aux = ", ".join(config.aux_chains) or "none"
     click.echo(f"{config_file}: good; parent {config.parent}, auxiliary chains: {aux}")
 
@@ -166,6 +155,9 @@ def mine(
         host, port, user, password, algorithm, threads, shares=shares, blocks=blocks, duration_s=seconds
     )
     sys.exit(run_miner(settings))
+
+
+commands.add_command(ledger)
 
 
 @commands.group(short_help="Verify a proof in a file.")
@@ -217,8 +209,8 @@ def devnet() -> None:
 
 @devnet.command("node", short_help="Run one chain's reference node.")
 @click.argument("name")
-@_config_option(default=DEVNET_FILE)
-@_set_option
+@config_option(default=DEVNET_FILE)
+@set_option
 @click.option(
     "--block-interval-s", type=click.IntRange(0, 86_400), default=6, show_default=True,
     help="Retarget towards a block every so many seconds; 0 keeps the first, easiest target.",
@@ -233,7 +225,7 @@ def devnet_node(name: str, config_file: str, overrides: tuple[str, ...], block_i
     Example:
       pool devnet node regbtc -c deploy/devnet.yaml
     """
-    config = _load(config_file, overrides)
+    config = load_config(config_file, overrides)
     from pool.devnet_node import DevnetError, run_node
 
     try:
@@ -243,12 +235,12 @@ def devnet_node(name: str, config_file: str, overrides: tuple[str, ...], block_i
 
 
 @devnet.command("demo", short_help="Run nodes, pool and miner on this machine.")
-@_config_option(default=DEVNET_FILE)
+@config_option(default=DEVNET_FILE)
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Folder of everything it keeps.")
 @click.option("--stratum-port", type=click.IntRange(1, 65535), help="Port for miners on 127.0.0.1.")
 @click.option("--http-port", type=click.IntRange(1, 65535), help="Port of the status page on 127.0.0.1.")
 @click.option("--miner/--no-miner", default=True, envvar="MINER", show_envvar=True, help="Start the bundled miner too.")
-@_set_option
+@set_option
 def devnet_demo(
     config_file: str,
     data_dir: Path | None,
@@ -270,34 +262,9 @@ def devnet_demo(
         "stratum.ports.0.bind": stratum_port and f"127.0.0.1:{stratum_port}",
         "http.bind": http_port and f"127.0.0.1:{http_port}",
     }
-    given = {**{key: value for key, value in wanted.items() if value}, **_parse_overrides(overrides)}
-    _load_mapping(config_file, given)  # name every mistake before any child process starts
+    given = {**{key: value for key, value in wanted.items() if value}, **parse_overrides(overrides)}
+    load_mapping(config_file, given)  # name every mistake before any child process starts
     sys.exit(demo(config_file, given, miner=miner))
-
-
-def _load(config_file: str, overrides: tuple[str, ...]) -> Config:
-    return _load_mapping(config_file, _parse_overrides(overrides))
-
-
-def _parse_overrides(overrides: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not key or not equals:
-            raise click.UsageError("--set wants KEY=VALUE, such as --set http.bind=127.0.0.1:8081")
-        pairs[key] = value
-    return pairs
-
-
-def _load_mapping(config_file: str, overrides: dict[str, str]) -> Config:
-    from pool.config import ConfigError, load
-
-    try:
-        return load(config_file, overrides)
-    except ConfigError as error:
-        for line in error.lines:
-            click.echo(line, err=True)
-        sys.exit(EXIT_NO)
 
 
 def _pool_address(url: str) -> tuple[str, int]:
