@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 import pytest_asyncio
 import uvloop
+from support.postgresql import PostgresqlServer
 
 
 def pytest_asyncio_loop_factories(
@@ -29,3 +30,11 @@ async def reactor() -> AsyncIterator[Any]:
     running.startRunning(installSignalHandlers=False)
     yield running
     running.removeAll()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """Started when first asked for. A test that stops it has one of its own."""
+    server = PostgresqlServer()
+    yield server
+    server.close()

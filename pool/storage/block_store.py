@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from pool.accounting.found_block import BlockState, FoundBlock
 from pool.blocks.solution_store import SolutionRecord
-from pool.storage.database import insert_missing
+from pool.storage.database import add_missing
 from pool.storage.tables import blocks, credits, share_logs
 
 REASON_LIMIT = 500
@@ -37,7 +37,7 @@ def add(
         "watched": 1,
         "updated_ms": now_ms,
     }
-    return bool(connection.execute(insert_missing(connection, blocks), [row]).rowcount)
+    return bool(add_missing(connection, blocks, [row]))
 
 
 def answered(connection: Connection, chain: str, hash_hex: str, state: BlockState, reason: str, now_ms: int) -> None:

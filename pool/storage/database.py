@@ -2,22 +2,34 @@
 
 Synchronous on purpose: everything runs in one worker thread per process (docs/adr/0003). SQLite runs in WAL mode with
 synchronous=FULL, so a committed transaction survives a power loss; write transactions take the write lock at once
-(BEGIN IMMEDIATE), so that two processes over one file wait for each other instead of failing half way.
+(BEGIN IMMEDIATE), so that two processes over one file wait for each other instead of failing half way. PostgreSQL does
+the same with an advisory lock: pool/storage/postgresql.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import alembic.command
 import alembic.config
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 import migrations
+from pool.accounting.books_away import BooksAwayError
+from pool.storage.postgresql import (
+    MIGRATION_TIMEOUT_MS,
+    STATEMENT_TIMEOUT_MS,
+    add_missing_rows,
+    hold_writers,
+    is_away,
+    is_standby,
+    open_postgresql,
+)
 
 BUSY_TIMEOUT_MS = 10_000
 
@@ -27,12 +39,21 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def open_engine(url: str) -> Engine:
-    """An engine for the URL, with the pragmas and transactions that the books rely on."""
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+def open_engine(url: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Engine:
+    """An engine for the URL, with the settings and transactions that the books rely on. `statement_timeout_ms` is for
+    PostgreSQL.
+
+    Raises sqlalchemy.exc.ArgumentError for a URL that is none, or of another database or driver.
+    """
+    parsed = make_url(url)
+    if parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        named = parsed.set(drivername="postgresql+psycopg")
+        return open_postgresql(named, statement_timeout_ms=statement_timeout_ms)
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise ArgumentError("expected a URL that begins with postgresql+psycopg:// or sqlite://")
+    engine = create_engine(parsed)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -62,49 +83,79 @@ def upgrade(url: str) -> None:
     database = make_url(url).database
     if make_url(url).get_backend_name() == "sqlite" and database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = open_engine(url)
+    engine = open_engine(url, statement_timeout_ms=MIGRATION_TIMEOUT_MS)
     try:
         config = alembic.config.Config()
         # The option is read with % interpolation.
         scripts = str(Path(migrations.__file__).parent).replace("%", "%%")
         config.set_main_option("script_location", scripts)
         with engine.connect() as connection:
+            if engine.dialect.name == "postgresql":
+                # Pools that start together over a new database: one makes it, the others find it made.
+                hold_writers(connection)
             config.attributes["connection"] = connection.execution_options(writes=True)
             alembic.command.upgrade(config, "head")
     finally:
         engine.dispose()
 
 
-def insert_missing(connection: Connection, table: Table) -> Insert:
-    """An INSERT that passes over rows which break a uniqueness rule."""
+def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Inserts rows, in order, and passes over those that break a uniqueness rule. All rows have the same columns.
+
+    Returns how many are new.
+    """
+    if not rows:
+        return 0
     if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
+        return add_missing_rows(connection, table, rows)
+    return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows)).rowcount
 
 
 class Database:
-    """An open database. `read` and `write` each are one transaction; a `read_only` one refuses to be written."""
+    """An open database. `read` and `write` each are one transaction; a `read_only` one refuses to be written.
+
+    Both raise BooksAwayError while PostgreSQL is away.
+    """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.engine = open_engine(url)
-        if read_only and self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _forbid_writes)
-        elif read_only:
+        self._read_only = read_only
+        self._is_postgresql = self.engine.dialect.name == "postgresql"
+        if read_only and self._is_postgresql:
             self.engine = self.engine.execution_options(postgresql_readonly=True)
+        elif read_only:
+            event.listen(self.engine, "connect", _forbid_writes)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view; rolled back at the end."""
-        with self.engine.connect() as connection:
+        with self._telling_when_away(), self.engine.connect() as connection:
+            if self._is_postgresql:
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: everything in the block is committed together, or nothing when it raises."""
-        with self.engine.connect() as connection:
+        with self._telling_when_away(), self.engine.connect() as connection:
             writing = connection.execution_options(writes=True)
             with writing.begin():
                 yield writing
 
+    @contextmanager
+    def _telling_when_away(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if self._is_postgresql and (is_away(error) or (is_standby(error) and not self._read_only)):
+                raise BooksAwayError(in_short(error)) from error
+            raise
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+def in_short(error: BaseException) -> str:
+    """One line for people: a database driver's own words without SQLAlchemy's additions."""
+    words: str = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    return words

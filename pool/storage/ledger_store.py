@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pool.ledger.account import grows_by_debit, never_negative
 from pool.ledger.transfer import LedgerError, Transfer, TransferGroup, check, imbalance, movements
-from pool.storage.database import insert_missing
+from pool.storage.database import add_missing
 from pool.storage.tables import balances, transfer_groups, transfers
 
 
@@ -24,7 +24,7 @@ def post(connection: Connection, group: TransferGroup, now_ms: int) -> bool:
     """
     check(group)
     row = {"id": group.id, "chain": group.chain, "kind": group.kind, "created_ms": now_ms}
-    if not connection.execute(insert_missing(connection, transfer_groups), [row]).rowcount:
+    if not add_missing(connection, transfer_groups, [row]):
         return False
     if group.transfers:
         connection.execute(
@@ -42,7 +42,7 @@ def post(connection: Connection, group: TransferGroup, now_ms: int) -> bool:
 def _change_balance(connection: Connection, group: TransferGroup, account: str, change: int) -> None:
     column = balances.c
     key: dict[str, Any] = {"chain": group.chain, "account": account}
-    connection.execute(insert_missing(connection, balances), [key | {"amount": 0}])
+    add_missing(connection, balances, [key | {"amount": 0}])
     changed = (
         update(balances)
         .where(column.chain == group.chain, column.account == account)

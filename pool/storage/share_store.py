@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, and_, func, or_, select, update
 
 from pool.accounting.window import WindowShare
 from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
-from pool.storage.database import insert_missing
+from pool.storage.database import add_missing
 from pool.storage.tables import accounts, chain_sets, route_accounts, routes, share_logs, share_solves, shares
 
 CACHE_LIMIT = 100_000
@@ -69,11 +69,10 @@ class ShareStore:
                 solves.append(
                     {"log_id": log_id, "sequence": share.sequence, "chain": chain, "block_hash_hex": block_hash_hex}
                 )
-        stored = connection.execute(insert_missing(connection, shares), rows).rowcount if rows else 0
+        stored = add_missing(connection, shares, rows)
         if stored != len(rows):
             self._check_passed_over(connection, batch)
-        if solves:
-            connection.execute(insert_missing(connection, share_solves), solves)
+        add_missing(connection, share_solves, solves)
         last = batch[-1].share.sequence if batch else 0
         row = share_logs.c
         connection.execute(
@@ -94,12 +93,10 @@ class ShareStore:
         When the log has it, it is passed over there, its header hash being known.
         """
         log_id = self.log_id(connection)
-        connection.execute(insert_missing(connection, shares), [self._row(connection, log_id, share, route)])
+        add_missing(connection, shares, [self._row(connection, log_id, share, route)])
         for chain, block_hash in share.solved:
             values = {"log_id": log_id, "sequence": share.sequence, "chain": chain}
-            connection.execute(
-                insert_missing(connection, share_solves), [values | {"block_hash_hex": block_hash[::-1].hex()}]
-            )
+            add_missing(connection, share_solves, [values | {"block_hash_hex": block_hash[::-1].hex()}])
 
     def time_ms(self, connection: Connection, sequence: int) -> int | None:
         """When the share of this sequence was received; None when it is not stored."""
@@ -188,8 +185,7 @@ class ShareStore:
             {"route_id": route_id, "chain": chain, "account_id": _account_id(connection, chain, key)}
             for chain, key in route.accounts.items()
         ]
-        if rows:
-            connection.execute(insert_missing(connection, route_accounts), rows)
+        add_missing(connection, route_accounts, rows)
         self._routes[route.digest] = route_id
         return route_id
 
@@ -222,6 +218,6 @@ def _row_id(connection: Connection, table: Table, unique: dict[str, Any], values
     query = select(table.c.id).where(*(table.c[name] == value for name, value in unique.items()))
     row_id = connection.execute(query).scalar_one_or_none()
     if row_id is None:
-        connection.execute(insert_missing(connection, table), [values])
+        add_missing(connection, table, [values])
         row_id = connection.execute(query).scalar_one()
     return int(row_id)

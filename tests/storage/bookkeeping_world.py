@@ -18,7 +18,7 @@ from pool.services.bookkeeping import Bookkeeping
 from pool.shares.record import LoggedShare, Position, Route
 from pool.storage import ledger_store
 from pool.storage.books import SqlBooks
-from pool.storage.database import Database, sqlite_url
+from pool.storage.database import Database
 from pool.storage.tables import accounts, balances, blocks, credits, shares, transfer_groups
 
 CHAINS = ("regbtc", "alpha", "beta")
@@ -93,10 +93,11 @@ class FakeLog:
 
 
 class World:
-    """Log, solutions, chains and books in one folder. `restart` forgets everything that is not on disk."""
+    """Log, solutions and chains in a folder, books in a database. `restart` forgets everything that is not on disk."""
 
-    def __init__(self, folder: Path, database_type: type[Database] = Database, **options: Any) -> None:
+    def __init__(self, folder: Path, url: str, database_type: type[Database] = Database, **options: Any) -> None:
         self.folder = folder
+        self.url = url
         self.log = FakeLog()
         self.chains = {chain: FakeChain() for chain in CHAINS}
         self.now_ms = 10_000
@@ -106,7 +107,7 @@ class World:
         self.open()
 
     def open(self) -> None:
-        self.database = self._database_type(sqlite_url(self.folder / "pool.db"), **self._options)
+        self.database = self._database_type(self.url, **self._options)
         self.solutions = SolutionStore(self.folder / "solutions")
         self.books = SqlBooks(self.database)
         self.bookkeeping = Bookkeeping(

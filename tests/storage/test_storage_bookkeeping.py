@@ -23,9 +23,8 @@ BERT = make_route("bert")
 
 
 @pytest.fixture
-def world(tmp_path: Path, empty_database: bytes) -> Iterator[World]:
-    (tmp_path / "pool.db").write_bytes(empty_database)
-    made = World(tmp_path)
+def world(tmp_path: Path, url: str) -> Iterator[World]:
+    made = World(tmp_path, url)
     yield made
     made.close()
 
@@ -378,11 +377,10 @@ def story(world: World) -> list[Callable[[], None]]:
     return [both_solved, race_lost, race_won_back, rejected_but_there, matured]
 
 
-async def play(folder: Path, empty: bytes, points: CrashPoints) -> tuple[dict[str, object], int]:
+async def play(folder: Path, url: str, points: CrashPoints) -> tuple[dict[str, object], int]:
     """Tells the story over real books, restarting after each crash. Returns the final books and the crashes."""
     (folder / "solutions").mkdir(parents=True)
-    (folder / "pool.db").write_bytes(empty)
-    world = World(folder, CrashingDatabase, points=points)
+    world = World(folder, url, CrashingDatabase, points=points)
     crashes = 0
     for happen in story(world):
         happen()
@@ -407,10 +405,10 @@ async def play(folder: Path, empty: bytes, points: CrashPoints) -> tuple[dict[st
 
 
 async def test_bookkeeping_ends_with_the_same_books_wherever_it_is_killed(
-    tmp_path: Path, empty_database: bytes
+    tmp_path: Path, new_url: Callable[[], str]
 ) -> None:
     points = CrashPoints()
-    whole, _ = await play(tmp_path / "whole", empty_database, points)
+    whole, _ = await play(tmp_path / "whole", new_url(), points)
     assert whole["audit"] == []
     assert {row[1][-1]: row[3] for row in whole["blocks"]} == {"7": "mature", "8": "orphan", "9": "mature"}  # type: ignore[attr-defined]
     total = points.count
@@ -418,6 +416,6 @@ async def test_bookkeeping_ends_with_the_same_books_wherever_it_is_killed(
     for at in range(1, total + 1):
         points = CrashPoints()
         points.at = at
-        dump, crashes = await play(tmp_path / f"crash{at}", empty_database, points)
+        dump, crashes = await play(tmp_path / f"crash{at}", new_url(), points)
         assert crashes == 1
         assert dump == whole, f"killed at point {at} of {total}"

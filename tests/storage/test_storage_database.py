@@ -1,47 +1,78 @@
-"""The database itself: how it is opened, migrated, and what its schema refuses."""
+"""The database itself: how it is opened, migrated, and what its schema refuses; on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import alembic.command
 import alembic.config
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 import migrations
-from pool.storage.database import Database, open_engine, sqlite_url, upgrade
+from pool.storage.database import Database, open_engine, upgrade
 from pool.storage.tables import metadata
 
 
 def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -> None:
     with database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-        rows = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name")).scalars()
-        assert list(rows) == [
+        is_sqlite = connection.dialect.name == "sqlite"
+        query = "SELECT name FROM sqlite_master WHERE type = 'trigger'" if is_sqlite else POSTGRESQL_TRIGGERS
+        assert sorted(connection.execute(text(query)).scalars()) == [
             f"{table}_refuse_{verb}"
             for table in ("credits", "transfer_groups", "transfers")
-            for verb in ("delete", "update")
+            for verb in (("delete", "update") if is_sqlite else ("delete", "truncate", "update"))
         ]
 
 
-def test_storage_upgrade_may_be_repeated_and_makes_the_folder(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path / "deep" / "pool.db")
-    upgrade(url)
-    upgrade(url)
-    engine = open_engine(url)
+def test_storage_upgrade_may_be_repeated_and_makes_the_folder(bare_url: str) -> None:
+    upgrade(bare_url)
+    upgrade(bare_url)
+    engine = open_engine(bare_url)
     assert "shares" in inspect(engine).get_table_names()
     engine.dispose()
 
 
-def test_storage_migrations_go_down_to_nothing(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path / "pool.db")
+def test_storage_upgrade_keeps_what_is_there(url: str) -> None:
+    database = Database(url)
+    with database.write() as connection:
+        prepare(connection)
+    before = _everything(database)
     upgrade(url)
+    assert _everything(database) == before
+    assert all(rows for name, rows in before.items() if name not in ("route_accounts", "share_solves"))
+    database.close()
+
+
+def _everything(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    with database.read() as connection:
+        tables = metadata.sorted_tables
+        return {table.name: [tuple(row) for row in connection.execute(select(table))] for table in tables}
+
+
+def test_storage_pools_that_start_together_make_the_database_once(bare_url: str) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        processes = [
+            threads.submit(
+                subprocess.run,
+                [sys.executable, "-c", f"from pool.storage.database import upgrade; upgrade({bare_url!r})"],
+                capture_output=True, text=True, check=False,
+            )
+            for _ in range(3)
+        ]
+    assert [process.result().stderr for process in processes] == [""] * 3
+
+
+def test_storage_migrations_go_down_to_nothing(url: str) -> None:
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     engine = open_engine(url)
@@ -49,13 +80,15 @@ def test_storage_migrations_go_down_to_nothing(tmp_path: Path) -> None:
         config.attributes["connection"] = connection.execution_options(writes=True)
         alembic.command.downgrade(config, "base")
     assert inspect(engine).get_table_names() == ["alembic_version"]
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            left = text("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+            assert connection.execute(left).scalars().all() == []
     engine.dispose()
     upgrade(url)
 
 
-def test_storage_upgrade_refuses_a_newer_database(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path / "pool.db")
-    upgrade(url)
+def test_storage_upgrade_refuses_a_newer_database(url: str) -> None:
     database = Database(url)
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -64,10 +97,18 @@ def test_storage_upgrade_refuses_a_newer_database(tmp_path: Path) -> None:
         upgrade(url)
 
 
-def test_storage_sqlite_is_durable_and_checks_foreign_keys(database: Database) -> None:
+@pytest.mark.parametrize("url", ["mysql://h/d", "postgresql+asyncpg://h/d", "postgresql+psycopg2://h/d", "oracle://h"])
+def test_storage_refuses_another_database_or_driver(url: str) -> None:
+    with pytest.raises(ArgumentError, match="begins with postgresql"):
+        upgrade(url)
+
+
+def test_storage_sqlite_is_durable_and_checks_foreign_keys(new_sqlite_url: Callable[[], str]) -> None:
+    database = Database(new_sqlite_url())
     with database.read() as connection:
         for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
             assert connection.execute(text(f"PRAGMA {pragma}")).scalar() == value
+    database.close()
 
 
 def test_storage_write_is_all_or_nothing(database: Database) -> None:
@@ -89,14 +130,35 @@ def test_storage_readers_see_the_last_commit_while_a_writer_works(database: Data
             assert reader.execute(text("SELECT count(*) FROM chain_sets")).scalar() == 0
 
 
-def test_storage_second_writer_waits_instead_of_failing_half_way(database: Database) -> None:
-    other = open_engine(str(database.engine.url))
+def test_storage_second_writer_waits_instead_of_failing_half_way(database: Database, url: str) -> None:
+    other = open_engine(url)
+    is_sqlite = other.dialect.name == "sqlite"
     with other.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout=10")
-        connection.rollback()
-        with database.write(), pytest.raises(OperationalError, match="locked"):
+        connection.exec_driver_sql("PRAGMA busy_timeout=10" if is_sqlite else "SET lock_timeout = 10")
+        connection.rollback() if is_sqlite else connection.commit()
+        with database.write(), pytest.raises(OperationalError, match="locked" if is_sqlite else "lock timeout"):
             connection.execution_options(writes=True).execute(text("SELECT 1"))
     other.dispose()
+
+
+def test_storage_writers_see_what_the_one_before_them_committed(database: Database, url: str) -> None:
+    """Read, then write by what was read: with four at it, each sees the others' work."""
+    with database.write() as connection:
+        connection.execute(text("INSERT INTO balances VALUES ('a', 'equity.operator', 0)"))
+
+    def add_one_often(times: int) -> None:
+        own = Database(url)
+        for _ in range(times):
+            with own.write() as connection:
+                amount = connection.execute(text("SELECT amount FROM balances")).scalar_one()
+                connection.execute(text("UPDATE balances SET amount = :amount"), {"amount": amount + 1})
+        own.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(add_one_often, 25) for _ in range(4)]:
+            done.result()
+    with database.read() as connection:
+        assert connection.execute(text("SELECT amount FROM balances")).scalar() == 100
 
 
 INSERT_BLOCK = (
@@ -111,11 +173,14 @@ def insert_block(**values: str) -> str:
     return INSERT_BLOCK.format(**(default | values))
 
 
+POSTGRESQL_TRIGGERS = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
+
+# The first number that a table gives is 1.
 PREPARED = [
-    "INSERT INTO share_logs (id, name, segment, byte_offset, sequence, updated_ms) VALUES (1, 'main', 0, 0, 0, 0)",
-    "INSERT INTO accounts (id, chain, kind, script_hex, address) VALUES (1, 'a', 'miner', '00', 'x')",
-    "INSERT INTO routes (id, digest, login_parent) VALUES (1, X'01', 'x')",
-    "INSERT INTO chain_sets (id, names) VALUES (1, 'a')",
+    "INSERT INTO share_logs (name, segment, byte_offset, sequence, updated_ms) VALUES ('main', 0, 0, 0, 0)",
+    "INSERT INTO accounts (chain, kind, script_hex, address) VALUES ('a', 'miner', '00', 'x')",
+    "INSERT INTO routes (digest, login_parent) VALUES (X'01', 'x')",
+    "INSERT INTO chain_sets (names) VALUES ('a')",
     "INSERT INTO shares VALUES (1, 1, 0, 1, 'w', 1, 1, X'aa', 0)",
     insert_block(hash="'paid'", height="7", state="'immature'", reward="10", fee="1"),
     "INSERT INTO credits VALUES (1, 1, '5', 9)",
@@ -156,35 +221,29 @@ REFUSED = {
 }
 
 
+def run(connection: Connection, statement: str) -> None:
+    """A statement of this file; X'..' are bytes."""
+    if connection.dialect.name == "postgresql":
+        statement = statement.replace("X'", r"'\\x")
+    connection.execute(text(statement))
+
+
+def prepare(connection: Connection) -> None:
+    for statement in PREPARED:
+        run(connection, statement)
+
+
 @pytest.mark.parametrize("statement", REFUSED.values(), ids=REFUSED.keys())
 def test_storage_schema_refuses(database: Database, statement: str) -> None:
     with database.write() as connection:
-        for prepared in PREPARED:
-            connection.execute(text(prepared))
-
-    def run() -> None:
-        with database.write() as connection:
-            connection.execute(text(statement))
-
-    with pytest.raises(IntegrityError):
-        run()
+        prepare(connection)
+    with pytest.raises(IntegrityError), database.write() as connection:
+        run(connection, statement)
 
 
 def test_storage_schema_allows_an_orphan_beside_a_paid_block(database: Database) -> None:
     with database.write() as connection:
-        for prepared in PREPARED:
-            connection.execute(text(prepared))
+        prepare(connection)
         connection.execute(text(insert_block(height="7", state="'orphan'", reward="10", fee="1")))
         connection.execute(text("UPDATE blocks SET state = 'orphan' WHERE hash_hex = 'paid'"))
         connection.execute(text("UPDATE blocks SET state = 'immature' WHERE hash_hex = 'h'"))
-
-
-def test_storage_tables_can_be_written_for_postgresql() -> None:
-    dialect = postgresql.dialect()
-    statements = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
-    for table in metadata.sorted_tables:
-        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes]
-    everything = "\n".join(statements)
-    assert "id BIGSERIAL NOT NULL" in everything
-    assert "header_hash BYTEA NOT NULL" in everything
-    assert "ON blocks (chain, height) WHERE state IN ('immature', 'mature')" in everything

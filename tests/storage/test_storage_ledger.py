@@ -20,6 +20,15 @@ def test_storage_ledger_gives_back_a_group(database: Database) -> None:
         assert ledger_store.find_group(connection, "credit:alpha:B") is None
 
 
+def test_storage_ledger_posts_a_cause_once(database: Database) -> None:
+    for first in (True, False):
+        with database.write() as connection:
+            assert ledger_store.post(connection, GROUP, 5) is first
+    with database.read() as connection:
+        assert ledger_store.audit(connection) == []
+        assert ledger_store.chain_balances(connection, "alpha")[INCOME_FEE] == 1
+
+
 def test_storage_ledger_audit_adds_up_beyond_63_bits(database: Database) -> None:
     with database.write() as connection:
         ledger_store.post(connection, GROUP, 0)

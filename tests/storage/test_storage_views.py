@@ -21,10 +21,9 @@ HARD_TARGET = f"{2**220:064x}"
 
 
 @pytest.fixture
-async def world(tmp_path: Path, empty_database: bytes) -> AsyncIterator[World]:
+async def world(tmp_path: Path, url: str) -> AsyncIterator[World]:
     """Anna (with an alpha address) and Bert (without) find two alpha blocks and a parent block; one is orphaned."""
-    (tmp_path / "pool.db").write_bytes(empty_database)
-    made = World(tmp_path)
+    made = World(tmp_path, url)
     for sequence in range(1, 9):
         route, worker = (ANNA, "rig") if sequence % 2 else (BERT, "shed")
         made.log.append(sequence, route, worker=worker, weight=2**33, time_ms=NOW_MS - 100_000 * (9 - sequence))

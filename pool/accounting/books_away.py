@@ -1,0 +1,10 @@
+"""What the books say when their database is away."""
+
+from __future__ import annotations
+
+
+class BooksAwayError(Exception):
+    """The database cannot be worked with just now: it is down, restarting, full, or held up by somebody.
+
+    The text is one line for people. What was being written may be committed or not; everything is safe to repeat.
+    """

@@ -1,0 +1,119 @@
+"""What only PostgreSQL has: sessions with limits, a server that goes away and comes back, and TRUNCATE."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+from storage_samples import logged, make_route
+from support.postgresql import PostgresqlServer
+
+from pool.accounting.books_away import BooksAwayError
+from pool.shares.record import Position
+from pool.storage.books import SqlBooks
+from pool.storage.database import Database
+
+ANNA = make_route("anna")
+
+
+@pytest.fixture
+def database(new_postgresql_url: Callable[[], str]) -> Iterator[Database]:
+    opened = Database(new_postgresql_url())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresqlServer]:
+    """A server that the test may stop."""
+    server = PostgresqlServer()
+    yield server
+    server.close()
+
+
+def shown(connection: Connection, name: str) -> str:
+    return str(connection.execute(text(f"SHOW {name}")).scalar_one())
+
+
+def test_postgresql_sessions_are_durable_and_never_wait_for_ever(database: Database) -> None:
+    expected = {
+        "synchronous_commit": "on",
+        "lock_timeout": "10s",
+        "statement_timeout": "1min",
+        "idle_in_transaction_session_timeout": "1min",
+        "application_name": "parapool",
+        "client_encoding": "UTF8",
+    }
+    with database.write() as connection:
+        assert {name: shown(connection, name) for name in expected} == expected
+        assert shown(connection, "transaction_isolation") == "read committed"
+    with database.read() as connection:
+        assert {name: shown(connection, name) for name in expected} == expected
+        assert shown(connection, "transaction_isolation") == "repeatable read"
+        assert shown(connection, "transaction_read_only") == "on"
+    with database.write() as connection:
+        assert shown(connection, "transaction_read_only") == "off"
+
+
+@pytest.mark.parametrize("table", ["credits", "transfers", "transfer_groups"])
+def test_postgresql_refuses_to_empty_an_append_only_table(database: Database, table: str) -> None:
+    with pytest.raises(IntegrityError, match=f"{table} is append-only"), database.write() as connection:
+        connection.execute(text(f"TRUNCATE {table} CASCADE"))
+
+
+def test_postgresql_readers_need_no_turn(database: Database) -> None:
+    with database.write() as writer:
+        writer.execute(text("INSERT INTO chain_sets (names) VALUES ('a')"))
+        with database.read() as reader:
+            assert reader.execute(text("SELECT count(*) FROM chain_sets")).scalar() == 0
+
+
+def test_postgresql_statement_over_its_time_is_the_database_being_away(database: Database) -> None:
+    with pytest.raises(BooksAwayError, match="statement timeout"), database.write() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 20"))
+        connection.execute(text("SELECT pg_sleep(5)"))
+
+
+def test_postgresql_standby_is_the_database_being_away(database: Database) -> None:
+    with pytest.raises(BooksAwayError, match="read-only"), database.write() as connection:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        connection.execute(text("INSERT INTO chain_sets (names) VALUES ('a')"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
+def test_postgresql_books_go_on_after_a_restart_of_the_server(
+    own_server: PostgresqlServer, how: signal.Signals
+) -> None:
+    with own_server.database() as url:
+        database = Database(url)
+        books = SqlBooks(database)
+        books.store_shares([logged(1, ANNA)], Position(1, 100), 0)
+        own_server.stop(how)
+        for _ in range(2):
+            with pytest.raises(BooksAwayError) as told:
+                books.store_shares([logged(2, ANNA)], Position(1, 200), 0)
+            assert "secret-word" not in str(told.value) and "\n" not in str(told.value)
+        own_server.start()
+        assert books.position() == (Position(1, 100), 1)
+        assert books.store_shares([logged(2, ANNA)], Position(1, 200), 0) == 1
+        database.close()
+
+
+def test_postgresql_session_that_ends_in_a_transaction_leaves_nothing(database: Database) -> None:
+    with pytest.raises(BooksAwayError), database.write() as connection:
+        connection.execute(text("INSERT INTO chain_sets (names) VALUES ('a')"))
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    with database.write() as connection:
+        assert connection.execute(text("SELECT count(*) FROM chain_sets")).scalar() == 0
+
+
+def test_postgresql_server_ends_and_leaves_no_folder(tmp_path: Path) -> None:
+    server = PostgresqlServer()
+    with server.database() as url:
+        assert Database(url).engine.url.port is not None
+    server.close()
+    assert server.left_behind() == []
