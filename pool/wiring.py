@@ -21,12 +21,13 @@ from typing import Any
 import msgspec
 from alembic.util import CommandError
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from chains.bitcoin.zmq_hint import ZmqHint
 from chains.primitives.hashes import POW_HASHES
 from chains.primitives.target import target_to_difficulty
 from chains.registry import AUX_KINDS, PARENT_KINDS
+from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import ChainTerms
 from pool.blocks.solution_store import SolutionStore
 from pool.chain_setup import strict_chains, watched_chains
@@ -48,7 +49,7 @@ from pool.shares.log_segment import CorruptShareLog
 from pool.shares.share_log import ShareLog
 from pool.storage.books import SqlBooks
 from pool.storage.books_views import BooksViews
-from pool.storage.database import Database, upgrade
+from pool.storage.database import Database, in_short, upgrade
 from pool.web.server import WebServer
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
@@ -190,9 +191,8 @@ class RunningPool:
             await self._listen()
         except (StartError, OSError) as error:
             return str(error) or repr(error)
-        except (SQLAlchemyError, CommandError) as error:
-            url = make_url(self.config.database_url()).render_as_string(hide_password=True)
-            return f"the database {url} cannot be used: {_in_short(error)}"
+        except (SQLAlchemyError, CommandError, BooksAwayError) as error:
+            return f"the database {shown_url(self.config.database_url())} cannot be used: {in_short(error)}"
         except (CorruptShareLog, msgspec.MsgspecError) as error:
             return f"the share log in {self.log_directory} cannot be used: {error}"
         return ""
@@ -247,7 +247,7 @@ class RunningPool:
     async def _count_blocks(self) -> None:
         """For the metrics; while the books cannot be read, which they tell themselves, the last counts stay."""
         while True:
-            with suppress(SQLAlchemyError):
+            with suppress(SQLAlchemyError, BooksAwayError):
                 self.status.blocks_by_state = await self.views.block_counts()
             await asyncio.sleep(BLOCK_COUNTS_S)
 
@@ -273,7 +273,7 @@ class RunningPool:
             try:
                 await self.bookkeeping.catch_up()
             except Exception as error:  # a full disk: they are in the share log, and the rest must be stopped as well
-                log.error("the last shares are not in the books, the next start takes them in: %s", _in_short(error))
+                log.error("the last shares are not in the books, the next start takes them in: %s", in_short(error))
         if "web" in parts:
             await self.web.stop()
         for chain in parts.get("chains", {}).values():
@@ -313,9 +313,12 @@ class RunningPool:
         self._fail(f"the share log cannot be written: {error}")
 
 
-def _in_short(error: BaseException) -> str:
-    """One line for people: a database driver's own words without SQLAlchemy's additions."""
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+def shown_url(url: str) -> str:
+    """A database's URL as it may be shown; what cannot be read as one is not shown at all."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "in pool.database_url"
 
 
 def port_policy(port: PortSection) -> PortPolicy:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from chains.kind import BlockStatus
+from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import BlockState, ChainTerms, FoundBlock, Step, next_step
 from pool.accounting.split import Split
 from pool.blocks.solution_store import ClosedSolution, SolutionRecord
@@ -35,6 +36,9 @@ minute.
 """
 
 RETRY_S = 5.0
+SILENT_S = 90.0
+"""A call at the database that takes longer is told: its own time limits should have ended it by then."""
+
 TRIM_S = 60.0
 
 BLOCK_STATES: Mapping[str, BlockState] = {"accepted": "submitted", "unknown": "submitted", "rejected": "rejected"}
@@ -148,6 +152,8 @@ class Bookkeeping:
         self._look_at_ms: dict[str, dict[int, int]] = {chain: {} for chain in chains}
         self._trimmed_s = 0.0
         self.faults: dict[str, str] = {}
+        self._without_database: set[str] = set()
+        self._silent = False
 
     @property
     def lag_ms(self) -> int:
@@ -188,12 +194,21 @@ class Bookkeeping:
                 self._report(name, error)
                 await asyncio.sleep(RETRY_S)
                 continue
-            if worked and self.faults.pop(name, None) is not None:
-                log.info("books go on loop=%s", name)
+            if worked:
+                self._recovered(name)
             await asyncio.sleep(self._interval_s)
 
     def _report(self, name: str, error: Exception) -> None:
-        """One line per outage, with a traceback unless it is only a node that is away."""
+        """One line per outage, with a traceback unless it is only a node or the database that is away.
+
+        Every loop meets the database's outage, with one reason after the other until it is back: told once in all.
+        """
+        if isinstance(error, BooksAwayError):
+            if not self._without_database:
+                log.error("the database is away, the books wait: %s", error)
+            self._without_database.add(name)
+            self.faults[name] = f"the database is away: {error}"
+            return
         if self.faults.get(name) == str(error):
             return
         self.faults[name] = str(error)
@@ -201,6 +216,21 @@ class Bookkeeping:
             log.warning("books wait for a node chain=%s: %s", name, error)
         else:
             log.error("books cannot go on, trying again loop=%s: %s", name, error, exc_info=error)
+
+    def _recovered(self, name: str) -> None:
+        if self.faults.pop(name, None) is None:
+            return
+        if name not in self._without_database:
+            log.info("books go on loop=%s", name)
+            return
+        self._without_database.discard(name)
+        if not self._without_database:
+            log.info("the database is back, the books go on")
+
+    def _tell_silence(self) -> None:
+        if not self._silent:
+            self._silent = True
+            log.error("the database has not answered for %g s, the books wait", SILENT_S)
 
     async def _ingest(self) -> bool:
         # What is durable now will be in SQL when the reading below has come to its end.
@@ -343,4 +373,13 @@ class Bookkeeping:
             raise ChainAwayError(f"{chain}: {error or type(error).__name__}") from error
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(call, *arguments))
+        loop = asyncio.get_running_loop()
+        silence = loop.call_later(SILENT_S, self._tell_silence)
+        try:
+            answer = await loop.run_in_executor(self._executor, partial(call, *arguments))
+        finally:
+            silence.cancel()
+        if self._silent:
+            self._silent = False
+            log.info("the database answers again")
+        return answer

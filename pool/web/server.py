@@ -18,6 +18,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from pool.accounting.books_away import BooksAwayError
 from pool.web.api import Api, ApiError, Books, LiveStatus
 from pool.web.page import STYLE_HASH, status_page
 
@@ -159,6 +160,8 @@ class WebServer:
         self._books_requests += 1
         try:
             return await asyncio.wait_for(answer, BOOKS_TIMEOUT_S)
+        except BooksAwayError:
+            raise ApiError(503, "the books are away for the moment, please try again") from None
         except TimeoutError:
             raise ApiError(503, f"the books gave no answer within {BOOKS_TIMEOUT_S:g} s, please try again") from None
         finally:

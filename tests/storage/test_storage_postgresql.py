@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bookkeeping_world import CHAINS, TERMS, World
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 from storage_samples import logged, make_route
 from support.postgresql import PostgresqlServer
 
 from pool.accounting.books_away import BooksAwayError
+from pool.services import bookkeeping
 from pool.shares.record import Position
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database
 
 ANNA = make_route("anna")
+
+
+@pytest.fixture(autouse=True)
+def _tell_all(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "parapool.books")
 
 
 @pytest.fixture
@@ -101,6 +110,64 @@ def test_postgresql_books_go_on_after_a_restart_of_the_server(
         assert books.position() == (Position(1, 100), 1)
         assert books.store_shares([logged(2, ANNA)], Position(1, 200), 0) == 1
         database.close()
+
+
+async def test_postgresql_outage_is_told_once_and_all_is_credited_afterwards(
+    own_server: PostgresqlServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bookkeeping, "RETRY_S", 0.02)
+    with own_server.database() as url:
+        world = World(tmp_path, url)
+        running = bookkeeping.Bookkeeping(
+            world.log, world.solutions, world.books, world.chains, TERMS, world.executor, interval_s=0.01
+        )
+        task = asyncio.create_task(running.run())
+        try:
+            world.log.append(1, ANNA)
+            await _until(lambda: running.consumed_through == 1)
+            await asyncio.to_thread(own_server.stop)
+            world.chains["alpha"].mine(5, height=5)
+            world.solve("alpha", 5, 2, ANNA, "accepted")
+            await _until(lambda: running.faults.keys() == {"shares", *CHAINS})
+            assert all(fault.startswith("the database is away: ") for fault in running.faults.values())
+            await asyncio.to_thread(own_server.start)
+            await _until(lambda: not running.faults)
+            await _until(lambda: world.state(5)[0] == "immature")
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        told = [record.getMessage() for record in caplog.records if "database" in record.getMessage()]
+        assert len(told) == 2, told
+        assert told[0].startswith("the database is away, the books wait: ") and "secret-word" not in caplog.text
+        assert told[1] == "the database is back, the books go on"
+        assert world.dump()["shares"] == [1, 2]
+        world.close()
+
+
+async def test_postgresql_that_hangs_is_told_once(
+    own_server: PostgresqlServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bookkeeping, "SILENT_S", 0.1)
+    with own_server.database() as url:
+        world = World(tmp_path, url)
+        world.log.append(1, ANNA)
+        await world.settle()
+        own_server.pause()
+        world.log.append(2, ANNA)
+        step = asyncio.create_task(world.bookkeeping.step())
+        await _until(lambda: "has not answered" in caplog.text)
+        own_server.go_on()
+        await step
+        await world.settle()
+        assert world.dump()["shares"] == [1, 2]
+        assert caplog.text.count("has not answered") == caplog.text.count("the database answers again") == 1
+        world.close()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 def test_postgresql_session_that_ends_in_a_transaction_leaves_nothing(database: Database) -> None:

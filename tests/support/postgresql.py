@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -92,12 +92,10 @@ class PostgresqlServer:
 
     def pause(self) -> None:
         """The server and all its sessions hang: connections stay, nothing is answered."""
-        for pid in self._pids():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        for pid in self._pids():
-            os.kill(pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     @contextmanager
     def database(self, *, empty: bool = False) -> Iterator[str]:
@@ -142,12 +140,13 @@ class PostgresqlServer:
         user = [f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups"]
         return ["setpriv", *user, "--pdeathsig=INT", "--", *command]
 
-    def _pids(self) -> list[int]:
-        """The server first, then its sessions, each of which leads a group of its own."""
+    def _signal_all(self, number: signal.Signals) -> None:
+        """To the server first, then to its sessions, each of which leads a group of its own."""
         assert self._child is not None
-        parent = self._child.pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-        return [parent, *map(int, children.split())]
+        self._child.process.send_signal(number)
+        for pid in Path(f"/proc/{self._child.pid}/task/{self._child.pid}/children").read_text().split():
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(int(pid), number)
 
 
 def _programs() -> Path:
