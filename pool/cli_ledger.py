@@ -163,10 +163,14 @@ def _books(config: Config) -> Iterator[Connection]:
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
     """Tells how far it is, on a terminal and nowhere else, and leaves no trace of it."""
-    if not sys.stderr.isatty():
+    if not _on_a_terminal():
         yield lambda text: None
         return
     try:
         yield lambda text: click.echo(f"{CLEAR_LINE}{text}", err=True, nl=False)
     finally:
         click.echo(CLEAR_LINE, err=True, nl=False)
+
+
+def _on_a_terminal() -> bool:
+    return sys.stderr.isatty()

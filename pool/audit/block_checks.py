@@ -127,7 +127,7 @@ def check_weights(block: StoredBlock, credits: Sequence[StoredCredit], window: R
 def shares_are_gone(credits: Sequence[StoredCredit], window: RebuiltWindow) -> bool:
     """Whether removed shares explain that the window weighs less than what was credited."""
     stored = stored_weights(credits)
-    if window.complete or window.unknown or window.weights.keys() - stored.keys():
+    if window.complete or window.unknown or window.weights == stored or window.weights.keys() - stored.keys():
         return False
     return all(weight >= window.weights.get(account_id, 0) for account_id, weight in stored.items())
 
