@@ -121,6 +121,8 @@ class JsonRpc:
                     status, answer = await self._post(body)
         except TimeoutError as error:
             raise NodeTimeoutError(f"no answer to {method} within {timeout_s:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise NodeUnavailableError(f"no connection: {error.os_error.strerror or error.os_error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise NodeUnavailableError(f"no connection: {str(error) or type(error).__name__}") from error
         return _result(call_id, status, answer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,15 @@ def _data_dir(values: Mapping[str, Any]) -> Iterator[Mistake]:
     data_dir = _mapping(values, "pool").get("data_dir")
     if isinstance(data_dir, str) and "\x00" not in data_dir and Path(data_dir).exists() and not Path(data_dir).is_dir():
         yield ("pool", "data_dir"), "expected a folder, this is a file"
+    elif isinstance(data_dir, str) and data_dir and "\x00" not in data_dir:
+        nearest = next(
+            folder for folder in (Path(data_dir).absolute(), *Path(data_dir).absolute().parents) if folder.exists()
+        )
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK) or nearest.is_relative_to("/proc"):
+            yield ("pool", "data_dir"), f"expected a folder that can be made and written, {nearest} is not"
+    url = _mapping(values, "pool").get("database_url")
+    if isinstance(url, str) and not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        yield ("pool", "database_url"), "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 
 
 def _parent(values: Mapping[str, Any], chains: list[_ChainFacts]) -> Iterator[Mistake]:
@@ -157,8 +167,11 @@ def _parent(values: Mapping[str, Any], chains: list[_ChainFacts]) -> Iterator[Mi
     parent = next((chain for chain in chains if chain.name == name), None)
     if isinstance(name, str) and parent is None and name not in _mapping(values, "chains"):
         names = ", ".join(chain.name for chain in chains if chain.kind == "bitcoin")
-        yield ("parent",), f"expected one of the chains of kind bitcoin: {names}" if names else (
-            "expected the name of a chain below chains, of kind bitcoin"
+        yield (
+            ("parent",),
+            f"expected one of the chains of kind bitcoin: {names}"
+            if names
+            else ("expected the name of a chain below chains, of kind bitcoin"),
         )
     if parent is None:
         return
@@ -195,9 +208,12 @@ def _tag(values: Mapping[str, Any], chains: list[_ChainFacts]) -> Iterator[Mista
         beside.append(f"extranonce {EXTRANONCE_PUSH}")
     longest = max(length for length in range(room) if len(push(bytes(length))) <= room)
     if len(tag_bytes) > longest:
-        yield ("pool", "tag"), (
-            f"expected at most {longest} bytes, this tag has {len(tag_bytes)}: a coinbase scriptSig holds "
-            f"{MAX_SCRIPT_SIG} bytes ({', '.join(beside)})"
+        yield (
+            ("pool", "tag"),
+            (
+                f"expected at most {longest} bytes, this tag has {len(tag_bytes)}: a coinbase scriptSig holds "
+                f"{MAX_SCRIPT_SIG} bytes ({', '.join(beside)})"
+            ),
         )
 
 
@@ -260,7 +276,8 @@ def _equal(chains: list[_ChainFacts], kind: str, key: str, usable: type) -> Iter
         if chain.kind != kind or not isinstance(value, usable) or isinstance(value, bool):
             continue
         if value in first:
-            yield (*chain.location, key), (
-                f"expected a {key} of its own, chains {first[value]} and {chain.name} both have {value!r}"
+            yield (
+                (*chain.location, key),
+                (f"expected a {key} of its own, chains {first[value]} and {chain.name} both have {value!r}"),
             )
         first.setdefault(value, chain.name)

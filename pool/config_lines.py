@@ -6,13 +6,14 @@ because the tree still knows every duplicate key and every line, which finished 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML, nodes
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.reader import ReaderError
 
 Location = tuple[str | int, ...]  # the keys and list places that lead to a value: ("stratum", "ports", 0, "bind")
@@ -82,7 +83,9 @@ def read_text(text: str) -> Document:
     """Like `read_document`, for text at hand."""
     document = Document()
     try:
-        root = YAML(typ="rt", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2 allows it: the later one counts
+            root = YAML(typ="rt", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         return _refused(document, mark.line + 1 if mark is not None else 1, _yaml_problem(error))

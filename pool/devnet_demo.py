@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -184,6 +185,12 @@ class Demo:
         self._say(f"stopped; everything is kept in {self.plan.data_dir}, the next start goes on from there")
 
 
+def _pool_program() -> str:
+    """How this very program is called from here: a virtual environment's is rarely on the PATH."""
+    beside = Path(sys.executable).with_name("pool")
+    return os.path.relpath(beside) if beside.exists() else "pool"
+
+
 def invitation(plan: DemoPlan) -> str:
     """How to bring one's own miner: lines to copy."""
     host, port = plan.stratum_url.removeprefix("stratum+tcp://").rsplit(":", 1)
@@ -192,7 +199,7 @@ def invitation(plan: DemoPlan) -> str:
         (
             "",
             "Point your own miner at it (any worker name; put your addresses in place of ours, or leave them):",
-            f"  pool mine {plan.stratum_url} -u {login} -p x --algorithm {plan.algorithm}",
+            f"  {_pool_program()} mine {plan.stratum_url} -u {login} -p x --algorithm {plan.algorithm}",
             f"  minerd -a {plan.algorithm} -o {plan.stratum_url} -u {login} -p x",
             f"  any other: host {host}, port {port}, user as above, password x (or d=0.01 to ask for a difficulty)",
             f"See it: {plan.http_url}/  and  {plan.http_url}/api/v1/miners/{plan.miner_address}",

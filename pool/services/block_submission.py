@@ -285,8 +285,9 @@ class BlockSubmission:
                 if node.name not in self._silent:  # once per outage, not per solve
                     self._silent.add(node.name)
                     expected = isinstance(error, (NodeUnavailableError, RpcError))
+                    why = error if expected else repr(error)
                     log.warning(
-                        "submission waits chain=%s node=%s: %r", record.chain, node.name, error,
+                        "submission waits chain=%s node=%s: %s", record.chain, node.name, why,
                         exc_info=None if expected else error,
                     )  # fmt: skip
                 if time.monotonic() >= until:

@@ -35,6 +35,12 @@ KEY_MISTAKES = [
     ("  data_dir: ./data", "", "pool:", "pool.data_dir: missing key, expected: Folder of the share log, "),
     ("data_dir: ./data", "data_dir: [a]", "data_dir", "pool.data_dir: expected a path"),
     ("data_dir: ./data", "data_dir: pool.yaml", "data_dir", "pool.data_dir: expected a folder, this is a file"),
+    ("data_dir: ./data", "data_dir: /proc/nowhere/data", "data_dir",
+     "pool.data_dir: expected a folder that can be made and written, /proc is not"),
+    ("data_dir: ./data", "data_dir: pool.yaml/data", "data_dir",
+     "pool.data_dir: expected a folder that can be made and written, "),
+    ("name: devnet", "name: devnet\n  database_url: nonsense://x/d", "database_url",
+     "pool.database_url: expected sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"),
     ("tag: /parapool/", "tag: " + "t" * 50, "tag: ", "pool.tag: expected at most 49 bytes, this tag has 50: a coinbase "
      "scriptSig holds 100 bytes (height 5, merged-mining header 45)"),
     ("start_difficulty: 1", "start_difficulty: .nan", "start_difficulty",
