@@ -21,8 +21,8 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:80rem;margin:2rem auto;padding
 background:light-dark(#fff,#16191d);color:light-dark(#1b1f24,#e4e7eb)}
 h1{margin:0;font-size:1.5rem}h2{font-size:1.05rem;margin:1.8rem 0 .4rem}
 p{margin:.3rem 0}.dim{color:var(--dim)}.ok{color:var(--ok)}.bad{color:var(--bad)}
-div{overflow-x:auto;background:linear-gradient(to left,light-dark(#e8ebf0,#2a2f36),transparent 1.5rem)
-right/1.5rem 100% no-repeat}table{border-collapse:collapse;width:100%}
+div{overflow-x:auto}@media(max-width:56rem){div{background:right/1.5rem 100% no-repeat
+linear-gradient(to left,light-dark(#e8ebf0,#2a2f36),transparent 1.5rem)}}table{border-collapse:collapse;width:100%}
 th,td{padding:.3rem .5rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th{font-weight:600;color:var(--dim)}th:first-child,td:first-child,.text{text-align:left}
 td{font-variant-numeric:tabular-nums}code{font:13px ui-monospace,monospace}
