@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from pool.audit import block_checks
-from pool.audit.finding import Finding
+from pool.audit.finding import Finding, shortened
 from pool.audit.terms import TermsBook
 from pool.ledger.account import grows_by_debit, never_negative
 from pool.ledger.transfer import TransferGroup, imbalance
@@ -159,24 +159,24 @@ def _check_block(
         groups[group_id] = group
     unexplained = block_checks.unexplained_of(groups.get(f"credit:{block.chain}:{block.hash_hex}"))
     report.counts["credits"] += len(credits)
-    report.findings += block_checks.check_credits(block, credits, unexplained)
-    report.findings += block_checks.check_groups(block, credits, unexplained, groups)
-    if block.reward is None or block.fee is None:
-        return
-    report.counts["credited"] += 1
-    terms = terms_book.of(block.chain, block.height)
-    window = None
-    if terms is not None:
-        window = rebuilt_window(connection, block, factor=terms.factor, window_min_s=terms.window_min_s)
-        if block_checks.shares_are_gone(credits, window):
-            gone[block.chain] += 1
-            window = None
-        else:
-            report.counts["recomputed"] += 1
-            report.findings += block_checks.check_weights(block, credits, window)
-        weighed = any(block_checks.stored_weights(credits).values())
-        report.findings += block_checks.check_fee(block, weighed, terms)
-    report.findings += block_checks.check_split(block, credits, unexplained, terms, window)
+    found = block_checks.check_credits(block, credits, unexplained)
+    found += block_checks.check_groups(block, credits, unexplained, groups)
+    if block.reward is not None and block.fee is not None:
+        report.counts["credited"] += 1
+        terms = terms_book.of(block.chain, block.height)
+        window = None
+        if terms is not None:
+            window = rebuilt_window(connection, block, factor=terms.factor, window_min_s=terms.window_min_s)
+            if block_checks.shares_are_gone(credits, window):
+                gone[block.chain] += 1
+                window = None
+            else:
+                report.counts["recomputed"] += 1
+                found += block_checks.check_weights(block, credits, window)
+            weighed = any(block_checks.stored_weights(credits).values())
+            found += block_checks.check_fee(block, weighed, terms)
+        found += block_checks.check_split(block, credits, unexplained, terms, window)
+    report.findings += shortened(found)
 
 
 def _note_gaps(report: AuditReport, terms: TermsBook, blocks: list[StoredBlock], gone: Counter[str]) -> None:

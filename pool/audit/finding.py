@@ -10,7 +10,12 @@ Rules are named by the invariant (I1, I2, ...) where one says it, else by a word
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
+
+LINES_LIMIT = 20
+"""Findings of one rule about one subject that are told one by one; a window of another factor has thousands."""
 
 
 class Finding(NamedTuple):
@@ -22,3 +27,16 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.rule} {self.subject}: {self.text}"
+
+
+def shortened(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings, those beyond the limit of their rule and subject as one that counts them."""
+    kept, seen = [], Counter[tuple[str, str]]()
+    for finding in findings:
+        seen[finding.rule, finding.subject] += 1
+        if seen[finding.rule, finding.subject] <= LINES_LIMIT:
+            kept.append(finding)
+    for (rule, subject), number in seen.items():
+        if number > LINES_LIMIT:
+            kept.append(Finding(rule, subject, f"and {number - LINES_LIMIT} more like these"))
+    return kept

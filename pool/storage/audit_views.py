@@ -97,23 +97,24 @@ def snapshot(url: str) -> Iterator[Connection]:
 
     Raises NoBooksError when there are none, or none that this version can read.
     """
-    place = make_url(url)
-    if place.get_backend_name() == "sqlite" and not (place.database and Path(place.database).is_file()):
-        raise NoBooksError(f"there are no books yet: {place.database}")
-    database = Database(url, read_only=True)
     try:
-        with database.engine.connect() as connection:
-            if connection.dialect.name == "postgresql":
-                # Every statement of the transaction sees what the first one saw.
-                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            if not inspect(connection).has_table(blocks.name):
-                raise NoBooksError("there are no books in this database yet")
-            yield connection
+        place = make_url(url)
+        if place.get_backend_name() == "sqlite" and not (place.database and Path(place.database).is_file()):
+            raise NoBooksError(f"there are no books yet: {place.database}")
+        database = Database(url, read_only=True)
+        try:
+            with database.engine.connect() as connection:
+                if connection.dialect.name == "postgresql":
+                    # Every statement of the transaction sees what the first one saw.
+                    connection.execution_options(isolation_level="REPEATABLE READ")
+                if not inspect(connection).has_table(blocks.name):
+                    raise NoBooksError("there are no books in this database yet")
+                yield connection
+        finally:
+            database.close()
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise NoBooksError(f"the books cannot be read: {reason}") from error
-    finally:
-        database.close()
 
 
 def transfer_count(connection: Connection) -> int:

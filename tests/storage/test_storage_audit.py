@@ -26,6 +26,7 @@ from sqlalchemy import text
 from storage_samples import block_hash_hex
 
 from pool.audit.books_audit import audit
+from pool.audit.finding import Finding, shortened
 from pool.audit.terms import CreditTerms, PastTerms, TermsBook, parse_past_terms
 from pool.storage.audit_views import NoBooksError, snapshot
 from pool.storage.database import Database, sqlite_url
@@ -109,6 +110,12 @@ def test_audit_refuses_a_database_without_books(bare_url: str, tmp_path: Path) -
     Database(bare_url).engine.connect().close()
     with pytest.raises(NoBooksError, match="no books in this database"), snapshot(bare_url):
         pass
+
+
+def test_audit_refuses_a_database_that_nobody_knows() -> None:
+    with pytest.raises(NoBooksError, match="the books cannot be read") as refused, snapshot("nonsense://me:secret@x/y"):
+        pass
+    assert "secret" not in str(refused.value)
 
 
 # -- the ledger by itself ----------------------------------------------------------------------------------------------
@@ -439,6 +446,13 @@ def test_audit_does_not_excuse_weights_of_a_log_that_is_whole(world: World, anna
     corrupt(world, f"UPDATE blocks SET target_hex = '{hard}' WHERE id = {block_id(MATURE)}")
     told = [str(finding) for finding in audited(world).findings]
     assert f"weights {of(MATURE)}: account {anna}: weight 150, its shares give 300" in told
+
+
+def test_audit_tells_a_thousand_findings_of_one_kind_in_a_few_lines() -> None:
+    many = [Finding("weights", "alpha block 1", f"account {number}") for number in range(1000)]
+    told = shortened([Finding("fee", "alpha block 1", "x"), *many, Finding("weights", "alpha block 2", "x")])
+    assert len(told) == 23
+    assert told[-1] == Finding("weights", "alpha block 1", "and 980 more like these")
 
 
 # -- terms -------------------------------------------------------------------------------------------------------------
