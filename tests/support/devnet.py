@@ -30,7 +30,7 @@ from pool.config import load
 from pool.demo.children import Child, pool_command
 from pool.devnet_node import node_settings
 from pool.mining_client.client import Job
-from pool.storage.database import Database, sqlite_url
+from pool.storage.database import Database
 from support.rig import Found, Rig
 
 ROOT = Path(__file__).parents[2]
@@ -277,8 +277,8 @@ class Devnet:
 
     @contextmanager
     def database(self) -> Iterator[Connection]:
-        """The pool's SQLite, read beside it."""
-        database = Database(sqlite_url(self.data_dir / "pool.sqlite"))
+        """The pool's database, read beside it."""
+        database = Database(self.config.database_url())
         try:
             with database.read() as connection:
                 yield connection
