@@ -23,6 +23,10 @@ from pool.storage.share_store import ShareStore
 log = logging.getLogger("parapool.books")
 
 
+class PositionMovedError(Exception):
+    """The log's position in SQL is not the one this process wrote last. Nothing was stored; ask for it again."""
+
+
 class SqlBooks:
     """Synchronous; every call comes from the one worker thread of the books."""
 
@@ -32,21 +36,34 @@ class SqlBooks:
         self._log_name = log_name
         self._shares = ShareStore(log_name)
         self._waiting: set[int] = set()
+        self._reached: Position | None = None
 
     def position(self) -> tuple[Position, int]:
         """How far the share log is consumed, and the highest sequence stored."""
         with self._database.read() as connection:
-            return self._shares.position(connection)
+            found = self._shares.position(connection)
+        self._reached = found[0]
+        return found
 
     def store_shares(self, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int:
-        """Adds a batch and moves the position in one transaction. Returns how many shares were new."""
+        """Adds a batch and moves the position in one transaction. Returns how many shares were new.
+
+        Raises PositionMovedError when the position in SQL is another than this process knows: a database that took over
+        without the last commits, or a second process of this name. Going on would leave a gap.
+        """
+        expected, self._reached = self._reached, None
         try:
             with self._database.write() as connection:
-                return self._shares.store(connection, batch, position, now_ms)
+                found, _ = self._shares.position(connection)
+                if expected is not None and found != expected:
+                    raise PositionMovedError(f"share log {self._log_name} stands at {found}, expected {expected}")
+                stored = self._shares.store(connection, batch, position, now_ms)
         except BaseException:
             # Ids of rows that were rolled back must not be used again.
             self._shares.forget()
             raise
+        self._reached = position
+        return stored
 
     def book_solution(self, record: SolutionRecord, state: BlockState, reason: str, now_ms: int) -> None:
         """The block's row, and its solving share where the record carries it; then the submission's answer."""

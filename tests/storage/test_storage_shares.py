@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 from storage_samples import block_hash_hex, header_hash, logged, make_route
 
 from pool.shares.record import AccountKey, LoggedShare, Position, Route
 from pool.storage import tables
-from pool.storage.books import SqlBooks
+from pool.storage.books import PositionMovedError, SqlBooks
 from pool.storage.database import Database
 from pool.storage.share_store import SequenceReusedError, ShareStore
 
@@ -44,6 +44,19 @@ def test_storage_shares_are_counted_once_when_replayed(database: Database, books
     assert books.store_shares(batch, Position(1, 500), NOW_MS) == 0
     assert SqlBooks(database).store_shares([*batch, logged(6, ANNA)], Position(1, 600), NOW_MS) == 1
     assert count(database) == 6
+
+
+def test_storage_shares_leave_no_gap_when_the_database_is_an_older_one(database: Database, books: SqlBooks) -> None:
+    """A standby takes over without the last commit: the books go on from where it is, not from where they were."""
+    books.store_shares([logged(1, ANNA)], Position(1, 100), NOW_MS)
+    books.store_shares([logged(2, ANNA)], Position(1, 200), NOW_MS)
+    with database.write() as connection:
+        connection.execute(delete(tables.shares).where(tables.shares.c.sequence == 2))
+        connection.execute(update(tables.share_logs).values(byte_offset=100, sequence=1))
+    with pytest.raises(PositionMovedError, match="main stands at"):
+        books.store_shares([logged(3, ANNA)], Position(1, 300), NOW_MS)
+    assert books.position() == (Position(1, 100), 1)
+    assert books.store_shares([logged(2, ANNA), logged(3, ANNA)], Position(1, 300), NOW_MS) == 2
 
 
 def test_storage_shares_of_one_header_count_once_whoever_sends_it(database: Database, books: SqlBooks) -> None:
