@@ -1,6 +1,7 @@
 """Runs the migrations: on the connection the pool hands in at its start, or on the URL given to the alembic command.
 
-By hand: `alembic -x url=sqlite:///data/pool.db current`. Each migration is one transaction.
+By hand: `alembic -x url=sqlite:///data/pool.sqlite current`, or with a URL of
+PostgreSQL. Each migration is one transaction.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from pool.storage.database import open_engine
+from pool.storage.postgresql import MIGRATION_TIMEOUT_MS
 from pool.storage.tables import metadata
 
 
@@ -26,7 +28,7 @@ def main() -> None:
     url = context.get_x_argument(as_dictionary=True).get("url")
     if not url:
         raise SystemExit("give the database: alembic -x url=sqlite:///data/pool.db COMMAND")
-    engine = open_engine(url)
+    engine = open_engine(url, statement_timeout_ms=MIGRATION_TIMEOUT_MS)
     with engine.connect() as connection:
         migrate(connection.execution_options(writes=True))
     engine.dispose()

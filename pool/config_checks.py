@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from chains.families import FAMILIES, ConfigurationError, network
 from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script
@@ -157,8 +160,16 @@ def _data_dir(values: Mapping[str, Any]) -> Iterator[Mistake]:
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK) or nearest.is_relative_to("/proc"):
             yield ("pool", "data_dir"), f"expected a folder that can be made and written, {nearest} is not"
     url = _mapping(values, "pool").get("database_url")
-    if isinstance(url, str) and not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+    if isinstance(url, str) and not _is_database_url(url):
         yield ("pool", "database_url"), "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+
+
+def _is_database_url(url: str) -> bool:
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):  # the second one for a port that is no number
+        return False
+    return url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://"))
 
 
 def _parent(values: Mapping[str, Any], chains: list[_ChainFacts]) -> Iterator[Mistake]:

@@ -62,7 +62,9 @@ class PoolSection(Section):
         "/parapool/", description="Text in every coinbase. Height, merged-mining header and tag share 100 bytes."
     )
     database_url: SecretStr | None = Field(
-        None, description="SQLAlchemy URL of the database. Default: SQLite in `data_dir`."
+        None,
+        description="The database: `postgresql+psycopg://USER:PASSWORD@HOST/NAME` or `sqlite:///FILE`. Default: "
+        "SQLite in `data_dir`.",
     )
 
 

@@ -39,6 +39,8 @@ KEY_MISTAKES = [
      "pool.data_dir: expected a folder that can be made and written, /proc is not"),
     ("data_dir: ./data", "data_dir: pool.yaml/data", "data_dir",
      "pool.data_dir: expected a folder that can be made and written, "),
+    ("name: devnet", "name: devnet\n  database_url: postgresql://u@h:port/d", "database_url",
+     "pool.database_url: expected sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"),
     ("name: devnet", "name: devnet\n  database_url: nonsense://x/d", "database_url",
      "pool.database_url: expected sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"),
     ("tag: /parapool/", "tag: " + "t" * 50, "tag: ", "pool.tag: expected at most 49 bytes, this tag has 50: a coinbase "
