@@ -92,7 +92,15 @@ async def test_devnet_kill_before_a_block_arrived_resumes_its_submission(make_de
         await devnet.fault(held_up, hang_s=60)
     found = await rig.share(devnet.target(PARENT))
     open_folder = devnet.data_dir / "solutions" / "open"
-    await devnet.until(lambda: len(list(open_folder.iterdir())) == 3, "three submissions hang, two have arrived")
+
+    async def arrived() -> bool:
+        return all([await devnet.rpc(chain, "getblockcount") > heights[chain] for chain in ("regnmc", "beta")])
+
+    def hanging() -> bool:
+        return sorted(path.name.rsplit("-", 1)[0] for path in open_folder.glob("*.json")) == ["alpha", "regbtc", "regdoge"]
+
+    await devnet.until(arrived, "two blocks have arrived")
+    await devnet.until(hanging, "three submissions hang")
     await devnet.kill_pool()
     assert await _heights_without_faults(devnet) == heights | {
         chain: heights[chain] + 1 for chain in ("regnmc", "beta")
