@@ -17,7 +17,7 @@ class Submit:
         self.extranonce2 = extranonce2  # exactly the negotiated size
         self.ntime = ntime
         self.nonce = nonce
-        self.version_bits = version_bits  # within the negotiated mask; None with five parameters
+        self.version_bits = version_bits  # as sent, perhaps outside the mask; None with five parameters
 
 
 class AuthorizeRequest:

@@ -142,7 +142,7 @@ class Session:
             if not self.subscribed:
                 self.reject(request.id or b"null", errors.NOT_SUBSCRIBED, now)
                 return
-            submit = read_submit(request, self.users, self._submit_digits, self.version_mask)
+            submit = read_submit(request, self.users, self._submit_digits)
             if type(submit) is Submit:
                 events.append(submit)
             else:

@@ -14,7 +14,7 @@ from stratum import errors
 from stratum.errors import StratumError
 from stratum.events import Submit
 from stratum.jsonrpc import Request
-from stratum.version_rolling import allowed, parse_word
+from stratum.version_rolling import parse_word
 
 _SHAPE = errors.other("Expected [worker, job_id, extranonce2, ntime, nonce] as strings")
 _WORDS = errors.other("ntime and nonce must be 8 hex digits each")
@@ -24,9 +24,10 @@ _LENGTHS = {digits: errors.other(f"extranonce2 must be {digits} hex digits") for
 
 
 def read_submit(
-    request: Request, workers: Mapping[str, object], extranonce2_digits: int, mask: int
+    request: Request, workers: Mapping[str, object], extranonce2_digits: int
 ) -> Submit | StratumError:
-    """A Submit, or the refusal; `mask` is the negotiated version mask, 0 for none."""
+    """A Submit, or the refusal. Version bits outside the negotiated mask are the pool's to refuse, because the hash
+    may still be a block."""
     params: Any = request.params
     if type(params) is not list or len(params) < 5:
         return _SHAPE
@@ -50,8 +51,6 @@ def read_submit(
         version_bits = parse_word(params[5])
         if version_bits is None:
             return _VERSION
-        if not allowed(version_bits, mask):
-            return errors.other(f"version bits outside the mask {mask:08x}")
     size = extranonce2_digits >> 1
     return Submit(
         request.id or b"null",

@@ -38,8 +38,3 @@ def rolled(job_version: int, version_bits: int | None, mask: int) -> int:
     if version_bits is None:
         return job_version
     return (job_version & ~mask) | (version_bits & mask)
-
-
-def allowed(version_bits: int, mask: int) -> bool:
-    """Whether a submission turned only bits of the negotiated mask."""
-    return version_bits & ~mask == 0
