@@ -1,7 +1,5 @@
-"""One MM1 daemon: its health, its templates, submissions, and what became of a block.
-
-A refusal that judges the proof is an answer; everything else (away, syncing, a method missing) is an outage, raised as
-NodeUnavailableError, so that a found block is tried again and never dropped.
+"""One MM1 daemon: its health, its templates, submissions, and what became of a block. What an answer to a submission
+means is said in chains/proof_verdict.py.
 """
 
 from __future__ import annotations
@@ -9,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from chains import block_lookup
+from chains import block_lookup, proof_verdict
 from chains.auxpow.params import NAMECOIN, Dialect
 from chains.auxpow.proof import read_auxpow
 from chains.auxpow.slots import AUXPOW_VERSION_BIT
@@ -30,11 +28,6 @@ from chains.primitives import fields
 from chains.primitives.address import address_to_script
 from chains.primitives.header import Header
 from chains.primitives.serialize import Reader
-
-RPC_INVALID_PARAMETER = -8
-# Codes with which Bitcoin Core's family judges what was sent (src/rpc/protocol.h): misc and deserialisation errors,
-# types, parameters, verification. Any other code says something about the node.
-FINAL_CODES = frozenset({-1, -3, -5, RPC_INVALID_PARAMETER, -22, -25, -26, -27, -32602})
 
 
 class AuxPowNode:
@@ -108,13 +101,14 @@ class AuxPowNode:
     async def submit(self, payload: Mapping[str, str]) -> SubmitAnswer:
         """Hand in `{"hash", "auxpow"}`. Raises NodeUnavailableError when there is no verdict, so that it is retried."""
         try:
-            return _classify(await self._submit(payload["hash"], payload["auxpow"]))
+            answer = await self._submit(payload["hash"], payload["auxpow"])
         except RpcError as error:
-            if error.code not in FINAL_CODES:
-                raise NodeUnavailableError(f"{self._dialect.submit_method}: {error}") from error
-            if error.code == RPC_INVALID_PARAMETER and "unknown" in error.message.lower():
-                return SubmitAnswer(SubmitResult.STALE, error.message)
-            return SubmitAnswer(SubmitResult.REJECTED, error.message)
+            return proof_verdict.of_error(self._dialect.submit_method, error)
+        if answer is True:
+            return SubmitAnswer(SubmitResult.ACCEPTED)
+        if answer is False:
+            return SubmitAnswer(SubmitResult.REJECTED, "rejected")  # refusal without a word
+        return proof_verdict.of_answer(answer)  # null, as some forks say for true, or a BIP22 word
 
     async def _submit(self, hash_hex: str, auxpow_hex: str) -> Any:
         try:
@@ -148,20 +142,6 @@ def _is_syncing(record: Mapping[str, Any], blocks: int) -> bool:
     if "initialblockdownload" in record:
         return fields.boolean(record, "initialblockdownload")
     return "headers" in record and fields.integer(record, "headers", -1, fields.MAX_HEIGHT) > blocks + 2
-
-
-def _classify(answer: Any) -> SubmitAnswer:
-    """true, or null as some forks say, is acceptance (to be confirmed by the hash); false is refusal without a word; a
-    text is a BIP22 answer."""
-    if answer is True or answer is None:
-        return SubmitAnswer(SubmitResult.ACCEPTED)
-    if answer is False:
-        return SubmitAnswer(SubmitResult.REJECTED, "rejected")
-    if isinstance(answer, str):
-        word = answer.removeprefix("rejected: ")
-        known = {"duplicate": SubmitResult.DUPLICATE, "inconclusive": SubmitResult.INCONCLUSIVE}
-        return SubmitAnswer(known.get(word, SubmitResult.REJECTED), word)
-    raise NodeUnavailableError("an answer to a submitted proof that is neither true, false, null nor text")
 
 
 def _skip_auxpow(reader: Reader, header: Header) -> None:

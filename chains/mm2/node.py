@@ -1,15 +1,12 @@
-"""One daemon of an MM2 child, which speaks the contract of docs/protocol/mm2.md.
-
-A word that judges the proof is an answer; everything else (away, syncing) is an outage, raised as NodeUnavailableError,
-so that a found block is tried again and never dropped.
+"""One daemon of an MM2 child, which speaks the contract of docs/protocol/mm2.md. What an answer to a submission means
+is said in chains/proof_verdict.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from chains import block_lookup
+from chains import block_lookup, proof_verdict
 from chains.block_lookup import Rpc, ask
 from chains.kind import (
     AuxTemplate,
@@ -18,7 +15,6 @@ from chains.kind import (
     Network,
     NodeState,
     SubmitAnswer,
-    SubmitResult,
     TemplateError,
 )
 from chains.mm2.datum import child_block_hash
@@ -31,9 +27,6 @@ from chains.primitives.header import Header
 from chains.primitives.serialize import Reader
 
 RPC_BAD_ADDRESS = -5
-RPC_HASH_UNKNOWN = -8  # "block hash unknown": the template was dropped
-RPC_PROOF_DECODE_FAILED = -22
-FINAL_CODES = frozenset({-1, -3, RPC_HASH_UNKNOWN, RPC_PROOF_DECODE_FAILED, -32602})
 
 
 class Mm2Node:
@@ -84,11 +77,8 @@ class Mm2Node:
         try:
             answer = await self._rpc.call("submitmm2block", payload["hash"], payload["proof"])
         except RpcError as error:
-            if error.code not in FINAL_CODES:
-                raise NodeUnavailableError(f"submitmm2block: {error}") from error
-            result = SubmitResult.STALE if error.code == RPC_HASH_UNKNOWN else SubmitResult.REJECTED
-            return SubmitAnswer(result, error.message)
-        return _classify(answer)
+            return proof_verdict.of_error("submitmm2block", error)
+        return proof_verdict.of_answer(answer)
 
     async def block_status(self, hash_hex: str) -> BlockStatus:
         """Where it sees a block, by displayed hash. Raises NodeUnavailableError."""
@@ -105,12 +95,3 @@ class Mm2Node:
 
     async def close(self) -> None:
         await self._rpc.close()
-
-
-def _classify(answer: Any) -> SubmitAnswer:
-    if answer is None:
-        return SubmitAnswer(SubmitResult.ACCEPTED)
-    if not isinstance(answer, str):
-        raise NodeUnavailableError("an answer to a submitted proof that is neither null nor text")
-    known = {"duplicate": SubmitResult.DUPLICATE, "inconclusive": SubmitResult.INCONCLUSIVE}
-    return SubmitAnswer(known.get(answer, SubmitResult.REJECTED), answer)
