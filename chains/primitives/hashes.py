@@ -32,6 +32,7 @@ def displayed(digest: bytes) -> str:
 
 def from_displayed(text: str) -> bytes:
     """The natural bytes of a 32-byte hash given as displayed hex. Raises ValueError for anything else."""
-    if len(text) != 64:
-        raise ValueError(f"expected 64 hex digits, got {len(text)}")
-    return bytes.fromhex(text)[::-1]
+    digest = bytes.fromhex(text)[::-1]
+    if len(text) != 64 or len(digest) != 32:  # fromhex passes over blanks
+        raise ValueError(f"expected 64 hex digits, got {len(text)} characters")
+    return digest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-OP_RETURN = 0x6A
 MAX_SCRIPT_SIG = 100  # consensus: a coinbase scriptSig has 2 to 100 bytes
 
 
@@ -27,8 +26,3 @@ def height_push(height: int) -> bytes:
     if height <= 16:
         return bytes((0x50 + height,))
     return push(script_number(height))
-
-
-def op_return(data: bytes) -> bytes:
-    """An unspendable output script that carries data."""
-    return bytes((OP_RETURN,)) + push(data)

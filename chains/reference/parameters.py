@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from chains.primitives.address import AddressError, AddressFormat, address_to_script
+from chains.primitives.hashes import from_displayed
 from chains.reference.errors import INVALID_PARAMETER, NOT_FOUND, TYPE, RpcError
 from chains.reference.rules import COIN_SAT, MAX_MONEY_SAT
 
@@ -47,7 +48,7 @@ def hash32(value: object, name: str) -> bytes:
     if len(given) != 64:
         raise RpcError(INVALID_PARAMETER, f"{name} must be of length 64 (not {len(given)}, for '{given}')")
     try:
-        return bytes.fromhex(given)[::-1]
+        return from_displayed(given)
     except ValueError as error:
         raise RpcError(INVALID_PARAMETER, f"{name} must be hexadecimal string (not '{given}')") from error
 
