@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import operator
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from chains.auxpow.slots import never_distinct
 from chains.families import FAMILIES, ConfigurationError, network
 from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script
@@ -275,20 +277,24 @@ def _password_problem(path: Path) -> str | None:
 
 
 def _clashes(chains: list[_ChainFacts]) -> Iterator[Mistake]:
-    """MM1 chains with equal ids can never share a tree, nor can MM2 chains with one context (reading R6)."""
-    yield from _equal(chains, "auxpow", "chain_id", int)
-    yield from _equal(chains, "mm2", "context_name", str)
+    """MM1 chains whose ids have one slot in every tree can never be mined together, nor can MM2 chains with one context
+    (reading R6)."""
+    yield from _clashing(chains, "auxpow", "chain_id", int, never_distinct)
+    yield from _clashing(chains, "mm2", "context_name", str, operator.eq)
 
 
-def _equal(chains: list[_ChainFacts], kind: str, key: str, usable: type) -> Iterator[Mistake]:
-    first: dict[Any, str] = {}
+def _clashing(
+    chains: list[_ChainFacts], kind: str, key: str, usable: type, clash: Callable[[Any, Any], bool]
+) -> Iterator[Mistake]:
+    """Each chain of a kind with the first one before it that has a clashing value."""
+    seen: list[tuple[str, Any]] = []
     for chain in chains:
         value = chain.values.get(key)
         if chain.kind != kind or not isinstance(value, usable) or isinstance(value, bool):
             continue
-        if value in first:
-            yield (
-                (*chain.location, key),
-                (f"expected a {key} of its own, chains {first[value]} and {chain.name} both have {value!r}"),
-            )
-        first.setdefault(value, chain.name)
+        for name, other in seen:
+            if clash(value, other):
+                have = f"both have {value!r}" if value == other else f"have {other!r} and {value!r}"
+                yield (*chain.location, key), f"expected a {key} of its own, chains {name} and {chain.name} {have}"
+                break
+        seen.append((chain.name, value))

@@ -38,6 +38,11 @@ def slot_of(chain_id: int, height: int, nonce: int = 0) -> int:
     return r % (1 << height)
 
 
+def never_distinct(first: int, second: int) -> bool:
+    """Whether two ids share their slot in every tree: equal modulo the size of the highest one."""
+    return (first - second) % (1 << MAX_HEIGHT) == 0
+
+
 def smallest_height(chain_ids: Sequence[int]) -> int:
     """The smallest tree in which all ids have a slot of their own. Raises EqualChainIdsError naming the id."""
     seen: set[int] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
+from chains.auxpow.slots import never_distinct
 from chains.kind import AuxTemplate, ParentTemplate, TemplateTransaction
 from pool.jobs.template_set import TemplateSet
 
@@ -40,11 +41,10 @@ class TemplateBoard:
         return before.aux_hash != template.aux_hash
 
     def clash(self, chain: str, template: AuxTemplate) -> str | None:
-        """The other live chain that this template cannot share a tree with: equal chain ids or equal contexts."""
+        """The other live chain that this template can share no tree with: MM1 ids that have one slot in every tree, or
+        equal MM2 contexts."""
         for name, other in self._aux.items():
-            if name == chain or other is None:
-                continue
-            if (template.chain_id, template.context) == (other.chain_id, other.context):
+            if name != chain and other is not None and _clash(template, other):
                 return name
         return None
 
@@ -57,3 +57,9 @@ class TemplateBoard:
             return None
         live = {name: template for name, template in self._aux.items() if template is not None}
         return TemplateSet(self.parent, MappingProxyType(live))
+
+
+def _clash(one: AuxTemplate, other: AuxTemplate) -> bool:
+    if one.chain_id is not None and other.chain_id is not None:
+        return never_distinct(one.chain_id, other.chain_id)
+    return one.context is not None and one.context == other.context

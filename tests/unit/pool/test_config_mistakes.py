@@ -164,6 +164,18 @@ def test_config_names_both_mm1_chains_with_one_id(refused: Callable[..., list[st
     ]
 
 
+def test_config_names_the_first_mm1_chain_that_clashes_once_per_chain(refused: Callable[..., list[str]]) -> None:
+    more = "".join(
+        f"  {name}: {{kind: auxpow, family: devnet, chain_id: {chain_id}, address: {ADDRESS}, "
+        f"nodes: [{{url: http://{name}}}]}}\n"
+        for name, chain_id in (("a", 7), ("b", "0x01"), ("c", 7), ("e", 1))
+    )
+    assert [line.split(": ", 1)[1] for line in refused(GOOD + more)] == [
+        f"chains.{two}.chain_id: expected a chain_id of its own, chains {one} and {two} both have {chain_id}"
+        for one, two, chain_id in (("regnmc", "b", 1), ("a", "c", 7), ("regnmc", "e", 1))
+    ]
+
+
 def test_config_names_both_mm2_chains_with_one_context(refused: Callable[..., list[str]]) -> None:
     beta = f"  beta:\n    kind: mm2\n    address: {ADDRESS}\n    nodes: [{{url: http://a}}]\n    context_name: alpha\n"
     assert refused(GOOD + beta) == [

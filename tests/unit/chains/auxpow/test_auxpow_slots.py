@@ -17,6 +17,7 @@ from chains.auxpow.slots import (
     ROLLING_MASK,
     EqualChainIdsError,
     ParentVersionError,
+    never_distinct,
     slot_of,
     smallest_height,
     version_bits_not_to_roll,
@@ -57,6 +58,13 @@ def test_auxpow_height_refuses_equal_ids_by_name() -> None:
     assert caught.value.chain_id == 98
     with pytest.raises(EqualChainIdsError, match="modulo"):
         smallest_height([1, 1 + 2**MAX_HEIGHT])
+
+
+@given(st.integers(0, 2**33), st.integers(0, 2**33), st.integers(0, 2**32 - 1))
+def test_auxpow_ids_that_are_never_distinct_share_a_slot_in_every_tree(first: int, second: int, nonce: int) -> None:
+    for pair in ((first, second), (first, first + 2**MAX_HEIGHT), (first, first + 2 ** (MAX_HEIGHT - 1))):
+        shared = [slot_of(pair[0], height, nonce) == slot_of(pair[1], height, nonce) for height in range(31)]
+        assert never_distinct(*pair) == all(shared)
 
 
 @given(st.dictionaries(st.integers(0, 31), st.binary(min_size=32, max_size=32), min_size=1, max_size=6))

@@ -54,6 +54,14 @@ def test_board_names_the_chain_another_one_clashes_with():
     assert board.clash("beta", same) is None
 
 
+def test_board_names_the_chain_whose_slot_is_always_the_same():
+    board = TemplateBoard(("regnmc", "regdoge"))
+    board.post_aux("regnmc", aux_template("regnmc"))
+    doge = aux_template("regdoge")
+    for chain_id, other in ((1, "regnmc"), (1 + 2**30, "regnmc"), (1 + 2**29, None), (2, None), (98, None)):
+        assert board.clash("regdoge", replace(doge, chain_id=chain_id)) == other
+
+
 def test_board_has_no_job_to_offer_before_the_parents_template():
     board = TemplateBoard(("alpha", "beta"))
     board.post_aux("beta", aux_template("beta"))
