@@ -18,10 +18,10 @@ class WalletRefusedError(Exception):
 
 
 class Outpoint(NamedTuple):
-    """An output of a transaction: txid (natural order) and its index."""
+    """An output of a transaction: txid (natural order) and the output's index."""
 
     txid: bytes
-    index: int
+    vout: int
 
 
 @dataclass(frozen=True, slots=True)
