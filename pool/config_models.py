@@ -1,7 +1,7 @@
 """The configuration's shape: every section, key, default and limit, with the words of the reference page.
 
 docs/reference/configuration.md is printed from these models (`pool check-config --reference`). Rules that look at more
-than one key are in pool/config_checks.py.
+than one key are in pool/config_checks.py and pool/config_chain_checks.py.
 """
 
 from __future__ import annotations

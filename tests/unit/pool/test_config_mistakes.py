@@ -190,6 +190,31 @@ def test_config_refuses_an_address_of_another_network(refused: Callable[..., lis
     assert line.startswith("19: chains.regbtc.address: expected an address of bitcoin regtest: ")
 
 
+@pytest.mark.parametrize("network", ["regtst", "main", "[]"])
+def test_config_tells_a_chains_other_mistakes_beside_a_wrong_network(
+    refused: Callable[..., list[str]], network: str
+) -> None:
+    """A family without the network, or a word that is none: what no network of the family has is wrong all the same."""
+    text = GOOD.replace("family: devnet", f"family: devnet-scrypt\n    network: {network}")
+    text = text.replace(f"chain_id: 1\n    address: {ADDRESS}", f"chain_id: 1\n    address: {MAIN_ADDRESS}")
+    assert [line.split(": ", 1)[1].split(":")[0] for line in refused(text)] == [
+        "chains.regnmc.family", "chains.regnmc.network", "chains.regnmc.address"
+    ]  # fmt: skip
+    good_address = text.replace(MAIN_ADDRESS, ADDRESS)
+    assert [line.split(": ", 1)[1].split(":")[0] for line in refused(good_address)] == [
+        "chains.regnmc.family", "chains.regnmc.network"
+    ]  # fmt: skip
+
+
+def test_config_tells_a_wrong_family_beside_a_wrong_network_and_address(refused: Callable[..., list[str]]) -> None:
+    text = GOOD.replace("family: devnet", "family: dogcoin\n    network: regtst")
+    text = text.replace(f"chain_id: 1\n    address: {ADDRESS}", f"chain_id: 1\n    address: {ADDRESS[:-1]}q")
+    family, network, address = refused(text)
+    assert "chains.regnmc.family: expected another one: unknown family 'dogcoin'; there are bitcoin" in family
+    assert network.endswith("chains.regnmc.network: expected main, test or regtest")
+    assert address.endswith("chains.regnmc.address: expected an address of a known family")
+
+
 def test_config_refuses_a_second_bitcoin_chain(refused: Callable[..., list[str]]) -> None:
     other = f"  other: {{kind: bitcoin, network: regtest, address: {ADDRESS}, nodes: [{{url: http://a}}]}}\n"
     (line,) = refused(GOOD + other)
