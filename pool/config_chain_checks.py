@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from chains.auxpow.slots import never_distinct
 from chains.families import FAMILIES, ConfigurationError, network
 from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script
-from pool.config_lines import Location
+from pool.config_lines import Location, dotted
 from pool.config_models import CHAIN_KINDS, network_name_of
 
 Mistake = tuple[Location, str]
@@ -64,6 +65,7 @@ def chain_mistakes(values: Mapping[str, Any], chains: list[ChainFacts]) -> Itera
     for chain in chains:
         yield from _address(chain)
         yield from _logins(chain)
+    yield from _urls(chains)
     yield from _clashes(chains)
 
 
@@ -191,6 +193,39 @@ def _password_problem(path: Path) -> str | None:
     except UnicodeDecodeError:
         return "expected a file of UTF-8 text"
     return None
+
+
+def _urls(chains: list[ChainFacts]) -> Iterator[Mistake]:
+    """No node stands in the file twice: two chains would mine one of them for the other, and a chain's second node is
+    to answer when its first does not."""
+    seen: dict[tuple[str, int, str], tuple[str, Location]] = {}
+    for chain in chains:
+        for place, node in members_at(chain.values, "nodes"):
+            where = _place_of(node.get("url"))
+            if where is None:
+                continue  # told as a mistake of this key alone
+            location = (*chain.location, "nodes", place, "url")
+            other, its_location = seen.setdefault(where, (chain.name, location))
+            if other != chain.name:
+                yield location, f"expected a node of its own, chains {other} and {chain.name} have the same url"
+            elif its_location != location:
+                yield location, f"expected another node, {dotted(its_location)} is the same"
+
+
+def _place_of(url: object) -> tuple[str, int, str] | None:
+    """Host, port and path that a node's URL leads to, None where it is none. Behind one host and port there may be
+    several nodes, told apart by their paths."""
+    if not isinstance(url, str):
+        return None
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not host:
+        return None
+    port = port or (443 if parts.scheme == "https" else 80)
+    return "127.0.0.1" if host == "localhost" else host, port, parts.path.rstrip("/")
 
 
 def _clashes(chains: list[ChainFacts]) -> Iterator[Mistake]:

@@ -190,6 +190,38 @@ def test_config_refuses_an_address_of_another_network(refused: Callable[..., lis
     assert line.startswith("19: chains.regbtc.address: expected an address of bitcoin regtest: ")
 
 
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("http://127.0.0.1:19501", True),
+        ("http://localhost:19501/", True),
+        ("HTTP://127.0.0.1:19501", True),
+        ("https://127.0.0.1:19501", True),
+        ("http://127.0.0.1:19501/namecoin", False),
+        ("http://127.0.0.2:19501", False),
+        ("http://127.0.0.1", False),
+    ],
+)
+def test_config_names_both_chains_with_one_node(
+    refused: Callable[..., list[str]], accepted: Callable[..., Config], url: str, same: bool
+) -> None:
+    text = GOOD.replace("http://127.0.0.1:19504", url)
+    if not same:
+        assert accepted(text).chains["alpha"].nodes[0].url == url
+        return
+    assert refused(text) == [
+        f"{len(text.splitlines())}: chains.alpha.nodes.0.url: expected a node of its own, "
+        "chains regbtc and alpha have the same url"
+    ]
+
+
+def test_config_refuses_a_second_node_that_is_the_first(refused: Callable[..., list[str]]) -> None:
+    text = GOOD + "      - url: http://127.0.0.1:19505\n      - url: http://127.0.0.1:19504/\n"
+    (line,) = refused(text)
+    where = f"{len(text.splitlines())}: chains.alpha.nodes.2.url"
+    assert line == f"{where}: expected another node, chains.alpha.nodes.0.url is the same"
+
+
 @pytest.mark.parametrize("network", ["regtst", "main", "[]"])
 def test_config_tells_a_chains_other_mistakes_beside_a_wrong_network(
     refused: Callable[..., list[str]], network: str

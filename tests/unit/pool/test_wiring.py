@@ -25,8 +25,8 @@ http: {{bind: "127.0.0.1:{http}"}}
 parent: regbtc
 chains:
   regbtc: {{kind: bitcoin, network: regtest, address: {address}, nodes: [{{url: "http://127.0.0.1:1", user: u, password: p}}]}}
-  regnmc: {{kind: auxpow, family: devnet, chain_id: 1, address: {address}, nodes: [{{url: "http://127.0.0.1:1"}}]}}
-  alpha: {{kind: mm2, context_name: alpha, address: {address}, nodes: [{{url: "http://127.0.0.1:1"}}]}}
+  regnmc: {{kind: auxpow, family: devnet, chain_id: 1, address: {address}, nodes: [{{url: "http://127.0.0.1:2"}}]}}
+  alpha: {{kind: mm2, context_name: alpha, address: {address}, nodes: [{{url: "http://127.0.0.1:3"}}]}}
 """  # noqa: E501
 
 
