@@ -159,6 +159,10 @@ class LiveStatus:
         consumed = self._books.consumed_through
         return None if consumed < 0 else max(0, self._log.durable_sequence - consumed)
 
+    @property
+    def books_lag_s(self) -> float:
+        return self._books.lag_ms / 1000
+
     # -- jobs and blocks ------------------------------------------------------------------------------------------
 
     @property

@@ -83,6 +83,8 @@ class MetricsSource(Protocol):
     @property
     def consumer_lag_shares(self) -> int | None: ...
     @property
+    def books_lag_s(self) -> float: ...
+    @property
     def bans(self) -> int: ...
     @property
     def parse_errors(self) -> Mapping[str, int]: ...
@@ -228,6 +230,11 @@ METRICS: tuple[MetricDefinition, ...] = (
         "consumer_lag_shares", "gauge", "shares", (),
         "Durable shares that the books have not read yet; absent until they have read those of before the start.",
         lambda s: _one(s.consumer_lag_shares),
+    ),
+    MetricDefinition(
+        "books_lag_seconds", "gauge", "seconds", (),
+        "How long ago everything durable was in the books, under 1 when all is well; since the start at most.",
+        lambda s: _one(s.books_lag_s),
     ),
     MetricDefinition("bans_total", "counter", "bans", (), "Addresses banned for a time.", lambda s: _one(s.bans)),
     MetricDefinition(

@@ -13,12 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pool.web.units import duration_text
+
 DEFAULT_ITEMS = 50
 MAX_ITEMS = 200
 """Items of one list answer; a larger `limit` gives this many and a cursor."""
 
 MAX_ADDRESS = 128
 """The longest address forms in use have 90 characters (BIP173)."""
+
+LARGE_BOOKS_LAG_S = 60.0
+"""From so long a lag of the books on, health says so; well over a batch and the books' pause after a failure."""
 
 _CHAIN = re.compile(r"[a-z0-9_-]{1,32}")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
@@ -83,6 +88,8 @@ class LiveStatus(Protocol):
     def shares_rejected(self) -> Mapping[str, int]: ...
     @property
     def jobs_sent(self) -> int: ...
+    @property
+    def books_lag_s(self) -> float: ...
     def chains(self) -> Sequence[ChainStatus]: ...
 
 
@@ -118,6 +125,11 @@ class Api:
             state = "not watched" if parent is None else parent.state
             found.append(f"the parent chain {self.live.parent} is {state}")
         return found
+
+    def notes(self) -> list[str]:
+        """What somebody should look at although miners do not notice; empty when all is well."""
+        lag_s = self.live.books_lag_s
+        return [f"the books are {duration_text(lag_s)} behind"] if lag_s > LARGE_BOOKS_LAG_S else []
 
     async def pool(self) -> Json:
         now_ms = self.now_ms()

@@ -168,8 +168,10 @@ class WebServer:
             self._books_requests -= 1
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        problems = self.api.problems()
-        return web.Response(text="ok\n") if not problems else _error(503, "; ".join(problems))
+        problems, notes = self.api.problems(), self.api.notes()
+        if problems:
+            return _error(503, "; ".join(problems + notes))
+        return web.Response(text="\n".join(["ok", *notes]) + "\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
         # The classic text form: in OpenMetrics a gauge `connections` and a counter `connections_total` would clash.
@@ -193,7 +195,8 @@ class WebServer:
     async def _page(self, request: web.Request) -> web.Response:
         pool = await self._from_books(self.api.pool())
         blocks = await self._from_books(self.api.blocks({"limit": "10"}))
-        page = status_page(pool, self.api.chains()["items"], blocks["items"], self.api.problems())
+        trouble = self.api.problems() + self.api.notes()
+        page = status_page(pool, self.api.chains()["items"], blocks["items"], trouble)
         return web.Response(text=page, content_type="text/html")
 
 

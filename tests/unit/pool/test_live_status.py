@@ -35,7 +35,7 @@ def world(tmp_path):
         intake=SimpleNamespace(accepted=3, accepted_work=9, expected_solves={}, seen_solves={}),
         blocks=SimpleNamespace(results={("regbtc", "accepted"): 1}, submit_s={"regbtc": 0.5}),
         log=SimpleNamespace(durable_sequence=0, pending=0, last_fsync_s=0.0),
-        books=SimpleNamespace(consumed_through=-1),
+        books=SimpleNamespace(consumed_through=-1, lag_ms=1500),
         servers=[SimpleNamespace(connections=[], counters=Counters()) for _ in range(2)],
         folder=tmp_path,
     )
@@ -88,6 +88,10 @@ def test_status_shows_no_gap_of_sequences_as_a_lag(world):
     assert world.status.consumer_lag_shares == 40
     world.books.consumed_through += 99
     assert world.status.consumer_lag_shares == 0
+
+
+def test_status_tells_the_books_lag_in_seconds(world):
+    assert world.status.books_lag_s == 1.5
 
 
 def test_status_sums_over_the_servers_of_all_ports(world):

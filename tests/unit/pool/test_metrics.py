@@ -45,6 +45,7 @@ class Source:
     spool_pending_shares: int = 1
     share_fsync_s: float = 0.004
     consumer_lag_shares: int = 0
+    books_lag_s: float = 0.4
     bans: int = 0
     parse_errors: dict[str, int] = field(default_factory=lambda: {"not_json": 1})
     reactor_lag_s: float = 0.001
@@ -94,6 +95,7 @@ def test_metrics_values_of_a_scrape():
     assert sum(found["parapool_chain_state"].values()) == 2, "one state per chain"
     assert found["parapool_solves_unseen_fraction"] == {(("chain", "alpha"),): 0.25}
     assert found["parapool_template_rejected_total"] == {(("reason", "bad_txns_something"),): 1}
+    assert found["parapool_books_lag_seconds"] == {(): 0.4}
     assert found["parapool_blocks_total"] == {(("chain", "regbtc"), ("state", "immature")): 4}
 
 

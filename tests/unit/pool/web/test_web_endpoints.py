@@ -122,6 +122,17 @@ async def test_web_health_says_why_it_is_bad(site: Site):
     assert (status, answer["error"]) == (503, "the pool accepts no shares; the parent chain regbtc is syncing")
 
 
+async def test_web_health_stays_good_while_the_books_lag_and_says_how_long(site: Site):
+    site.live.books_lag_s = 60.0
+    assert await site.ask("/healthz") == (200, "ok\n")
+    site.live.books_lag_s = 725.0
+    assert await site.ask("/healthz") == (200, "ok\nthe books are 12 min behind\n")
+    assert "the books are 12 min behind" in (await site.ask("/"))[1]
+    site.live.accepting = False
+    answer = {"error": "the pool accepts no shares; the books are 12 min behind"}
+    assert await site.ask("/healthz") == (503, answer)
+
+
 async def test_web_metrics_parse(site: Site):
     status, text = await site.ask("/metrics")
     assert status == 200

@@ -56,6 +56,7 @@ class Live:
     accepted_work: int = 2**70
     shares_rejected: dict[str, int] = field(default_factory=lambda: {"stale": 1})
     jobs_sent: int = 9
+    books_lag_s: float = 0.5
     states: dict[str, str] = field(default_factory=lambda: {"regbtc": "ok", "alpha": "syncing"})
 
     def chains(self) -> list[ChainStatus]:
