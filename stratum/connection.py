@@ -66,6 +66,10 @@ class Connection(TwistedProtocol):
     def extranonce1(self) -> bytes:
         return self.session.extranonce1
 
+    def former_extranonce1(self, job_sequence: int) -> bytes | None:
+        """What the miner may have made a share of that job with before mining.set_extranonce; None for most."""
+        return self.session.former_extranonce1(job_sequence)
+
     @property
     def version_mask(self) -> int:
         """The negotiated mask, 0 if none."""

@@ -3,16 +3,28 @@
 A counter from a random start hands them out, so that after a restart of the pool the bytes of the connections before
 it are unlikely to return soon. A session id is the extranonce1 with a keyed hash behind it: whoever shows one
 again gets its extranonce1 back if nobody holds it now, and the pool need remember nothing of those who left.
+
+A miner that is back before its old connection was seen to end shows a session id whose extranonce1 is held. Nobody
+else was told it, so the holder is asked to leave it; one that cannot be moved to another keeps it.
 """
 
 from __future__ import annotations
 
 import hmac
 from hashlib import blake2s
+from typing import Protocol
 
 EXTRANONCE1_BYTES = 4
 _SPACE = 1 << (8 * EXTRANONCE1_BYTES)
 _TAG_BYTES = 8
+
+
+class Holder(Protocol):
+    """A connection, as far as its extranonce1 goes."""
+
+    def leave_extranonce(self) -> bool:
+        """Take another extranonce1, because the miner shows this one's session id elsewhere; False when that cannot
+        be: then it goes on holding this one."""
 
 
 class ExtranonceAllocator:
@@ -21,28 +33,30 @@ class ExtranonceAllocator:
     def __init__(self, start: int, secret: bytes) -> None:
         self._next = start % _SPACE
         self._secret = secret
-        self._live: set[bytes] = set()
+        self._live: dict[bytes, Holder | None] = {}
 
     def __len__(self) -> int:
         """Extranonces held by live connections."""
         return len(self._live)
 
-    def acquire(self, session_id: str | None = None) -> bytes:
-        """An extranonce1 nobody holds: the one of `session_id` if that is ours and free, else the next."""
+    def acquire(self, session_id: str | None = None, holder: Holder | None = None) -> bytes:
+        """An extranonce1 nobody else holds: the one of `session_id` if that is ours and free or left, else the next."""
         wanted = self._from_session_id(session_id) if session_id else None
-        if wanted is not None and wanted not in self._live:
-            self._live.add(wanted)
-            return wanted
+        if wanted is not None:
+            present = self._live.get(wanted)
+            if wanted not in self._live or (present is not None and present.leave_extranonce()):
+                self._live[wanted] = holder
+                return wanted
         while True:  # ends: a process has far fewer connections than 2^32
             extranonce1 = self._next.to_bytes(EXTRANONCE1_BYTES, "big")
             self._next = (self._next + 1) % _SPACE
             if extranonce1 not in self._live:
-                self._live.add(extranonce1)
+                self._live[extranonce1] = holder
                 return extranonce1
 
     def release(self, extranonce1: bytes) -> None:
         """Give one back when its connection ends."""
-        self._live.discard(extranonce1)
+        self._live.pop(extranonce1, None)
 
     def session_id(self, extranonce1: bytes) -> str:
         """What the miner may show at its next subscribe to get this extranonce1 again."""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from stratum import errors, messages
 from stratum.events import AuthorizeRequest, Event, TransactionsRequest
-from stratum.jsonrpc import Request
+from stratum.jsonrpc import Request, result_of
 from stratum.version_rolling import negotiate
+from stratum.words import parse_user_agent
 
 if TYPE_CHECKING:
     from stratum.session import Session
 
 EXTENSIONS = 16  # names looked at in one mining.configure; BIP310 knows four
 EXTENSION_NAME_BYTES = 64
-USER_AGENT_LETTERS = 128
 
 
 def _text(params: Any, index: int) -> str | None:
@@ -71,7 +71,7 @@ def configure(session: Session, request: Request, now: float, events: list[Event
 
 def subscribe(session: Session, request: Request, now: float, events: list[Event]) -> None:
     """[user agent, session id or null, …]; LuxOS adds host and port. A second subscribe gets the same answer."""
-    session.user_agent = (_text(request.params, 0) or "")[:USER_AGENT_LETTERS]
+    session.user_agent = parse_user_agent(_text(request.params, 0)) or session.user_agent
     session_id = session.subscribe(_text(request.params, 1))
     session.out.line(
         messages.subscribe_result(
@@ -79,6 +79,13 @@ def subscribe(session: Session, request: Request, now: float, events: list[Event
         )
     )
     session.want_first_job()
+
+
+def take_response(session: Session, request: Request, line: bytes) -> None:
+    """A line without a method answers a question of ours, or of no one's. We ask one, once: client.get_version."""
+    if session.version_asked and request.id == messages.GET_VERSION_ID:
+        session.version_asked = False
+        session.user_agent = parse_user_agent(result_of(line)) or session.user_agent
 
 
 def authorize(session: Session, request: Request, now: float, events: list[Event]) -> None:

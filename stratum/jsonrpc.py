@@ -41,7 +41,12 @@ class Malformed:
         self.id = request_id
 
 
+class _Response(msgspec.Struct):
+    result: Any = None
+
+
 _decode = msgspec.json.Decoder(_Wire).decode
+_decode_result = msgspec.json.Decoder(_Response).decode
 
 
 class _DuplicateKey(ValueError):
@@ -60,6 +65,14 @@ def _well_formed_id(text: bytes) -> bool:
     if text == b"null":
         return True
     return len(text) <= ID_BYTES and text[:1] == b'"' and _PLAIN.issuperset(text[1:-1])
+
+
+def result_of(line: bytes) -> object:
+    """The `result` of a line that decode() found to be a response; None when there is none that can be read."""
+    try:
+        return _decode_result(line).result
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
 
 
 def decode(line: bytes) -> Request | Malformed:

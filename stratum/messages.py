@@ -47,8 +47,9 @@ def show_message(text: str) -> bytes:
     return b'{"id":null,"method":"client.show_message","params":[%b]}\n' % _encode(text)
 
 
-def get_version(request_id: int) -> bytes:
-    return b'{"id":%d,"method":"client.get_version","params":[]}\n' % request_id
+# The one question of ours. Its id is far from a miner's own counter, which some clients would mistake it for.
+GET_VERSION_ID = b"1073741824"
+GET_VERSION = b'{"id":%b,"method":"client.get_version","params":[]}\n' % GET_VERSION_ID
 
 
 # Without parameters: come back to where you are. A host is never named, so that a miner that obeys foreign

@@ -151,7 +151,10 @@ class StratumServer:
         session.close("disconnected")
         self.counters.closed[session.closed or "disconnected"] += 1
         if session.closed == "banned":
-            log.warning("banned address=%s seconds=%d", connection.remote_address, int(self.limits.ban_s))
+            log.warning(
+                "banned address=%s seconds=%d agent=%r",
+                connection.remote_address, int(self.limits.ban_s), session.user_agent,
+            )  # fmt: skip
         self.connections.discard(connection)
         self._addresses.leave(connection._address, self.clock())
         if self._stopped is not None and not self.connections:

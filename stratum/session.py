@@ -20,7 +20,7 @@ from stratum.events import AuthorizeRequest, Closed, Event, Submit, Transactions
 from stratum.extranonce import ExtranonceAllocator
 from stratum.foreign import foreign_protocol, is_tls
 from stratum.framing import LineBuffer, LineTooLong
-from stratum.handshake import REQUESTS
+from stratum.handshake import REQUESTS, take_response
 from stratum.invalid_run import InvalidRun
 from stratum.jsonrpc import Malformed, Request, decode
 from stratum.limits import Limits
@@ -41,11 +41,11 @@ class Session:
     """Public state to read: subscribed, users, extranonce1, version_mask, closed (reason or None), deadline."""
 
     __slots__ = (
-        "_allocator", "_authorizing", "_budget", "_caps", "_force_clean", "_invalid_run", "_limits", "_lines",
-        "_reoffer_after", "_reoffered_job_id", "_resent_after", "_submit_digits", "closed", "counters", "deadline",
-        "extranonce1", "extranonce_subscribed", "job_sequence", "job_wanted", "last_line", "last_valid_share",
-        "opened", "out", "pending", "policy", "spoke", "standing", "subscribed", "terms", "user_agent", "users",
-        "version_mask",
+        "_allocator", "_authorizing", "_budget", "_caps", "_force_clean", "_former_extranonce1", "_former_through",
+        "_invalid_run", "_limits", "_lines", "_reoffer_after", "_reoffered_job_id", "_resent_after", "_submit_digits",
+        "closed", "counters", "deadline", "extranonce1", "extranonce_subscribed", "job_sequence", "job_wanted",
+        "last_line", "last_valid_share", "opened", "out", "pending", "policy", "spoke", "standing", "subscribed",
+        "terms", "user_agent", "users", "version_asked", "version_mask",
     )  # fmt: skip
 
     def __init__(
@@ -77,8 +77,11 @@ class Session:
         self.users: dict[str, object] = {}
         self.subscribed = self.extranonce_subscribed = False
         self.extranonce1 = b""
+        self._former_extranonce1: bytes | None = None
+        self._former_through = -1  # the newest job sent under it
         self.version_mask = 0
         self.user_agent = ""
+        self.version_asked = False  # client.get_version is under way
         self.job_sequence = -1  # of the newest job sent
         self.job_wanted = False
         self.pending = False  # lines wait that this turn's budget did not reach
@@ -136,7 +139,8 @@ class Session:
         self.last_line = now
         method = request.method
         if method is None:
-            return  # the answer to a question of ours, or of no one's
+            take_response(self, request, line)
+            return
         self.spoke = True
         if method == "mining.submit":
             if not self.subscribed:
@@ -228,20 +232,27 @@ class Session:
     def subscribe(self, session_id: str | None) -> str:
         """Take an extranonce1 (once per connection); the new session id."""
         if not self.subscribed:
-            self.extranonce1 = self._allocator.acquire(session_id)
+            self.extranonce1 = self._allocator.acquire(session_id, self)
             self.subscribed = True
         return self._allocator.session_id(self.extranonce1)
 
-    def change_extranonce(self) -> bool:
-        """Give this connection another extranonce1 with a clean job; False when the miner did not subscribe to that."""
-        if not (self.subscribed and self.extranonce_subscribed):
+    def leave_extranonce(self) -> bool:
+        """The miner shows this connection's session id on another one, which takes over the extranonce1: move to a new
+        one with a clean job. False for who did not subscribe to that, or was moved before (shares under way need
+        the former one, and one is kept)."""
+        if self.closed is None and (not self.extranonce_subscribed or self._former_extranonce1 is not None):
             return False
-        old = self.extranonce1
-        self.extranonce1 = self._allocator.acquire()
-        self._allocator.release(old)
-        self.out.line(messages.set_extranonce(self.extranonce1, self.policy.extranonce2_size))
-        self.job_wanted = self._force_clean = True
+        self._former_extranonce1, self._former_through = self.extranonce1, self.job_sequence
+        self.extranonce1 = self._allocator.acquire(holder=self)
+        if self.closed is None:
+            self.out.line(messages.set_extranonce(self.extranonce1, self.policy.extranonce2_size))
+            self.job_wanted = self._force_clean = True
+            self.deadline = self.opened  # sent at the next sweep: this is another connection's turn
         return True
+
+    def former_extranonce1(self, job_sequence: int) -> bytes | None:
+        """The extranonce1 that a share of this job may have been made with besides the present one."""
+        return self._former_extranonce1 if job_sequence <= self._former_through else None
 
     def login_limit(self, login_text: str, now: float) -> str | None:
         """Why this login is refused without asking the pool, or None."""
@@ -308,6 +319,9 @@ class Session:
         elif self.job_sequence < 0 or self._force_clean:
             clean = True
         self.out.line(job.notify_clean if (job.clean if clean is None else clean) else job.notify)
+        if self.job_sequence < 0 and not self.user_agent:
+            self.out.line(messages.GET_VERSION)
+            self.version_asked = True
         self.job_sequence = job.sequence
         self.job_wanted = self._force_clean = False
         return True

@@ -1,4 +1,4 @@
-"""Reading the two words a miner types: the login and the password.
+"""Reading the words of strangers: the login and the password that a miner's owner types, and the miner's own name.
 
 login:    ADDRESS[+chain=ADDRESS2[+chain=ADDRESS3…]][.worker]
 password: key=value[,key=value…]   separated by `,` or `;`; `d=…` asks for a difficulty, the rest is for the pool
@@ -17,6 +17,7 @@ WORKER_BYTES = 64
 PASSWORD_WORDS = 64  # more cannot be meant; the line limit bounds the rest
 PASSWORD_KEY_BYTES = 32
 PASSWORD_VALUE_BYTES = 128
+USER_AGENT_LETTERS = 128
 
 # Letters that are harmless in logs, file names, SQL and metric labels alike (no blank, quote, slash, newline, escape).
 _LOGIN = re.compile(r"[A-Za-z0-9._+=@:-]+")
@@ -77,6 +78,14 @@ def parse_difficulty(text: str) -> float | None:
         return None
     value = float(text)
     return value if value > 0.0 and math.isfinite(value) else None
+
+
+def parse_user_agent(value: object) -> str:
+    """What a miner calls itself, as it may stand in a log: printable ASCII, cut at its bound; empty for anything else
+    than a text."""
+    if type(value) is not str:
+        return ""
+    return "".join(letter for letter in value[:USER_AGENT_LETTERS] if " " <= letter <= "~").strip()
 
 
 def parse_password(text: str) -> PasswordArguments:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from chains.kind import Network
 from chains.primitives.target import difficulty_to_target, work_of
 from pool.blocks.solution_store import SolvingShare
+from pool.jobs.job import Job
 from pool.jobs.job_table import JobTable
 from pool.services.block_submission import BlockSubmission
 from pool.shares.record import Route
 from pool.shares.route import LoginRefusedError, RoutedLogin, route_login
 from pool.shares.share_log import ShareLog, ShareLogStopped
-from pool.shares.validation import validate
+from pool.shares.validation import Verdict, validate
 from stratum import errors
 from stratum.events import Submit
 from stratum.offer import Authorized, JobOffer, Refused
@@ -88,10 +89,7 @@ class ShareIntake:
             return
         difficulty = connection.difficulty_for(job.sequence)
         target, weight = self._targets.get(difficulty) or self._target_of(difficulty)
-        verdict = validate(
-            job, job.layouts[extranonce2_size], submit, connection.extranonce1, connection.version_mask, target,
-            self.table.tip, self.pow_hash,
-        )  # fmt: skip
+        verdict = self._judge(connection, submit, job, extranonce2_size, target)
         solves = self.blocks.new_solves(job, verdict) if verdict.solved else ()
         error = verdict.error
         sequence = 0
@@ -154,6 +152,18 @@ class ShareIntake:
         _flush(refused)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _judge(self, connection: Connection, submit: Submit, job: Job, extranonce2_size: int, target: int) -> Verdict:
+        """The verdict; worthless under the connection's extranonce1, it may be good under the one it had before."""
+        layout, mask, tip = job.layouts[extranonce2_size], connection.version_mask, self.table.tip
+        verdict = validate(job, layout, submit, connection.extranonce1, mask, target, tip, self.pow_hash)
+        if verdict.error is not None and not verdict.solved:
+            former = connection.former_extranonce1(job.sequence)
+            if former is not None:
+                earlier = validate(job, layout, submit, former, mask, target, tip, self.pow_hash)
+                if earlier.error is None or earlier.solved:
+                    return earlier
+        return verdict
 
     def _route(self, login: Login, values: Mapping[str, str]) -> RoutedLogin:
         """Where the login's credits go. Logins that differ by their worker only share one route."""

@@ -47,6 +47,30 @@ def test_extranonce_resume_needs_our_session_id() -> None:
         allocator.release(taken)
 
 
+class Held:
+    """A connection that leaves its extranonce1 when asked, or does not."""
+
+    def __init__(self, allocator: ExtranonceAllocator, leaves: bool) -> None:
+        self.allocator, self.leaves = allocator, leaves
+        self.extranonce1 = allocator.acquire(holder=self)
+
+    def leave_extranonce(self) -> bool:
+        if self.leaves:
+            self.extranonce1 = self.allocator.acquire(holder=self)
+        return self.leaves
+
+
+def test_extranonce_resume_takes_over_from_a_holder_that_leaves() -> None:
+    allocator = ExtranonceAllocator(5, b"k")
+    staying, leaving = Held(allocator, False), Held(allocator, True)
+    stayed, left = staying.extranonce1, leaving.extranonce1
+    assert allocator.acquire(allocator.session_id(stayed)) not in (stayed, left)
+    assert allocator.acquire(allocator.session_id(left)) == left != leaving.extranonce1
+    assert len(allocator) == 4
+    allocator.release(leaving.extranonce1)
+    assert allocator.acquire(allocator.session_id(left)) != left, "it is still held by who took it over"
+
+
 def test_extranonce_counter_passes_over_resumed_ones() -> None:
     allocator = ExtranonceAllocator(0, b"k")
     session_id = allocator.session_id(bytes.fromhex("00000001"))

@@ -327,6 +327,21 @@ async def test_server_banned_address_is_turned_away(reactor: Any, caplog: pytest
         assert home.server.counters.connections["banned"] == 1 and home.server.counters.bans == 1
 
 
+async def test_server_moves_a_connection_whose_miner_is_back(reactor: Any) -> None:
+    async with house(reactor) as home:
+        hanging, back = await home.miner(), await home.miner()
+        subscribed = (await hanging.start())[0]["result"]
+        hanging.send(request(3, "mining.extranonce.subscribe"))
+        assert (await hanging.line())["result"] is True
+        back.send(request(1, "mining.subscribe", "test", subscribed[0][1][1]))
+        assert (await back.line())["result"][1] == subscribed[1]
+        moved = await hanging.lines(2)
+        assert methods(moved) == ["set_extranonce", "notify"] and moved[1]["params"][8] is True
+        assert {c.extranonce1.hex() for c in home.server.connections} == {subscribed[1], moved[0]["params"][0]}
+        [connection] = [c for c in home.server.connections if c.session.users]
+        assert connection.former_extranonce1(1) == bytes.fromhex(subscribed[1])
+
+
 async def test_server_an_error_of_ours_costs_one_connection(
     reactor: Any, caplog: pytest.LogCaptureFixture, monkeypatch: Any
 ) -> None:

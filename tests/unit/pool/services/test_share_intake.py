@@ -23,6 +23,7 @@ from pool.shares import share_log
 from pool.shares.log_segment import SegmentFile
 from pool.shares.record import BEGINNING
 from pool.shares.share_log import ShareLog
+from pool.shares.validation import validate
 from stratum.events import Submit
 from stratum.limits import Limits
 from stratum.offer import PortPolicy, Refused
@@ -51,6 +52,7 @@ class Miner:
 
     def __init__(self, difficulty: float = EVERY_HASH) -> None:
         self.difficulty = difficulty
+        self.former: bytes | None = None
         self.said: list[tuple[bytes, str]] = []
         self.writes: list[list[tuple[bytes, str]]] = []
         self.closed = False
@@ -59,6 +61,9 @@ class Miner:
 
     def difficulty_for(self, sequence: int) -> float:
         return self.difficulty
+
+    def former_extranonce1(self, sequence: int) -> bytes | None:
+        return self.former
 
     def accept(self, submit: Submit, difficulty: float) -> None:
         if not self.closed:
@@ -414,6 +419,59 @@ async def test_intake_judges_by_the_connections_version_mask(world):
     world.submit(miner, job, nonce=2, version_bits=0x00008000)
     await world.until(lambda: len(miner.said) == 2, "both answers")
     assert sorted(miner.said) == [(b"1", "true"), (b"2", "version_bits")]
+
+
+def moved(extranonce1: bytes, *, difficulty: float = EVERY_HASH) -> Miner:
+    """A connection that mining.set_extranonce gave another extranonce1 than the one it had."""
+    miner = Miner(difficulty)
+    miner.extranonce1, miner.former = extranonce1, Miner.extranonce1
+    return miner
+
+
+async def test_intake_takes_shares_made_before_the_extranonce_moved(world):
+    """One in two hashes is a share: those found under the former extranonce1 are shares after the move as well."""
+    job = world.job()
+    former, now = Miner(5e-10), moved(b"\7\7\7\7", difficulty=5e-10)
+    for nonce in range(40):
+        world.submit(former, job, nonce=nonce)
+    await world.until(lambda: len(former.said) == 40, "the answers before")
+    good = {said for said, reason in former.said if reason == "true"}
+    assert 0 < len(good) < 40
+    job.tip.seen.clear()
+    for nonce in range(40):
+        world.submit(now, job, nonce=nonce)
+    await world.until(lambda: len(now.said) == 40, "the answers after")
+    taken = {said for said, reason in now.said if reason == "true"}
+    assert taken >= good and len(taken) < 40
+    now.former = None
+    job.tip.seen.clear()
+    now.said.clear()
+    for nonce in range(40):
+        world.submit(now, job, nonce=nonce)
+    await world.until(lambda: len(now.said) == 40, "the answers long after")
+    assert not {said for said, reason in now.said if reason == "true"} >= good
+
+
+async def test_intake_submits_a_late_solve_made_before_the_extranonce_moved(world):
+    job = world.job(ANY >> 4)
+    solved = [n for n in range(100) if Miner.extranonce1 in solvers(world, job, n)]
+    nonce = next(n for n in solved if b"\7\7\7\7" not in solvers(world, job, n))
+    world.job(0, parent={"previous": b"n" * 32})
+    miner = moved(b"\7\7\7\7")
+    world.submit(miner, job, nonce=nonce)
+    assert miner.said == [(b"%d" % nonce, "stale")]
+    await world.until(lambda: world.nodes["regbtc"][0].told and world.logged(), "the submission")
+    assert world.logged()[0].share.solved
+
+
+def solvers(world, job, nonce: int) -> set[bytes]:
+    """Which of the two extranonce1 of a moved connection make this submission a block."""
+    submit = Submit(b"1", "w", job.job_id, b"\5\6\7\10", 1_700_000_000, nonce, None)
+    judged = {
+        e: validate(job, job.layouts[4], submit, e, 0x1FFFE000, -1, world.jobs.table.tip)
+        for e in (Miner.extranonce1, b"\7\7\7\7")
+    }
+    return {extranonce1 for extranonce1, verdict in judged.items() if verdict.solved}
 
 
 async def test_intake_serves_both_sizes_of_extranonce2_from_one_job(world):
