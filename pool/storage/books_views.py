@@ -24,8 +24,8 @@ class BooksViews:
         self._database = Database(url, read_only=True)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="books-views")
 
-    async def pool_overview(self, now_ms: int) -> Mapping[str, Any]:
-        return await self._read(views.pool_overview, now_ms)
+    async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]:
+        return await self._read(views.pool_overview, now_ms, started_ms)
 
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         return await self._read(views.chain_blocks, chain, cursor, limit)
@@ -33,8 +33,8 @@ class BooksViews:
     async def block_with_credits(self, chain: str, hash_hex: str) -> Mapping[str, Any] | None:
         return await self._read(views.block_with_credits, chain, hash_hex)
 
-    async def miner(self, address: str, now_ms: int) -> Mapping[str, Any] | None:
-        return await self._read(views.miner, address, now_ms)
+    async def miner(self, address: str, now_ms: int, started_ms: int) -> Mapping[str, Any] | None:
+        return await self._read(views.miner, address, now_ms, started_ms)
 
     async def block_counts(self) -> dict[tuple[str, str], int]:
         return await self._read(views.block_counts)

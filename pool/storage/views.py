@@ -18,14 +18,19 @@ from pool.storage.tables import accounts, balances, blocks, credits, routes, sha
 
 MINUTES_5_MS = 5 * 60 * 1000
 HOUR_MS = 60 * 60 * 1000
+LEAST_COVERED_MS = 10_000
+"""A rate is never over less: a share in the first seconds says little."""
+
 WORKERS_LIMIT = 1000
 CREDITS_LIMIT = 100
 PAGE_LIMIT = 500
 HALF = 2**32
 
 
-def pool_overview(connection: Connection, now_ms: int) -> dict[str, Any]:
-    """The whole pool: hashrate, who is mining, and per chain the blocks by state and the sums of the ledger."""
+def pool_overview(connection: Connection, now_ms: int, started_ms: int = 0) -> dict[str, Any]:
+    """The whole pool: hashrate, who is mining, and per chain the blocks by state and the sums of the ledger. The
+    process that asks began at `started_ms`."""
+    covered_5m_ms, covered_1h_ms = _covered_ms(connection, now_ms, started_ms)
     row = connection.execute(
         select(*_work(now_ms), func.count(), func.max(shares.c.time_ms)).where(
             shares.c.time_ms > now_ms - HOUR_MS, shares.c.stale == 0
@@ -35,8 +40,8 @@ def pool_overview(connection: Connection, now_ms: int) -> dict[str, Any]:
     active = select(routes.c.login_parent, shares.c.worker).join(routes, routes.c.id == shares.c.route_id)
     pairs = connection.execute(active.where(recent, shares.c.stale == 0).distinct()).all()
     return {
-        "hashrate_5m": _rate(row[0], row[1], MINUTES_5_MS),
-        "hashrate_1h": _rate(row[2], row[3], HOUR_MS),
+        "hashrate_5m": _rate(row[0], row[1], covered_5m_ms),
+        "hashrate_1h": _rate(row[2], row[3], covered_1h_ms),
         "shares_1h": row[4],
         "last_share_ms": row[5],
         "miners": len({pair[0] for pair in pairs}),
@@ -84,7 +89,7 @@ def block_with_credits(connection: Connection, chain: str, hash_hex: str) -> dic
     return _block(row) | {"credits": items}
 
 
-def miner(connection: Connection, address: str, now_ms: int) -> dict[str, Any] | None:
+def miner(connection: Connection, address: str, now_ms: int, started_ms: int = 0) -> dict[str, Any] | None:
     """One address: hashrate and workers if logins have it as parent, balances and credits of its own. None if unknown.
 
     Balances per chain: `immature` (may still be voided), `available`, and `held` (earned by logins of this parent
@@ -94,7 +99,7 @@ def miner(connection: Connection, address: str, now_ms: int) -> dict[str, Any] |
     logins = connection.execute(select(routes.c.id).where(routes.c.login_parent == address)).scalars().all()
     if not own and not logins:
         return None
-    workers = _workers(connection, address, now_ms) if logins else []
+    workers = _workers(connection, address, now_ms, started_ms) if logins else []
     return {
         "address": address,
         "hashrate_5m": sum(worker["hashrate_5m"] for worker in workers),
@@ -122,6 +127,19 @@ def _work(now_ms: int) -> list[ColumnElement[int]]:
         func.sum(high),
         func.sum(low),
     ]
+
+
+def _covered_ms(connection: Connection, now_ms: int, started_ms: int) -> tuple[int, int]:
+    """How much of the last 5 minutes and of the last hour the pool was there for shares: all but the time between the
+    last share before the process began and its beginning. So rates are right from a pool's first minute and after a
+    stop; what other processes over the same books took meanwhile leaves little to take off."""
+    before_ms = connection.execute(select(func.max(shares.c.time_ms)).where(shares.c.time_ms < started_ms)).scalar()
+
+    def covered(span_ms: int) -> int:
+        away_ms = started_ms - max(before_ms or 0, now_ms - span_ms)
+        return max(LEAST_COVERED_MS, span_ms - max(0, away_ms))
+
+    return covered(MINUTES_5_MS), covered(HOUR_MS)
 
 
 def _rate(high: int | None, low: int | None, span_ms: int) -> int:
@@ -168,8 +186,9 @@ def _chain_sums(connection: Connection) -> dict[str, Any]:
     return chains
 
 
-def _workers(connection: Connection, login_parent: str, now_ms: int) -> list[dict[str, Any]]:
+def _workers(connection: Connection, login_parent: str, now_ms: int, started_ms: int) -> list[dict[str, Any]]:
     """The workers that sent a share within the hour, last one first."""
+    covered_5m_ms, covered_1h_ms = _covered_ms(connection, now_ms, started_ms)
     last = func.max(shares.c.time_ms)
     query = (
         select(shares.c.worker, last, *_work(now_ms))
@@ -183,8 +202,8 @@ def _workers(connection: Connection, login_parent: str, now_ms: int) -> list[dic
         {
             "name": row[0],
             "last_share_ms": row[1],
-            "hashrate_5m": _rate(row[2], row[3], MINUTES_5_MS),
-            "hashrate_1h": _rate(row[4], row[5], HOUR_MS),
+            "hashrate_5m": _rate(row[2], row[3], covered_5m_ms),
+            "hashrate_1h": _rate(row[4], row[5], covered_1h_ms),
         }
         for row in connection.execute(query)
     ]

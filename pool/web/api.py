@@ -97,10 +97,10 @@ class Books(Protocol):
     """The books' read side (pool/storage/views.py, which says what each mapping holds), asked without blocking the
     loop. `chain_blocks` raises ValueError for a cursor that is none of its own."""
 
-    async def pool_overview(self, now_ms: int) -> Mapping[str, Any]: ...
+    async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]: ...
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
     async def block_with_credits(self, chain: str, hash_hex: str) -> Mapping[str, Any] | None: ...
-    async def miner(self, address: str, now_ms: int) -> Mapping[str, Any] | None: ...
+    async def miner(self, address: str, now_ms: int, started_ms: int) -> Mapping[str, Any] | None: ...
 
 
 def wall_ms() -> int:
@@ -134,7 +134,7 @@ class Api:
     async def pool(self) -> Json:
         now_ms = self.now_ms()
         live = self.live
-        overview = await self.books.pool_overview(now_ms)
+        overview = await self.books.pool_overview(now_ms, live.started_ms)
         return {
             "name": live.name,
             "started_ms": live.started_ms,
@@ -188,7 +188,7 @@ class Api:
     async def miner(self, address: str) -> Json:
         if not _ADDRESS.fullmatch(address):
             raise ApiError(400, f"address: expected at most {MAX_ADDRESS} letters and digits")
-        found = await self.books.miner(address, self.now_ms())
+        found = await self.books.miner(address, self.now_ms(), self.live.started_ms)
         if found is None:
             raise ApiError(404, "nothing was mined for this address yet")
         return {

@@ -65,6 +65,35 @@ def test_storage_views_show_the_pool(world: World) -> None:
     assert (regbtc["immature"], regbtc["available"], regbtc["coins"]) == (0, 990, 1000)
 
 
+@pytest.mark.parametrize(
+    ("ago_s", "started_ago_s", "rate_over_s", "hour_over_s"),
+    [
+        ((30, 10), 60, 60, 60),  # a pool's first minute
+        ((30, 10), 300, 300, 300),
+        ((30, 10), 7200, 300, 3600),
+        ((9, 3), 9, 10, 10),  # never over less than ten seconds
+        ((1000, 30, 10), 60, 60, 3600 - 940),  # back after a quarter of an hour
+        ((200, 30, 10), 60, 300 - 140, 3600 - 140),  # a short stop
+        ((61, 30, 10), 60, 299, 3599),  # a restart, or other processes over the same books
+        ((30, 10), -5, 285, 3585),  # the clock was put back
+    ],
+)
+def test_storage_views_divide_by_the_time_that_the_pool_was_there(
+    database: Database, books: SqlBooks, ago_s: tuple[int, ...], started_ago_s: int, rate_over_s: int, hour_over_s: int
+) -> None:
+    weight = 300 * 3600 * 1000
+    batch = [logged(n, ANNA, weight=weight, time_ms=NOW_MS - ago * 1000) for n, ago in enumerate(ago_s, 1)]
+    books.store_shares(batch, batch[-1].position, NOW_MS)
+    with database.read() as connection:
+        overview = views.pool_overview(connection, NOW_MS, NOW_MS - started_ago_s * 1000)
+        miner = views.miner(connection, "anna", NOW_MS, NOW_MS - started_ago_s * 1000)
+    recent = sum(weight for ago in ago_s if ago < 300)
+    assert overview["hashrate_5m"] == recent // rate_over_s
+    assert overview["hashrate_1h"] == len(ago_s) * weight // hour_over_s
+    assert miner is not None
+    assert (miner["hashrate_5m"], miner["hashrate_1h"]) == (overview["hashrate_5m"], overview["hashrate_1h"])
+
+
 def test_storage_views_of_an_empty_pool(database: Database) -> None:
     with database.read() as connection:
         overview = views.pool_overview(connection, NOW_MS)

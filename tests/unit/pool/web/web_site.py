@@ -79,8 +79,8 @@ class BooksInThread:
 
         return await asyncio.to_thread(read)
 
-    async def pool_overview(self, now_ms: int) -> Any:
-        return await self._ask(views.pool_overview, now_ms)
+    async def pool_overview(self, now_ms: int, started_ms: int) -> Any:
+        return await self._ask(views.pool_overview, now_ms, started_ms)
 
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Any:
         return await self._ask(views.chain_blocks, chain, cursor, limit)
@@ -88,8 +88,8 @@ class BooksInThread:
     async def block_with_credits(self, chain: str, hash_hex: str) -> Any:
         return await self._ask(views.block_with_credits, chain, hash_hex)
 
-    async def miner(self, address: str, now_ms: int) -> Any:
-        return await self._ask(views.miner, address, now_ms)
+    async def miner(self, address: str, now_ms: int, started_ms: int) -> Any:
+        return await self._ask(views.miner, address, now_ms, started_ms)
 
 
 def filled_database(path: Path) -> Database:
