@@ -28,8 +28,9 @@ class Pool(Protocol):
     def authorize(self, connection: Connection, login_text: str, password_text: str) -> Authorized | Refused:
         """Judge a login."""
 
-    def submit(self, connection: Connection, submit: Submit, user: object) -> None:
-        """Judge a share; connection.accept() or reject() must follow, now or later, and then flush()."""
+    def submit(self, connection: Connection, submit: Submit, user: object | None) -> None:
+        """Judge a share; connection.accept() or reject() must follow, now or later, and then flush(). Without a user no
+        such worker logged in: the answer is UNAUTHORIZED whatever the share is, but it may be a block."""
 
     def current_job(self) -> JobOffer | None:
         """The job a miner should have now; None while no node has given a template."""
@@ -139,7 +140,7 @@ class Connection(TwistedProtocol):
             answered = False
             for event in events:
                 if type(event) is Submit:
-                    self._pool.submit(self, event, session.users[event.worker])
+                    self._pool.submit(self, event, session.users.get(event.worker))
                 elif type(event) is AuthorizeRequest:
                     answer = self._pool.authorize(self, event.login_text, event.password_text)
                     session.answer_authorize(event, answer, self._clock())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class Submit:
-    """A well-formed mining.submit of an authorized worker; the owner answers with accept() or reject()."""
+    """A well-formed mining.submit; the owner answers with accept(), or reject(): always for a worker unknown to the
+    session's `users`."""
 
     __slots__ = ("extranonce2", "id", "job_id", "nonce", "ntime", "version_bits", "worker")
 
@@ -12,7 +13,7 @@ class Submit:
         self, id: bytes, worker: str, job_id: str, extranonce2: bytes, ntime: int, nonce: int, version_bits: int | None
     ) -> None:
         self.id = id  # the request id as JSON, to be echoed
-        self.worker = worker  # exactly as authorized
+        self.worker = worker  # as sent: the spelling of a login, or an unknown worker
         self.job_id = job_id
         self.extranonce2 = extranonce2  # exactly the negotiated size
         self.ntime = ntime

@@ -1,8 +1,9 @@
 """Reading the parameters of mining.submit: [worker, job_id, extranonce2, ntime, nonce, version_bits?].
 
 The order of checks is visible and tested: shape, worker, lengths, hex, version bits; the rest (job, ntime, target,
-duplicate) is the pool's. Lengths are exact: where ckpool pads and cuts, two spellings of one share exist, and
-node-stratum-pool paid some twice. Parameters beyond the sixth are ignored.
+duplicate) is the pool's. A well-formed submission of an unknown worker is the pool's to refuse as well: a miner that
+resumes may send what it found before it logs in, and the hash may be a block. Lengths are exact: where ckpool pads and
+cuts, two spellings of one share exist, and node-stratum-pool paid some twice. Parameters beyond the sixth are ignored.
 """
 
 from __future__ import annotations
@@ -26,31 +27,30 @@ _LENGTHS = {digits: errors.other(f"extranonce2 must be {digits} hex digits") for
 def read_submit(
     request: Request, workers: Mapping[str, object], extranonce2_digits: int
 ) -> Submit | StratumError:
-    """A Submit, or the refusal. Version bits outside the negotiated mask are the pool's to refuse, because the hash
-    may still be a block."""
+    """A Submit, or the refusal. Unknown workers and version bits outside the negotiated mask are the pool's to refuse,
+    because the hash may still be a block."""
     params: Any = request.params
     if type(params) is not list or len(params) < 5:
         return _SHAPE
     worker, job_id, extranonce2, ntime, nonce = params[:5]
     if not (type(worker) is type(job_id) is type(extranonce2) is type(ntime) is type(nonce) is str):
         return _SHAPE
-    if worker not in workers:
-        return errors.UNAUTHORIZED
+    stranger = None if worker in workers else errors.UNAUTHORIZED  # precedes whatever is wrong behind it
     if len(extranonce2) != extranonce2_digits:
-        return _LENGTHS[extranonce2_digits]
+        return stranger or _LENGTHS[extranonce2_digits]
     if len(ntime) != 8 or len(nonce) != 8:
-        return _WORDS
+        return stranger or _WORDS
     try:
         data = bytes.fromhex(extranonce2 + ntime + nonce)
     except ValueError:
-        return _HEX
+        return stranger or _HEX
     if 2 * len(data) != extranonce2_digits + 16:  # fromhex() passes over blanks
-        return _HEX
+        return stranger or _HEX
     version_bits = None
     if len(params) > 5 and params[5] is not None:
         version_bits = parse_word(params[5])
         if version_bits is None:
-            return _VERSION
+            return stranger or _VERSION
     size = extranonce2_digits >> 1
     return Submit(
         request.id or b"null",

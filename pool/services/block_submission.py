@@ -113,12 +113,13 @@ class BlockSubmission:
         solves: tuple[tuple[str, bytes], ...],
         share_sequence: int,
         share_weight: int,
-        share: SolvingShare,
+        share: SolvingShare | None,
         *,
         conditional: bool,
     ) -> None:
         """Send these solves of one header, each on its own: one chain's failure is no other's. `conditional` marks a
-        solve that was refused as a share (late, too low): its work counts for its blocks only."""
+        solve that was refused as a share (late, too low): its work counts for its blocks only. Without a `share`
+        (of a worker that never logged in) nobody is credited for the solve itself."""
         for chain, block_hash in solves:
             template = job.templates.aux.get(chain)
             aux_hash = None if template is None else template.aux_hash

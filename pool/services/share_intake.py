@@ -33,6 +33,9 @@ MAX_TARGETS_CACHED = 10_000
 # Checking an address costs as much as ten shares, and a rack of machines comes back with the same ones.
 MAX_ROUTES_CACHED = 4096
 
+# Met by no hash: what a worker that never logged in sends is no share, and not remembered as one.
+NO_TARGET = -1
+
 NOT_DURABLE = errors.StratumError(20, "The pool cannot store shares now, please fail over", "not_durable", penalty=0.0)
 
 
@@ -82,8 +85,13 @@ class ShareIntake:
         job = self.table.get(job_id)
         return None if job is None else [t.data.hex() for t in job.templates.parent.transactions]
 
-    def submit(self, connection: Connection, submit: Submit, user: RoutedLogin, extranonce2_size: int) -> None:
+    def submit(self, connection: Connection, submit: Submit, user: RoutedLogin | None, extranonce2_size: int) -> None:
         job = self.table.get(submit.job_id)
+        if user is None:
+            if job is not None:
+                self._send_solves_of_nobody(connection, submit, job, extranonce2_size)
+            self._reject(connection, submit, errors.UNAUTHORIZED)
+            return
         if job is None:
             self._reject(connection, submit, errors.UNKNOWN_JOB)
             return
@@ -152,6 +160,16 @@ class ShareIntake:
         _flush(refused)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _send_solves_of_nobody(
+        self, connection: Connection, submit: Submit, job: Job, extranonce2_size: int
+    ) -> None:
+        """The blocks in a submission of a worker that never logged in. There is no share to log and nobody to credit
+        for it: the reward goes to the shares that were in the window when it came."""
+        verdict = self._judge(connection, submit, job, extranonce2_size, NO_TARGET)
+        solves = self.blocks.new_solves(job, verdict) if verdict.solved else ()
+        if solves:
+            self.blocks.send(job, verdict, solves, 0, 0, None, conditional=True)
 
     def _judge(self, connection: Connection, submit: Submit, job: Job, extranonce2_size: int, target: int) -> Verdict:
         """The verdict; worthless under the connection's extranonce1, it may be good under the one it had before."""
@@ -225,8 +243,8 @@ class IntakePort:
     def authorize(self, connection: Connection, login_text: str, password_text: str) -> Authorized | Refused:
         return self.intake.authorize(login_text, password_text)
 
-    def submit(self, connection: Connection, submit: Submit, user: object) -> None:
-        assert isinstance(user, RoutedLogin)
+    def submit(self, connection: Connection, submit: Submit, user: object | None) -> None:
+        assert user is None or isinstance(user, RoutedLogin)
         self.intake.submit(connection, submit, user, self.extranonce2_size)
 
     def current_job(self) -> JobOffer | None:

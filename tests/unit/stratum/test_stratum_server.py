@@ -34,9 +34,12 @@ class FakePool:
     def authorize(self, connection: Connection, login_text: str, password_text: str) -> Authorized | Refused:
         return Refused("bad login") if login_text == "bad" else Authorized(("user", login_text))
 
-    def submit(self, connection: Connection, submit: Submit, user: object) -> None:
+    def submit(self, connection: Connection, submit: Submit, user: object | None) -> None:
         self.submits.append((connection, submit, user))
         if self.keep:
+            return
+        if user is None:
+            connection.reject(submit, errors.UNAUTHORIZED)
             return
         if submit.nonce == 0:
             connection.reject(submit, errors.LOW_DIFFICULTY)
@@ -130,6 +133,18 @@ async def test_server_one_whole_connection(reactor: Any) -> None:
         miner.writer.close()
         await until(lambda: not home.server.connections)
         assert counters.closed["disconnected"] == 1 and counters.connections["accepted"] == 1
+
+
+async def test_server_hands_over_what_an_unknown_worker_sends_and_bans_for_it(reactor: Any) -> None:
+    async with house(reactor, Limits(ban_shares=10)) as home:
+        miner = await home.miner()
+        miner.send(request(1, "mining.subscribe", "test"), *[submit_request("nobody", id=n) for n in range(2, 20)])
+        seen = await miner.lines(11)
+        assert all(answer["error"] == [24, "Unauthorized worker", None] for answer in seen[1:])
+        assert await miner.closed() == b""
+        assert [user for _, _, user in home.pool.submits] == [None] * 18, "one read, judged as one turn"
+        await until(lambda: not home.server.connections)
+        assert home.server.counters.closed == {"banned": 1}
 
 
 async def test_server_group_commit_answers_in_one_write(reactor: Any) -> None:

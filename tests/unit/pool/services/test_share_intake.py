@@ -140,12 +140,13 @@ class World:
     def submit(self, miner, job, nonce: int = 1, user=None, **changes) -> bytes:
         """Submit a share under the id of its nonce."""
         fields = dict(extranonce2=b"\5\6\7\10", ntime=1_700_000_000, version_bits=None) | changes
+        user = None if fields.get("unknown") else user or self.user
         job_id = job if isinstance(job, str) else job.job_id
         submit = Submit(
             b"%d" % nonce, "w", job_id, fields["extranonce2"], fields["ntime"], nonce, fields["version_bits"]
         )
         port = self.intake.facing(len(fields["extranonce2"]))
-        port.submit(miner, submit, self.user if user is None else user)
+        port.submit(miner, submit, user)
         miner.flush()
         return submit.id
 
@@ -319,6 +320,46 @@ async def test_intake_submits_a_solve_of_a_chain_easier_than_the_share(world):
     [entry] = world.logged()
     assert entry.share.stale and entry.share.weight == 1, "credited by what was proven, not by what was asked"
     assert not world.nodes["regbtc"][0].told
+
+
+async def test_intake_submits_the_solves_of_a_worker_that_never_logged_in(world):
+    """Nobody is credited for the solve: its blocks go to the window as they would without it."""
+    miner, job = Miner(), world.job(ANY, aux_template("alpha", target=ANY), aux_template("beta", 2))
+    world.submit(miner, job, unknown=True)
+    assert miner.said == [(b"1", "unauthorized")] and world.intake.rejected == {"unauthorized": 1}
+    await world.until(lambda: len(list(world.store.closed_solutions())) == 2, "the records")
+    assert [len(world.nodes[chain][0].told) for chain in ("regbtc", "alpha", "beta")] == [1, 1, 0]
+    for closed in world.store.closed_solutions():
+        record = closed.record
+        assert (record.share_sequence, record.share_weight, record.solving_share, record.stale) == (0, 0, None, True)
+    assert world.logged() == [] and world.intake.accepted == 0
+
+
+async def test_intake_takes_a_share_that_was_sent_too_early_once_its_worker_logged_in(world):
+    miner, job = Miner(), world.job(ANY)
+    world.submit(miner, job, unknown=True)
+    world.submit(miner, job)
+    world.submit(miner, job, unknown=True)
+    await world.until(lambda: len(miner.said) == 3, "the answers")
+    assert sorted(reason for _, reason in miner.said) == ["true", "unauthorized", "unauthorized"]
+    await asyncio.sleep(0.05)
+    assert len(world.nodes["regbtc"][0].told) == 1, "one header, one submission"
+
+
+async def test_intake_refuses_an_unknown_worker_for_an_unknown_job_and_without_a_solve_alike(world):
+    miner, job = Miner(), world.job()
+    world.submit(miner, "ffff", unknown=True)
+    world.submit(miner, job, unknown=True)
+    assert [reason for _, reason in miner.said] == ["unauthorized"] * 2
+    assert not world.logged() and not job.tip.seen
+
+
+async def test_intake_submits_a_late_solve_of_an_unknown_worker(world):
+    miner, job = Miner(), world.job(ANY)
+    world.job(0, parent={"previous": b"n" * 32})
+    world.submit(miner, job, unknown=True)
+    assert miner.said == [(b"1", "unauthorized")]
+    await world.until(lambda: world.nodes["regbtc"][0].told, "the submission")
 
 
 async def test_intake_submits_a_header_once_however_often_it_comes(world):
