@@ -50,6 +50,7 @@ from pool.shares.share_log import ShareLog
 from pool.storage.books import SqlBooks
 from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, in_short, upgrade
+from pool.storage.ledger_links import link_missing
 from pool.web.server import WebServer
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
@@ -83,6 +84,8 @@ class RunningPool:
         url = self.config.database_url()
         upgrade(url)
         self.database = Database(url)
+        with self.database.write() as connection:
+            link_missing(connection)
         self.books = SqlBooks(self.database, self.config.pool.name)
         self.solutions = SolutionStore(self.data_dir / "solutions")
         self.log_directory = self.data_dir / "shares"
@@ -331,6 +334,7 @@ def port_policy(port: PortSection) -> PortPolicy:
         cap_max_shares_per_min=port.cap_max_shares_per_min,
         version_mask=ROLLING_MASK,
         extranonce2_size=port.extranonce2_size,
+        answers_at_once=port.ack == "memory",
     )
 
 

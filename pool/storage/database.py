@@ -8,6 +8,7 @@ the same with an advisory lock: pool/storage/postgresql.py.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +81,17 @@ def upgrade(url: str) -> None:
 
     Raises alembic.util.CommandError when the database was written by a newer version.
     """
+    with migrating(url) as config:
+        alembic.command.upgrade(config, "head")
+
+
+@contextmanager
+def migrating(url: str) -> Iterator[alembic.config.Config]:
+    """Alembic's configuration with a connection of its own, while no other process writes or migrates (PostgreSQL) or
+    each migration takes the write lock (SQLite).
+
+    Raises sqlite3.IntegrityError at the end when rows were left that refer to nothing.
+    """
     database = make_url(url).database
     if make_url(url).get_backend_name() == "sqlite" and database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
@@ -93,10 +105,29 @@ def upgrade(url: str) -> None:
             if engine.dialect.name == "postgresql":
                 # Pools that start together over a new database: one makes it, the others find it made.
                 hold_writers(connection)
+            else:
+                _foreign_keys(connection, on=False)
             config.attributes["connection"] = connection.execution_options(writes=True)
-            alembic.command.upgrade(config, "head")
+            yield config
+            if engine.dialect.name == "sqlite":
+                _foreign_keys(connection, on=True)
     finally:
         engine.dispose()
+
+
+def _foreign_keys(connection: Connection, *, on: bool) -> None:
+    """SQLite changes a table by copying it and dropping the old one, which its references must not notice. Outside
+    transactions only; looks for references to nothing before it turns them on again.
+    """
+    raw = connection.connection.dbapi_connection
+    assert raw is not None, "the connection is open"
+    cursor = raw.cursor()
+    if on:
+        lost = cursor.execute("PRAGMA foreign_key_check").fetchall()
+        if lost:
+            raise sqlite3.IntegrityError(f"the migration left {len(lost)} rows that refer to nothing: {lost[0]}")
+    cursor.execute(f"PRAGMA foreign_keys={'ON' if on else 'OFF'}")
+    cursor.close()
 
 
 def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from pool.ledger.account import grows_by_debit, never_negative
+from pool.ledger.account import ASSET_WALLET, EQUITY_LOSS, SUSPENSE_DEPOSIT, grows_by_debit, never_negative
+from pool.ledger.solvency import Cover, check_cover, cover_of, lessens_cover
 from pool.ledger.transfer import LedgerError, Transfer, TransferGroup, check, imbalance, movements
+from pool.storage import ledger_links
 from pool.storage.database import add_missing
 from pool.storage.tables import balances, transfer_groups, transfers
 
@@ -34,9 +36,23 @@ def post(connection: Connection, group: TransferGroup, now_ms: int) -> bool:
                 for t in group.transfers
             ],
         )
+    if lessens_cover(group):
+        check_cover(group, cover(connection, group.chain))
     for account, change in movements(group).items():
         _change_balance(connection, group, account, change)
+    ledger_links.link(connection, group, now_ms)
     return True
+
+
+def cover(connection: Connection, chain: str) -> Cover:
+    """What the chain's wallet holds and what is owed for good (invariant I13)."""
+    counted = or_(
+        balances.c.account.in_((ASSET_WALLET, SUSPENSE_DEPOSIT, EQUITY_LOSS)),
+        balances.c.account.like("liab.%.available"),
+        balances.c.account.like("liab.%.reserved"),
+    )
+    query = select(balances.c.account, balances.c.amount).where(balances.c.chain == chain, counted)
+    return cover_of({row.account: row.amount for row in connection.execute(query)})
 
 
 def _change_balance(connection: Connection, group: TransferGroup, account: str, change: int) -> None:

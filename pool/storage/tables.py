@@ -2,7 +2,7 @@
 
 Amounts are BIGINT in the chain's smallest unit, times are wall-clock milliseconds, weights are expected hashes.
 Hashes that are read by people (blocks) are displayed hex; hashes that only dedupe are 32 bytes in natural order.
-Credits, transfers and their groups are append-only: triggers refuse UPDATE and DELETE (invariant I11).
+Credits, transfers, their groups and links are append-only: triggers refuse UPDATE and DELETE (invariant I11).
 """
 
 from __future__ import annotations
@@ -135,9 +135,10 @@ blocks = Table(
     Column("confirmations", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("orphaned_times", Integer, nullable=False),
+    Column("lost_times", Integer, nullable=False, server_default="0"),
     Column("watched", SmallInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
-    CheckConstraint("state IN ('submitted', 'immature', 'mature', 'orphan', 'rejected')", name="state"),
+    CheckConstraint("state IN ('submitted', 'immature', 'mature', 'orphan', 'rejected', 'lost')", name="state"),
     CheckConstraint("reward >= 0", name="reward"),
     CheckConstraint("fee >= 0 AND fee <= reward", name="fee"),
     CheckConstraint("state NOT IN ('immature', 'mature') OR (reward IS NOT NULL AND fee IS NOT NULL)", name="credited"),
@@ -177,6 +178,16 @@ transfer_groups = Table(
     Column("created_ms", BigInteger, nullable=False),
 )
 
+ledger_links = Table(
+    "ledger_links",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("group_id", ForeignKey("transfer_groups.id"), nullable=False, unique=True),
+    Column("hash", LargeBinary(32), nullable=False),
+    comment="The hash chain through a chain's transfer groups, in the order they were written (invariant I11).",
+)
+
 transfers = Table(
     "transfers",
     metadata,
@@ -198,7 +209,12 @@ balances = Table(
     Column("chain", Text, primary_key=True),
     Column("account", Text, primary_key=True),
     Column("amount", BigInteger, nullable=False),
-    # Invariant I3; other accounts may swing either way.
-    CheckConstraint("amount >= 0 OR (account NOT LIKE 'liab.%' AND account NOT LIKE 'asset.%')", name="not_negative"),
+    # Invariant I3; other accounts may swing either way. The wallet: pool/ledger/solvency.py.
+    CheckConstraint(
+        "amount >= 0 OR account = 'asset.wallet' OR (account NOT LIKE 'liab.%' AND account NOT LIKE 'asset.%'"
+        " AND account NOT LIKE 'suspense.%'"
+        " AND account NOT IN ('equity.operator.immature', 'equity.operator.available'))",
+        name="not_negative",
+    ),
     comment="Sums of the transfers, written with them; can be rebuilt from them at any time (invariant I12).",
 )

@@ -29,7 +29,7 @@ def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger'" if is_sqlite else POSTGRESQL_TRIGGERS
         assert sorted(connection.execute(text(query)).scalars()) == [
             f"{table}_refuse_{verb}"
-            for table in ("credits", "transfer_groups", "transfers")
+            for table in ("credits", "ledger_links", "transfer_groups", "transfers")
             for verb in (("delete", "update") if is_sqlite else ("delete", "truncate", "update"))
         ]
 
@@ -187,6 +187,7 @@ PREPARED = [
     "INSERT INTO transfer_groups VALUES ('g', 'a', 'credit', 0)",
     "INSERT INTO transfers (group_id, chain, debit, credit, amount) VALUES ('g', 'a', 'x', 'y', 1)",
     "INSERT INTO balances VALUES ('a', 'liab.1.immature', 0)",
+    "INSERT INTO ledger_links VALUES ('a', 1, 'g', X'aa')",
 ]
 
 INSERT_TRANSFER = "INSERT INTO transfers (group_id, chain, debit, credit, amount) VALUES "
@@ -195,7 +196,7 @@ INSERT_ACCOUNT = "INSERT INTO accounts (chain, kind, script_hex, address) VALUES
 REFUSED = {
     "a negative reward": insert_block(reward="-1"),
     "a fee over the reward": insert_block(reward="1", fee="2"),
-    "a state of its own": insert_block(state="'lost'"),
+    "a state of its own": insert_block(state="'stolen'"),
     "immature without a reward": insert_block(state="'immature'"),
     "the same block twice": insert_block(hash="'paid'", height="8"),
     "two paid blocks at one height": insert_block(height="7", state="'mature'", reward="1", fee="0"),
@@ -210,6 +211,9 @@ REFUSED = {
     "a deleted transfer": "DELETE FROM transfers",
     "a changed group": "UPDATE transfer_groups SET kind = 'mature'",
     "a deleted group": "DELETE FROM transfer_groups",
+    "a changed link": "UPDATE ledger_links SET hash = X'bb'",
+    "a deleted link": "DELETE FROM ledger_links",
+    "a group linked twice": "INSERT INTO ledger_links VALUES ('a', 2, 'g', X'bb')",
     "a changed credit": "UPDATE credits SET amount = 5",
     "a deleted credit": "DELETE FROM credits",
     "a debt below zero": "UPDATE balances SET amount = -1",
