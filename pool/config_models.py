@@ -87,6 +87,11 @@ class PortSection(Section):
     extranonce2_size: Literal[4, 8] = Field(
         4, description="Bytes of extranonce2; rental markets ask for 8, which takes 13 bytes from the coinbase's 100."
     )
+    ack: Literal["memory", "spool"] = Field(
+        "spool",
+        description="When an accepted share is answered: `spool` once it is on disk, `memory` at once. A crash takes the "
+        "last milliseconds of shares that `memory` has answered; found blocks are as safe either way.",
+    )
 
     @property
     def address(self) -> tuple[str, int]:

@@ -35,6 +35,7 @@ class PortPolicy:
     cap_max_shares_per_min: float = 60.0
     version_mask: int = BIP320_MASK
     extranonce2_size: int = 4
+    answers_at_once: bool = False  # an accepted share's answer does not wait until the share is durable
 
     def clamp(self, difficulty: float) -> float:
         return min(max(difficulty, self.minimum_difficulty), self.maximum_difficulty)

@@ -1,7 +1,8 @@
 """What the Stratum edge asks of the pool: who a login is, and what becomes of a submission.
 
 An accepted share is answered when it is durable: it waits here between its append to the share log and the group commit
-that covers it. A solve is sent out before anything else is asked.
+that covers it. A port with `ack: memory` does not wait; the share goes the same way. A solve is sent out before anything
+else is asked.
 """
 
 from __future__ import annotations
@@ -131,7 +132,12 @@ class ShareIntake:
             return
         if target < job.easiest_target:
             self._count_unseen(job.targets, target, verdict.solved, weight)
-        self._waiting.append((sequence, connection, submit, difficulty))
+        if connection.answers_at_once:
+            self.accepted += 1
+            self.accepted_work += weight
+            connection.accept(submit, difficulty)
+        else:
+            self._waiting.append((sequence, connection, submit, difficulty))
 
     # -- durability ---------------------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class Miner:
     remote_address = "192.0.2.1"
     extranonce1 = b"\1\2\3\4"
     version_mask = 0x1FFFE000
+    answers_at_once = False
 
     def __init__(self, difficulty: float = EVERY_HASH) -> None:
         self.difficulty = difficulty
@@ -202,6 +203,29 @@ async def test_intake_answers_in_order_with_one_write_for_each_connection(world)
     assert [said for said, _ in one.said] == [b"1", b"3", b"5", b"7", b"9", b"11"]
     assert [said for said, _ in two.said] == [b"2", b"4", b"6", b"8", b"10"]
     assert len(one.writes) <= 2 and len(two.writes) == 1
+
+
+async def test_intake_answers_at_once_where_the_port_says_memory_and_stores_the_share_all_the_same(world):
+    miner, patient, job = Miner(), Miner(), world.job()
+    miner.answers_at_once = True
+    GatedFile.gate.clear()
+    world.submit(patient, job, nonce=1)
+    world.submit(miner, job, nonce=2)
+    assert miner.said == [(b"2", "true")] and patient.said == [] and world.intake.accepted == 1
+    world.submit(miner, job, nonce=2)
+    assert miner.said[1:] == [(b"2", "duplicate")]
+    GatedFile.gate.set()
+    await world.until(lambda: patient.said, "the other port's answer")
+    await world.until(lambda: len(world.logged()) == 2, "both shares in the log")
+    assert world.intake.accepted == 2 and miner.said[2:] == []
+
+
+async def test_intake_refuses_what_memory_cannot_keep(world):
+    miner, job = Miner(), world.job()
+    miner.answers_at_once = True
+    world.log.close()
+    world.submit(miner, job, nonce=1)
+    assert miner.said == [(b"1", "not_durable")] and world.intake.accepted == 0
 
 
 async def test_intake_counts_the_share_of_a_connection_that_is_gone_before_it_is_durable(world):
