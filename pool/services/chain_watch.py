@@ -2,6 +2,12 @@
 
 Every chain is watched by tasks of its own, so that a slow or hanging node of one chain never delays another's template.
 A node that is syncing, on the wrong network or away is not used, is logged once, and comes back by itself.
+
+A chain does not go back: when its node is gone and the next one has not heard of the newest block yet, that one's
+template waits. Work on the newest tip is good whoever told of it, a job on an older one would be thrown away by the
+next, and a node that is a moment behind catches up within seconds. A reorganisation needs no exception: the node that
+gave the newest template is believed whatever it says of itself, and another node's branch shows that it has won by
+reaching our height. Should nobody reach it for BEHIND_S, only lost nodes knew that tip, and mining goes on below it.
 """
 
 from __future__ import annotations
@@ -23,6 +29,8 @@ HEALTH_INTERVAL_S = 2.0
 HANG_S = 3.0
 # A node that gave no usable template is tried last for so long.
 FAILED_FOR_S = 30.0
+# So long miners stay on a tip that only nodes know that are gone. Blocks cross a network within seconds.
+BEHIND_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class WatchedChain:
         self.target: int | None = None
         self.template_at: float | None = None
         self.template_height: int | None = None
+        self.template_node: int | None = None
         self.on_behind: Callable[[], None] = lambda: None
         self.in_tree = False
 
@@ -67,13 +76,20 @@ class WatchedChain:
         return max((h.height for h in self.health if h.state is NodeState.OK), default=None)
 
     def usable(self, now: float) -> list[int]:
-        """Indices of the nodes that may be used, the preferred first; those whose template failed lately come last."""
+        """Indices of the nodes that may be used, the preferred first. Those whose template failed lately come last, and
+        before them those that do not have the newest template's tip yet."""
         good = [i for i, h in enumerate(self.health) if h.state is NodeState.OK]
-        return sorted(good, key=lambda i: self._failed_lately(i, now))
+        return sorted(good, key=lambda i: (self._failed_lately(i, now), self._is_behind(i)))
 
     def _failed_lately(self, index: int, now: float) -> bool:
         failed_at = self.template_failed_at[index]
         return failed_at is not None and now < failed_at + FAILED_FOR_S
+
+    def _is_behind(self, index: int) -> bool:
+        """The newest template's own node is not, whatever its last health check found."""
+        if self.template_height is None or index == self.template_node:
+            return False
+        return self.health[index].height < self.template_height - 1
 
     def node_named(self, name: str) -> Any:
         """The node of that name, or None when the configuration no longer has it."""
@@ -138,6 +154,7 @@ class TemplateWatch:
         self.clock = clock
         self.hints = asyncio.Event()  # set by a notification such as ZMQ: fetch now
         self._failure = ""
+        self._behind_since: float | None = None
         chain.on_behind = self.hints.set
 
     async def run(self) -> None:
@@ -175,9 +192,14 @@ class TemplateWatch:
             if template is None:  # the node's state changed while we waited
                 return
             chain.template_failed_at[index] = None
+            if self._goes_back(index, template.height):
+                self._longpoll_id = None  # it is asked again, without waiting
+                await self._pause(min(1.0, self.poll_interval_s))
+                return
             chain.target = template.target
             chain.template_at = self.clock()
             chain.template_height = template.height
+            chain.template_node = index
             if self._failure:
                 log.info("templates again chain=%s node=%s", chain.name, chain.nodes[index].name)
                 self._failure = ""
@@ -185,7 +207,6 @@ class TemplateWatch:
                 chain.in_tree = True
                 log.info("chain joins chain=%s height=%d", chain.name, template.height)
             self._longpoll_id = getattr(template, "longpoll_id", None)
-            self._longpoll_node = index
             self.post(template)
             if not self.longpoll:
                 await self._pause(self.poll_interval_s)
@@ -194,7 +215,24 @@ class TemplateWatch:
         await self._pause(min(1.0, self.poll_interval_s))
 
     _longpoll_id: str | None = None
-    _longpoll_node = -1
+
+    def _goes_back(self, index: int, height: int) -> bool:
+        """Whether this template would take the chain back below the tip that it is on, and has to wait for that. A
+        height of 0 is one that the node does not tell."""
+        chain = self.chain
+        is_below = chain.template_height is not None and 0 < height < chain.template_height
+        if not chain.in_tree or not is_below or index == chain.template_node:
+            self._behind_since = None
+            return False
+        tail = f"chain={chain.name} node={chain.nodes[index].name} height={height} newest={chain.template_height}"
+        if self._behind_since is None:
+            self._behind_since = self.clock()
+            log.warning("node is behind, its template waits %s", tail)
+        if self.clock() - self._behind_since < BEHIND_S:
+            return True
+        self._behind_since = None
+        log.warning("no node has the newest tip any more, the chain goes back %s", tail)
+        return False
 
     async def _fetch(self, index: int) -> Any:
         """A template of this node. A long poll ends early, with None, when a node's health changes or a hint comes. So
@@ -204,7 +242,7 @@ class TemplateWatch:
         if not self.longpoll:
             async with asyncio.timeout(HANG_S):
                 return await node.template()
-        longpoll_id = self._longpoll_id if self._longpoll_node == index else None
+        longpoll_id = self._longpoll_id if self.chain.template_node == index else None
         self.chain.changed.clear()
         calls: list[Coroutine[Any, Any, Any]] = [node.template(longpoll_id), self.chain.changed.wait()]
         if longpoll_id is not None:
@@ -216,6 +254,8 @@ class TemplateWatch:
             for future in waiting:
                 if not future.done():
                     future.cancel()
+            if longpoll_id is not None:
+                self.chain.template_at = self.clock()  # as long as the poll waited there was no newer one
         if waiting[0] in done:
             return waiting[0].result()
         self._longpoll_id = None  # ask anew, without waiting

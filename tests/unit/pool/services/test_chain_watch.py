@@ -13,7 +13,7 @@ from chains.kind import Health, Network, NodeState
 from chains.node_rpc import NodeTimeoutError, NodeUnavailableError
 from chains.primitives.address import AddressFormat
 from pool.services import chain_watch
-from pool.services.chain_watch import TemplateWatch, WatchedChain
+from pool.services.chain_watch import NodeHealth, TemplateWatch, WatchedChain
 
 REGTEST = Network("regtest", "regtest", AddressFormat(0x6F, (0xC4,), "bcrt"))
 
@@ -26,13 +26,14 @@ class ScriptedNode:
         self.state = NodeState.OK
         self.failure: Exception | None = None
         self.number = 1
+        self.blocks = 5
         self.hang = False
         self.asked = 0
 
     async def health(self) -> Health:
         if isinstance(self.failure, NodeUnavailableError) and not isinstance(self.failure, NodeTimeoutError):
             raise self.failure
-        return Health(self.state, 5)
+        return Health(self.state, self.blocks)
 
     async def template(self, longpoll_id: str | None = None):
         self.asked += 1
@@ -40,7 +41,7 @@ class ScriptedNode:
             await asyncio.sleep(60)
         if self.failure is not None:
             raise self.failure
-        return aux_template("alpha", self.number)
+        return replace(aux_template("alpha", self.number), height=self.blocks + 1)
 
 
 class Clock:
@@ -179,6 +180,106 @@ class ParentNode(ScriptedNode):
         if self.hang or longpoll_id is not None:
             await asyncio.sleep(60)
         return replace(parent_template(), longpoll_id="1", node=self.name)
+
+
+def lost(node: ScriptedNode) -> None:
+    node.failure = NodeUnavailableError("refused")
+
+
+async def test_watch_stays_on_the_newest_tip_until_the_next_node_has_it_too(running, caplog):
+    nodes, posts, chain, clock, _ = running
+    nodes[1].number, nodes[1].blocks = 2, 4
+    lost(nodes[0])
+    await until(lambda: nodes[1].asked > 3, "the second node is asked")
+    clock.now += 29
+    await asyncio.sleep(0.1)
+    assert posts[-1].aux_hash == bytes([1]) * 32 and chain.in_tree, "its template waits"
+    assert caplog.text.count("node is behind, its template waits chain=alpha node=alpha[1] height=5 newest=6") == 1
+    nodes[1].blocks = 5
+    await until(lambda: posts[-1].aux_hash == bytes([2]) * 32, "it has caught up")
+    assert "goes back" not in caplog.text
+
+
+async def test_watch_goes_back_when_no_node_reaches_the_newest_tip(running, caplog):
+    nodes, posts, _, clock, _ = running
+    nodes[1].number, nodes[1].blocks = 2, 4
+    lost(nodes[0])
+    await until(lambda: "template waits" in caplog.text, "the second node's template waits")
+    clock.now += 31
+    await until(lambda: posts[-1].aux_hash == bytes([2]) * 32, "it is taken")
+    assert caplog.text.count("no node has the newest tip any more, the chain goes back chain=alpha node=alpha[1]") == 1
+    nodes[1].number = 3
+    await until(lambda: posts[-1].aux_hash == bytes([3]) * 32, "the next one at once")
+    assert caplog.text.count("template waits") == 1
+
+
+async def test_watch_believes_the_newest_templates_own_node_when_it_goes_back(running):
+    """A reorganisation by hand (invalidateblock), or one to a shorter branch with more work."""
+    nodes, posts, _, _, _ = running
+    nodes[0].number, nodes[0].blocks = 2, 3
+    await until(lambda: posts[-1].aux_hash == bytes([2]) * 32, "its template is taken")
+
+
+async def test_watch_takes_another_branch_that_reached_the_height(running):
+    nodes, posts, _, _, _ = running
+    nodes[1].number = 2
+    lost(nodes[0])
+    await until(lambda: posts[-1].aux_hash == bytes([2]) * 32, "its template is taken")
+
+
+async def test_watch_takes_a_template_that_tells_no_height(running):
+    nodes, posts, _, _, _ = running
+    nodes[1].number, nodes[1].blocks = 2, -1
+    lost(nodes[0])
+    await until(lambda: posts[-1].aux_hash == bytes([2]) * 32, "its template is taken")
+
+
+async def test_watch_does_not_return_to_the_preferred_node_before_it_caught_up(running, caplog):
+    nodes, posts, chain, _, _ = running
+    nodes[1].number, nodes[1].blocks = 2, 7
+    lost(nodes[0])
+    await until(lambda: posts[-1].aux_hash == bytes([2]) * 32, "the second node is used")
+    nodes[0].failure = None
+    await until(lambda: chain.health[0].state is NodeState.OK, "the first is back")
+    asked = nodes[0].asked
+    await asyncio.sleep(0.1)
+    assert nodes[0].asked <= asked + 1 and posts[-1].aux_hash == bytes([2]) * 32
+    nodes[0].number, nodes[0].blocks = 3, 7
+    await until(lambda: posts[-1].aux_hash == bytes([3]) * 32, "it has caught up")
+
+
+def test_watch_fails_over_to_a_node_that_has_the_tip():
+    nodes = [ScriptedNode(f"alpha[{number}]") for number in range(4)]
+    chain = WatchedChain("alpha", "mm2", REGTEST, nodes, b"", 60.0)
+    for index, blocks in enumerate((4, 4, 5, 6)):
+        chain.set_health(index, NodeHealth(NodeState.OK, blocks))
+    assert chain.usable(1000.0) == [0, 1, 2, 3], "nothing is known to be newer"
+    chain.template_height, chain.template_node = 6, 0
+    assert chain.usable(1000.0) == [0, 2, 3, 1], "the newest template's own node was asked about its health too early"
+    chain.template_failed_at[0] = chain.template_failed_at[2] = 990.0
+    assert chain.usable(1000.0) == [3, 1, 0, 2], "one that failed is tried last"
+    chain.set_health(3, NodeHealth(NodeState.DOWN))
+    assert chain.usable(1000.0) == [1, 0, 2]
+
+
+async def test_watch_counts_a_template_as_good_while_the_long_poll_waits(watched):
+    """A parent's template may be older than `away_s`: no reason to leave with the first failure."""
+    _, posts, _, clock, _ = watched
+    nodes = [ParentNode("parent[0]")]
+    chain = WatchedChain("parent", "bitcoin", REGTEST, nodes, b"", 60.0)
+    task = asyncio.create_task(
+        TemplateWatch(chain, posts.append, poll_interval_s=0.01, longpoll=True, clock=clock).run()
+    )
+    await until(lambda: nodes[0].asked == 2, "the long poll waits")
+    clock.now += 100
+    nodes[0].failure = NodeUnavailableError("refused")
+    await until(lambda: chain.state is NodeState.DOWN, "the node is down")
+    await asyncio.sleep(0.3)
+    assert chain.in_tree and None not in posts
+    clock.now += 61
+    await until(lambda: posts[-1] is None, "the chain leaves away_s later")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_watch_goes_on_with_the_second_parent_node_when_the_first_hangs_in_any_call(watched):
