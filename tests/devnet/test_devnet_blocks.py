@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from sqlalchemy import select
-from support.devnet import CHAINS, PARENT, SHARE_DIFFICULTY, Devnet, devnet_in, free_port, port_terms, steps
+from support.devnet import CHAINS, PARENT, SHARE_DIFFICULTY, Devnet, devnet_in, port_terms, steps
+from support.ports import free_port
 from support.rig import Rig
 
 from chains.reference.wallet import address
@@ -88,8 +89,9 @@ async def test_devnet_one_share_credits_five_chains_to_the_unit(devnet: Devnet) 
     not_a_block = devnet.target(PARENT)
     order = [SPLIT, PLAIN, SAME, SPLIT, SPLIT, PLAIN, SAME] * 7
     steps.info("mine %d shares of three miners", len(order))
+    offers = await devnet.offers()
     for miner in order:
-        await rigs[miner].share(above=not_a_block)
+        await rigs[miner].share(above=not_a_block, where=offers.held_by)
     _, blocks = await devnet.solve_all(rigs[PLAIN])
     order.append(PLAIN)
 
@@ -149,10 +151,7 @@ async def test_devnet_port_of_eight_extranonce2_bytes_finds_blocks(devnet: Devne
     assert rig.client.extranonce2_size == 8
     assert (await rig.job()).difficulty == SHARE_DIFFICULTY
     for extranonce2 in (bytes(8), b"\xff" * 8, b"\x01\x02\x03\x04\x05\x06\x07\x08"):
-        job = await rig.job()
-        solution = await rig.client.solve(job, extranonce2=extranonce2)
-        accepted, refusal = await rig.client.submit(job, extranonce2, solution.ntime, solution.nonce)
-        assert accepted, refusal
+        await rig.share(extranonce2=extranonce2)  # one in sixteen is a block, and the next is for another tip
     _, blocks = await devnet.solve_all(rig)
     for chain, block in blocks.items():
         assert block["hash"] == await devnet.rpc(chain, "getbestblockhash")
@@ -203,10 +202,11 @@ async def test_devnet_login_changes_no_other_route(devnet: Devnet) -> None:
     """Somebody who logs in with a stranger's parent address and his own for alpha takes nothing of the stranger's."""
     victim, thief = address("victim", 0), address("thief", 0)
     honest: Rig = await devnet.rig(f"{victim}.rig")
+    _, offers = await devnet.full_job(honest)
     for _ in range(5):
-        await honest.share(above=devnet.target(PARENT))
+        await honest.share(above=devnet.target(PARENT), where=offers.held_by)
     stealing = await devnet.rig(f"{victim}+alpha={thief}.rig")
-    await stealing.share(above=devnet.target(PARENT))
+    await stealing.share(above=devnet.target(PARENT), where=offers.held_by)
     _, blocks = await devnet.solve_all(honest)
     credits = _credits(blocks["alpha"])
     assert credits[victim, True] == pytest.approx(6 * credits[thief, False], abs=6)

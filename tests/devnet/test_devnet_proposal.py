@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.devnet import CHAINS, PARENT, Devnet, free_port, steps
+from support.devnet import CHAINS, PARENT, Devnet, steps
 from support.lying_node import LyingNode
+from support.ports import free_port
 
 from chains.reference.wallet import address
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,28 +12,23 @@ from support.devnet import CHAINS, PARENT, RARE_BITS, Devnet, steps
 from support.rig import Found, Rig
 
 from chains.reference.wallet import address
-from pool.mining_client.client import StratumError
 from pool.storage import tables
 from pool.storage.ledger_store import audit
 
 MINERS = 4
 KILLS = 2
-STREAM_S = 0.8
+HANG_S = 600  # longer than the test: what a hanging node was sent before the kill never arrives
+STREAM_SHARES = 15  # of each miner, before the pool is killed in the middle of more
 NO_BLOCKS = dict.fromkeys(CHAINS, RARE_BITS)
-
-
-async def _stream(rig: Rig) -> None:
-    """Shares without a pause until the connection ends."""
-    try:
-        while True:
-            await rig.submit(await rig.find())
-    except StratumError:
-        return
 
 
 def _stored(devnet: Devnet) -> list[bytes]:
     with devnet.database() as connection:
         return list(connection.execute(select(tables.shares.c.header_hash)).scalars())
+
+
+def _all_accepted(rigs: Sequence[Rig], count: int) -> bool:
+    return all(len(rig.accepted) >= count for rig in rigs)
 
 
 async def _consumed(devnet: Devnet) -> None:
@@ -51,11 +47,11 @@ async def test_devnet_kill_in_the_middle_of_shares_loses_none_and_counts_none_tw
         present = [await devnet.rig(f"{login}{number}") for number in range(MINERS)]
         rigs += present
         kept = await present[0].share()
-        streams = [asyncio.ensure_future(_stream(rig)) for rig in present]
-        await asyncio.sleep(STREAM_S)
+        streams = [asyncio.ensure_future(rig.stream()) for rig in present]
+        under_way = partial(_all_accepted, present, STREAM_SHARES)
+        await devnet.until(under_way, "every miner's shares are being taken", every_s=0.01)
         await devnet.kill_pool()
         await asyncio.gather(*streams)
-        assert all(rig.accepted for rig in present)
         await devnet.start_pool()
     await _consumed(devnet)
 
@@ -84,13 +80,16 @@ async def test_devnet_kill_in_the_middle_of_shares_loses_none_and_counts_none_tw
 async def test_devnet_kill_before_a_block_arrived_resumes_its_submission(make_devnet: Any) -> None:
     devnet: Devnet = await make_devnet()
     winner, other = address("winner", 0), address("other", 0)
-    await (await devnet.rig(f"{other}.rig")).share(above=devnet.target(PARENT))
+    offers = await devnet.offers()
+    await (await devnet.rig(f"{other}.rig")).share(above=devnet.target(PARENT), where=offers.held_by)
     rig = await devnet.rig(f"{winner}.rig")
     await devnet.all_chains_mined()
+    job, offers = await devnet.full_job(rig)
+    found = await rig.find(devnet.target(PARENT), job=job)
     heights = {chain: await devnet.rpc(chain, "getblockcount") for chain in CHAINS}
     for held_up in (PARENT, "regdoge", "alpha"):
-        await devnet.fault(held_up, hang_s=60)
-    found = await rig.share(devnet.target(PARENT))
+        await devnet.fault(held_up, hang_s=HANG_S)
+    assert await rig.submit(found) is None
     open_folder = devnet.data_dir / "solutions" / "open"
 
     async def arrived() -> bool:
@@ -107,10 +106,12 @@ async def test_devnet_kill_before_a_block_arrived_resumes_its_submission(make_de
     }
     await devnet.start_pool()
 
+    hashes = {PARENT: found.hash_hex} | {chain: offers.hash_hex(chain) for chain in offers.templates}
     for chain in CHAINS:
         steps.info("the block of %s is there, once, and credited", chain)
         (block,) = await devnet.until(partial(devnet.blocks, chain), f"a block of {chain}")
-        block = await devnet.in_state(chain, block["hash"], "immature")
+        assert block["hash"] == hashes[chain]
+        block = await devnet.in_state(chain, hashes[chain], "immature")
         assert block["height"] == heights[chain] + 1
         assert await devnet.rpc(chain, "getbestblockhash") == block["hash"]
         assert sum(credit["amount"] for credit in block["credits"]) + block["fee"] == block["reward"]

@@ -17,8 +17,9 @@ async def _two_parent_blocks(devnet: Devnet, rig: Rig) -> list[dict[str, Any]]:
     """Two blocks of ours in a row, nothing between them."""
     blocks = []
     for _ in range(2):
-        found = await rig.share(devnet.target(PARENT))
-        await rig.new_tip_after(found.job.previous_hash)
+        job = await rig.job_on(await devnet.rpc(PARENT, "getbestblockhash"))
+        found = await rig.find(devnet.target(PARENT), job=job)
+        assert await rig.submit(found) is None
         blocks.append(await devnet.in_state(PARENT, found.hash_hex, "immature"))
     assert blocks[1]["height"] == blocks[0]["height"] + 1
     return blocks
@@ -70,6 +71,8 @@ async def test_devnet_reorganisation_voids_credits_and_their_return_reinstates_t
     for chain, block in fresh.items():
         await devnet.advance(chain, 9)
         await devnet.in_state(chain, block["hash"], "mature")
+    for earlier in (first, second):
+        await devnet.in_state(PARENT, earlier[PARENT]["hash"], "mature")
     credited = [block["credits"][0]["amount"] for block in (first[PARENT], second[PARENT], fresh[PARENT])]
     assert (await devnet.balance(MINER, PARENT))["available"] == sum(credited)
     assert sum(credited[:2]) == before["immature"] - sum(block["credits"][0]["amount"] for block in blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import select
@@ -37,10 +38,11 @@ async def test_devnet_stale_solve_is_submitted_and_credited_only_if_its_block_wi
     devnet: Devnet = await make_devnet(bits=BITS)
     parent, alpha = devnet.target(PARENT), devnet.target("alpha")
     late, ontime = await devnet.rig(f"{LATE}.rig"), await devnet.rig(f"{ONTIME}.rig")
-    await ontime.share(above=alpha)
-    first_alpha = await ontime.share(alpha, above=parent)  # closes alpha's template, so that only the parent is left
-    (block,) = await devnet.until(lambda: devnet.blocks("alpha"), "alpha's block")
-    await devnet.in_state("alpha", block["hash"], "immature")
+    _, offers = await devnet.full_job(ontime)
+    await ontime.share(above=alpha, where=offers.held_by)
+    # Closes alpha's template, so that only the parent is left.
+    first_alpha = await ontime.share(alpha, above=parent, where=offers.held_by)
+    await devnet.in_state("alpha", offers.hash_hex("alpha"), "immature")
 
     old = await late.job()
     plain, solve = await late.find(above=alpha, job=old), await late.find(parent, job=old)
@@ -50,7 +52,8 @@ async def test_devnet_stale_solve_is_submitted_and_credited_only_if_its_block_wi
     await _refused_late(late, plain)
     await _refused_late(late, solve)
     await devnet.in_state(PARENT, solve.hash_hex, "orphan")
-    assert "result=inconclusive" in devnet.logs()
+    submitted = rf"submitted chain={PARENT} .*hash={solve.hash_hex} result=inconclusive"
+    await devnet.until(lambda: re.search(submitted, devnet.logs()), "its submission is told")
     assert LATE not in str(await devnet.api(f"/blocks/{PARENT}/{solve.hash_hex}"))
     assert (await devnet.balance(LATE, PARENT))["immature"] == 0
 
@@ -74,18 +77,12 @@ async def test_devnet_stale_solve_is_submitted_and_credited_only_if_its_block_wi
 
     steps.info("a late solve of a chain that did not move")
     await devnet.all_chains_mined()
-    job = await late.job()
+    job, offers = await devnet.full_job(late)
     solve = await late.find(alpha, above=parent, job=job)
     await devnet.advance(PARENT)
     await late.new_tip_after(job.previous_hash)
-    known = [block["hash"] for block in await devnet.blocks("alpha")]
     await _refused_late(late, solve)
-
-    async def fresh() -> list[dict[str, Any]]:
-        return [block for block in await devnet.blocks("alpha") if block["hash"] not in known]
-
-    (block,) = await devnet.until(fresh, "alpha's block of a late solve")
-    block = await devnet.in_state("alpha", block["hash"], "immature")
+    block = await devnet.in_state("alpha", offers.hash_hex("alpha"), "immature")
     assert LATE in _earners(block)
     assert late.refused and all(refusal.code == STALE for refusal in late.refused)
     assert not ontime.refused

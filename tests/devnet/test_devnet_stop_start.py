@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
-from support.devnet import CHAINS, PARENT, RARE_BITS, TRACEBACK, Devnet, free_port, steps
+from support.devnet import CHAINS, PARENT, RARE_BITS, TRACEBACK, Devnet, steps
+from support.ports import free_port
 from support.rig import Rig
 
 from chains.reference.wallet import address

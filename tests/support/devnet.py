@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 import re
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -24,14 +22,19 @@ import aiohttp
 from ruamel.yaml import YAML
 from sqlalchemy import Connection
 
+from chains.kind import AuxTemplate
+from chains.primitives.hashes import displayed
 from chains.primitives.target import bits_to_target
 from chains.reference.settings import NodeSettings
 from pool.config import load
+from pool.config_models import AuxpowChain
 from pool.demo.children import Child, pool_command
 from pool.devnet_node import node_settings
 from pool.mining_client.client import Job
 from pool.storage.database import Database
-from support.rig import Found, Rig
+from support.offers import Offers, offer_of, parent_of
+from support.ports import free_port
+from support.rig import LIMIT_S, Found, Rig
 
 ROOT = Path(__file__).parents[2]
 CHAINS = ("regbtc", "regnmc", "regdoge", "alpha", "beta")
@@ -39,6 +42,7 @@ PARENT = "regbtc"
 SHARE_DIFFICULTY = 2.0**-24  # 256 hashes a share
 BLOCK_BITS = "1f0fffff"  # 4,096 hashes a block
 RARE_BITS = "1d0fffff"  # 2^28 hashes: no test meets one by chance
+SOLVES = 5  # tries until a share that solves every chain meets nothing that comes first
 
 TRACEBACK = "Traceback (most recent call last)"
 
@@ -52,19 +56,6 @@ class DevnetRpcError(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{message} ({code})")
         self.code = code
-
-
-def free_port() -> int:
-    """A port that nobody listens on, outside the range from which the system takes ports of outgoing connections."""
-    while True:
-        number = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", number))
-            except OSError:
-                continue
-            return number
 
 
 class Devnet:
@@ -116,7 +107,7 @@ class Devnet:
         self._spawn_nodes()
         self.pool = self.spawn_pool()  # the slowest to start, so it finds the nodes there
         await self._nodes_listen()
-        await self.until(self._pool_answers, "the pool answers", 30)
+        await self.until(self._pool_answers, "the pool answers")
         await self.all_chains_mined()
 
     async def start_nodes(self) -> None:
@@ -129,12 +120,12 @@ class Devnet:
 
     async def _nodes_listen(self) -> None:
         for name in CHAINS:
-            await self.until(self.nodes[name].is_ready, f"node {name} listens", 30)
+            await self.until(self.nodes[name].is_ready, f"node {name} listens")
 
     async def start_node(self, name: str) -> None:
         steps.info("start node %s", name)
         self.nodes[name] = self.child(f"node-{name}", self.node_command(name))
-        await self.until(self.nodes[name].is_ready, f"node {name} listens", 30)
+        await self.until(self.nodes[name].is_ready, f"node {name} listens")
 
     async def kill_node(self, name: str) -> None:
         steps.info("kill -9 node %s", name)
@@ -160,7 +151,7 @@ class Devnet:
         """The pool until it answers."""
         steps.info("start the pool")
         self.pool = self.spawn_pool()
-        await self.until(self._pool_answers, "the pool answers", 30)
+        await self.until(self._pool_answers, "the pool answers")
 
     async def _pool_answers(self) -> bool:
         assert self.pool is not None
@@ -187,9 +178,9 @@ class Devnet:
         child.process.kill()
         await self.exit_code_of(child)
 
-    async def exit_code_of(self, child: Child, limit_s: float = 20) -> int:
+    async def exit_code_of(self, child: Child) -> int:
         """Of a child that is about to end."""
-        await self.until(lambda: child.exit_code() is not None, f"{child.name} ends", limit_s)
+        await self.until(lambda: child.exit_code() is not None, f"{child.name} ends")
         code = child.exit_code()
         assert code is not None
         return code
@@ -222,7 +213,7 @@ class Devnet:
     @property
     def session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LIMIT_S))
         return self._session
 
     async def http(self, path: str) -> tuple[int, str]:
@@ -295,50 +286,88 @@ class Devnet:
         await rig.connect()
         return rig
 
-    async def all_chains_mined(self) -> str:
-        """Until a job on a fresh parent tip carries every chain; the tip (displayed hex)."""
+    async def offers(self) -> Offers:
+        """What the auxiliary nodes offer the pool now: asked with the pool's addresses, they give it the same."""
+        return Offers.of([await self._offer(name) for name in self.config.aux_chains])
 
-        await self.until(self._all_joined, "every chain is in the tree", 20)
-        tip_hex = (await self.advance(PARENT))[0]
+    async def _offer(self, name: str) -> AuxTemplate:
+        chain = self.config.aux_chains[name]
+        if isinstance(chain, AuxpowChain):
+            answer = await self.rpc(name, "createauxblock", chain.address)
+            return offer_of(name, answer, chain_id=chain.chain_id, context_name=None)
+        answer = await self.rpc(name, "createmm2block", chain.address)
+        return offer_of(name, answer, chain_id=None, context_name=chain.context_name)
+
+    async def full_job(self, rig: Rig) -> tuple[Job, Offers]:
+        """The rig's newest job, once a share of it may be the next block of every chain."""
+
+        async def newest() -> tuple[Job, Offers] | None:
+            offers, tip_hex = await self.offers(), await self.rpc(PARENT, "getbestblockhash")
+            job = await rig.job()
+            return (job, offers) if displayed(job.previous_hash) == tip_hex and offers.held_by(job) else None
+
+        found: tuple[Job, Offers] = await self.until(newest, "a job for the next block of every chain")
+        return found
+
+    async def all_chains_mined(self) -> str:
+        """Until a job on a fresh parent tip works for the next block of every chain; the tip (displayed hex)."""
+        (tip_hex,) = await self.advance(PARENT)
         async with self.passing_rig() as rig:
-            await rig.job_where(lambda job: job.previous_hash[::-1].hex() == tip_hex and _is_full(job), 10)
+            await rig.job_on(tip_hex)
+            await self.full_job(rig)
         return tip_hex
 
-    async def _all_joined(self) -> bool:
-        return all(chain["in_tree"] for chain in (await self.api("/chains"))["items"])
-
     async def solve_all(self, rig: Rig) -> tuple[Found, dict[str, dict[str, Any]]]:
-        """One share that solves every chain, and the block that each of them got for it, credited."""
-        known = {block["hash"] for chain in CHAINS for block in await self.blocks(chain)}
-        tip_hex = await self.all_chains_mined()
-        job = await rig.job_where(lambda job: job.previous_hash[::-1].hex() == tip_hex and _is_full(job), 10)
-        found = await rig.find(min(self.target(chain) for chain in CHAINS), job=job)
-        assert await rig.submit(found) is None
+        """One share that solves every chain, and the block that each of them got for it, credited. Should an earlier
+        share's block come in between, another share is found: the blocks are this one's, by their own proofs."""
+        await self.all_chains_mined()
+        for _ in range(SOLVES):
+            job, offers = await self.full_job(rig)
+            found = await rig.find(min(self.target(chain) for chain in CHAINS), job=job)
+            if not await rig.submit_in_time(found):
+                continue
+            tip = await self.rpc(PARENT, "getblockheader", displayed(job.previous_hash))
+            places = {PARENT: (tip["height"] + 1, found.hash_hex)}
+            places |= {name: (offer.height, offers.hash_hex(name)) for name, offer in offers.templates.items()}
+            blocks = {name: await self._credited(name, *place) for name, place in places.items()}
+            if all(blocks.values()) and await self._proven_by(found, offers):
+                return found, blocks
+            steps.info("another share's block came first")
+        raise AssertionError(f"none of {SOLVES} shares was a block of every chain")
 
-        async def credited() -> dict[str, dict[str, Any]]:
-            fresh = {
-                chain: await self.block(chain, block["hash"])
-                for chain in CHAINS
-                for block in await self.blocks(chain)
-                if block["hash"] not in known and block["state"] == "immature"
-            }
-            return fresh if len(fresh) == len(CHAINS) else {}
+    async def _credited(self, chain: str, height: int, hash_hex: str) -> dict[str, Any]:
+        """A block once it is credited; empty when the chain has another one in its place."""
 
-        blocks: dict[str, dict[str, Any]] = await self.until(credited, "one share, five blocks in the books", 15)
-        assert blocks[PARENT]["hash"] == found.hash_hex
-        return found, blocks
+        async def decided() -> list[dict[str, Any]]:
+            reached = await self.rpc(chain, "getblockcount") >= height
+            if reached and await self.rpc(chain, "getblockhash", height) != hash_hex:
+                return [{}]
+            block = await self._block_in(chain, hash_hex, "immature")
+            return [block] if block else []
 
-    async def in_state(self, chain: str, hash_hex: str, state: str, limit_s: float = 15) -> dict[str, Any]:
+        (block,) = await self.until(decided, f"block {hash_hex} of {chain} is credited")
+        return dict(block)
+
+    async def _proven_by(self, found: Found, offers: Offers) -> bool:
+        """Whether it was this very share's proof of work that made blocks of all that was on offer."""
+        parents = [
+            parent_of(offer, await self.rpc(name, "getblockheader", offers.hash_hex(name), False))
+            for name, offer in offers.templates.items()
+        ]
+        return all(parent == found.header_hash for parent in parents)
+
+    async def in_state(self, chain: str, hash_hex: str, state: str) -> dict[str, Any]:
         """Wait until the books have a block in this state; the block with its credits."""
-
-        async def there() -> dict[str, Any]:
-            if hash_hex not in [block["hash"] for block in await self.blocks(chain)]:
-                return {}
-            block = await self.block(chain, hash_hex)
-            return block if block["state"] == state else {}
-
-        block: dict[str, Any] = await self.until(there, f"block of {chain} is {state}", limit_s)
+        what = f"block {hash_hex} of {chain} is {state}"
+        block: dict[str, Any] = await self.until(lambda: self._block_in(chain, hash_hex, state), what)
         return block
+
+    async def _block_in(self, chain: str, hash_hex: str, state: str) -> dict[str, Any]:
+        """The block with its credits if the books have it in this state, else empty."""
+        if hash_hex not in [block["hash"] for block in await self.blocks(chain)]:
+            return {}
+        block = await self.block(chain, hash_hex)
+        return block if block["state"] == state else {}
 
     async def balance(self, address: str, chain: str) -> dict[str, int]:
         """What an address has on a chain; zeros for an address that earned nothing."""
@@ -355,7 +384,7 @@ class Devnet:
         await rig.close()
 
     async def until(
-        self, condition: Callable[[], Any], what: str, limit_s: float = 10, every_s: float = 0.05
+        self, condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S, every_s: float = 0.05
     ) -> Any:
         """Wait for a true answer, of a function or a coroutine function, and give it back; fails with `what` and the
         pool's last lines."""
@@ -392,11 +421,3 @@ def port_terms(number: int) -> dict[str, Any]:
         "bind": f"127.0.0.1:{number}", "start_difficulty": SHARE_DIFFICULTY, "minimum_difficulty": SHARE_DIFFICULTY,
         "maximum_difficulty": SHARE_DIFFICULTY, "vardiff": False,
     }  # fmt: skip
-
-
-def _is_full(job: Job) -> bool:
-    """Whether a job carries both MM1 chains (a tree of two or more places) and some MM2 chain (a root)."""
-    coinbase = job.coinb1 + job.extranonce1 + bytes(job.extranonce2_size) + job.coinb2
-    tag = coinbase.find(b"\xfa\xbemm")
-    places = int.from_bytes(coinbase[tag + 36 : tag + 40], "little") if tag >= 0 else 0
-    return places >= 2 and coinbase[-46:-44] == b"\x6a\x28" and any(coinbase[-44:-12])

@@ -22,10 +22,10 @@ from psycopg import sql
 
 from pool.demo.children import Child
 from pool.storage.database import upgrade
-from support.devnet import free_port
+from support.ports import free_port
 
-START_S = 30.0
-STOP_S = 10.0
+START_S = 60.0
+STOP_S = 60.0
 PATTERN = "pattern"
 SETTINGS = {
     "fsync": "off",
