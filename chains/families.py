@@ -1,8 +1,8 @@
 """The chain families that parapool knows, as data: what tells one family's networks from another's.
 
 A family is not a kind: a kind says how a chain is spoken to, a family which prefixes, proof of work and maturity it
-has. Each entry names its source; numbers come from the family's own node (`chainparams.cpp`, `consensus.h`). A new
-family is a new paragraph here and nothing else.
+has, and the magic of its signed messages. Each entry names its source; numbers come from the family's own node
+(`chainparams.cpp`, `consensus.h`). A new family is a new paragraph here and nothing else.
 """
 
 from __future__ import annotations
@@ -27,10 +27,18 @@ _BITCOIN = (
     Network("regtest", "regtest", replace(_TEST, bech32_hrp="bcrt")),
 )
 
-# Litecoin Core 0.21, src/chainparams.cpp: two script-hash versions are read (3… and M…), the second is written.
+# Litecoin Core 0.21, src/chainparams.cpp (magic: src/util/message.cpp): two script-hash versions are read (3… and M…),
+# the second is written.
 # getblocktemplate wants to be asked with "mweb" (LIP-0002 to LIP-0004; error −8 without).
 _LITECOIN = tuple(
-    Network(name, name, form, pow_hash="scrypt", template_rules=("mweb", "segwit"))
+    Network(
+        name,
+        name,
+        form,
+        pow_hash="scrypt",
+        template_rules=("mweb", "segwit"),
+        message_magic="Litecoin Signed Message:\n",
+    )
     for name, form in (
         ("main", AddressFormat(0x30, (0x32, 0x05), "ltc")),
         ("test", AddressFormat(0x6F, (0x3A, 0xC4), "tltc")),
@@ -38,18 +46,33 @@ _LITECOIN = tuple(
     )
 )
 
-# Namecoin Core 7c1020d7, src/kernel/chainparams.cpp.
-_NAMECOIN = (
-    Network("main", "main", AddressFormat(0x34, (0x0D,), "nc")),
-    Network("test", "test", replace(_TEST, bech32_hrp="tn")),
-    Network("regtest", "regtest", replace(_TEST, bech32_hrp="ncrt")),
+# Namecoin Core 7c1020d7, src/kernel/chainparams.cpp; magic: src/util/message.cpp.
+_NAMECOIN = tuple(
+    Network(name, name, form, message_magic="Namecoin Signed Message:\n")
+    for name, form in (
+        ("main", AddressFormat(0x34, (0x0D,), "nc")),
+        ("test", replace(_TEST, bech32_hrp="tn")),
+        ("regtest", replace(_TEST, bech32_hrp="ncrt")),
+    )
 )
 
-# Dogecoin Core 1.14, src/chainparams.cpp: no segwit; coinbase maturity 240 since block 145,000, 60 on regtest.
-_DOGECOIN = (
-    Network("main", "main", AddressFormat(0x1E, (0x16,)), pow_hash="scrypt", maturity=240, template_rules=()),
-    Network("test", "test", AddressFormat(0x71, (0xC4,)), pow_hash="scrypt", maturity=240, template_rules=()),
-    Network("regtest", "regtest", _TEST, pow_hash="scrypt", maturity=60, template_rules=()),
+# Dogecoin Core 1.14, src/chainparams.cpp (magic: src/validation.cpp): no segwit; coinbase maturity 240 since block
+# 145,000, 60 on regtest.
+_DOGECOIN = tuple(
+    Network(
+        name,
+        name,
+        form,
+        pow_hash="scrypt",
+        maturity=maturity,
+        template_rules=(),
+        message_magic="Dogecoin Signed Message:\n",
+    )
+    for name, form, maturity in (
+        ("main", AddressFormat(0x1E, (0x16,)), 240),
+        ("test", AddressFormat(0x71, (0xC4,)), 240),
+        ("regtest", _TEST, 60),
+    )
 )
 
 # fractald 0.2.2, src/kernel/chainparams.cpp: Bitcoin's own prefixes.

@@ -23,7 +23,8 @@ class TemplateError(ValueError):
 class Network:
     """One network of a family: `name` is main, test or regtest; `chain_name` is what the node's
     getblockchaininfo calls it; `pow_hash` names the proof of work; `maturity` is the confirmations a coinbase needs;
-    `template_rules` are the rules that getblocktemplate is asked with, all of which we keep."""
+    `template_rules` are the rules that getblocktemplate is asked with, all of which we keep; `message_magic` is what
+    the family's wallets put before a message that they sign (BIP137)."""
 
     name: str
     chain_name: str
@@ -31,6 +32,7 @@ class Network:
     pow_hash: str = "sha256d"
     maturity: int = 100
     template_rules: tuple[str, ...] = ("segwit",)
+    message_magic: str = "Bitcoin Signed Message:\n"
 
 
 class NodeState(StrEnum):
