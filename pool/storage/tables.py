@@ -45,7 +45,21 @@ share_logs = Table(
     Column("byte_offset", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+    # '' in a row of a version that knew no pools of several front ends: the log is the pool's only one.
+    Column("pool", Text, nullable=False, server_default=""),
+    Column("drained_sequence", BigInteger, nullable=False, server_default="0"),
+    Column("drained_ms", BigInteger, nullable=False, server_default="0"),
+    Column("written_off_ms", BigInteger),
     comment="One row per share log (a process has one): how far it is consumed, written with the shares it covers.",
+)
+
+pool_leads = Table(
+    "pool_leads",
+    metadata,
+    Column("pool", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    comment="Which of a pool's processes follows its blocks (and reads its stream) at present.",
 )
 
 accounts = Table(
@@ -116,6 +130,19 @@ share_solves = Table(
     Column("block_hash_hex", Text, nullable=False),
     Index(None, "chain", "block_hash_hex"),
     comment="Which blocks a share solved. Outlives the share.",
+)
+
+share_sums = Table(
+    "share_sums",
+    metadata,
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_id", ForeignKey("share_logs.id"), primary_key=True),
+    Column("route_id", ForeignKey("routes.id"), primary_key=True),
+    Column("chain_set_id", ForeignKey("chain_sets.id"), primary_key=True),
+    Column("shares", BigInteger, nullable=False),
+    Column("weight", Text, nullable=False),
+    sqlite_with_rowid=False,
+    comment="Shares that are no longer kept one by one, by hour. weight is a decimal of any size.",
 )
 
 blocks = Table(

@@ -188,6 +188,8 @@ PREPARED = [
     "INSERT INTO transfers (group_id, chain, debit, credit, amount) VALUES ('g', 'a', 'x', 'y', 1)",
     "INSERT INTO balances VALUES ('a', 'liab.1.immature', 0)",
     "INSERT INTO ledger_links VALUES ('a', 1, 'g', X'aa')",
+    "INSERT INTO pool_leads VALUES ('main', 'main', 0)",
+    "INSERT INTO share_sums VALUES (0, 1, 1, 1, 3, '30')",
 ]
 
 INSERT_TRANSFER = "INSERT INTO transfers (group_id, chain, debit, credit, amount) VALUES "
