@@ -89,8 +89,8 @@ class PortSection(Section):
     )
     ack: Literal["memory", "spool"] = Field(
         "spool",
-        description="When an accepted share is answered: `spool` once it is on disk, `memory` at once. A crash takes the "
-        "last milliseconds of shares that `memory` has answered; found blocks are as safe either way.",
+        description="When an accepted share is answered: `spool` once it is on disk, `memory` at once. A crash takes "
+        "the last milliseconds of shares that `memory` has answered; found blocks are as safe either way.",
     )
 
     @property
@@ -106,6 +106,24 @@ class LimitsSection(Section):
     line_bytes: int = Field(4096, ge=1024, le=65_536, description="Length of one request.")
     unparsed_bytes: int = Field(16_384, ge=2048, le=1_048_576, description="Bytes waiting to become requests.")
     messages_per_read: int = Field(32, ge=1, le=4096, description="Requests answered before others have their turn.")
+    fast_ratio: float = Field(
+        10.0,
+        gt=1,
+        le=1e6,
+        allow_inf_nan=False,
+        description="Requests a second, as a multiple of the rate that the port aims at, at which a connection's "
+        "difficulty rises before the next job",
+    )
+    fast_s: Seconds = Field(10.0, description="when they have lasted so long.")
+    flood_per_s: float = Field(
+        50.0,
+        gt=0,
+        le=1e9,
+        allow_inf_nan=False,
+        description="Requests a second at which a connection ends (never less than `fast_ratio` times what its port "
+        "allows)",
+    )
+    flood_s: Seconds = Field(10.0, description="when they have lasted so long.")
     malformed_lines: int = Field(8, ge=1, le=4096, description="Lines that are no request, until the connection ends.")
     unsent_bytes: int = Field(262_144, ge=4096, le=2**26, description="Bytes that a slow reader left unread.")
     unsent_progress_s: Seconds = Field(30.0, description="Time for which a reader may take nothing of what waits.")
@@ -143,7 +161,7 @@ class LimitsSection(Section):
     workers_per_address: int = Field(8192, ge=1, le=2**24, description="Logins of one address's open connections.")
     accepts_per_s: float = Field(200.0, gt=0, le=1e6, allow_inf_nan=False, description="New connections a second.")
     addresses_remembered: int = Field(65_536, ge=16, le=2**24, description="Addresses whose connections are counted.")
-    exempt_loopback: bool = Field(False, description="No limit by address and no ban for 127.0.0.0/8 (a proxy).")
+    exempt_loopback: bool = Field(False, description="No limit by address, ban or flood for 127.0.0.0/8 (a proxy).")
     reoffer_interval_s: Seconds = Field(2.0, description="A job is sent again for a new difficulty at most so often.")
     transactions_bytes: int = Field(131_072, ge=0, le=2**26, description="Size of a mining.get_transactions answer.")
     transactions_interval_s: Seconds = Field(10.0, description="Time between two such answers.")

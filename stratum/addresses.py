@@ -11,14 +11,15 @@ import ipaddress
 from stratum.limits import Limits
 
 IDLE_RECORD_S = 5.0  # the buckets of an address refill in this time
+TELL_INTERVAL_S = 60.0
 
 
 class AddressRecord:
     """What is known of one address (an IPv6 /64)."""
 
     __slots__ = (
-        "_limits", "_login_tokens", "_logins_seen", "banned_until", "connections", "exempt", "invalid_weight", "seen",
-        "shares", "tokens", "workers",
+        "_limits", "_login_tokens", "_logins_seen", "_tell_after", "banned_until", "connections", "exempt",
+        "invalid_weight", "seen", "shares", "tokens", "workers",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, now: float, exempt: bool = False) -> None:
@@ -30,9 +31,17 @@ class AddressRecord:
         self.workers = 0  # logins of its live connections
         self._login_tokens = IDLE_RECORD_S * limits.logins_per_address_per_s
         self._logins_seen = now
+        self._tell_after = now
         self.banned_until = 0.0
         self.shares = 0
         self.invalid_weight = 0.0
+
+    def worth_telling(self, now: float) -> bool:
+        """Whether the log should have a line about this address now: one a minute, however many connections it has."""
+        if now < self._tell_after:
+            return False
+        self._tell_after = now + TELL_INTERVAL_S
+        return True
 
     def login_limit(self, now: float) -> str | None:
         """Why no login is looked at now, or None (and it counts). Checking one costs as much as ten shares."""

@@ -22,6 +22,12 @@ class Limits:
     unsent_progress_s: float = 30.0  # bytes waiting and none taken for so long: the peer is gone or hostile
     closing_s: float = 5.0  # time for a last answer to leave before the socket is reset
 
+    # Messages of one connection that last; what a port asks for by its own settings is never a flood.
+    fast_ratio: float = 10.0  # of the rate vardiff aims at: a higher difficulty no longer waits for the next job
+    fast_s: float = 10.0
+    flood_per_s: float = 50.0  # then the connection ends; p2poolv2 considered 10/s
+    flood_s: float = 10.0
+
     # Time allowed for the steps of a connection.
     first_line_s: float = 10.0  # datum allows 15 s to subscribe, btcpool 15 s to the first read
     authorize_s: float = 30.0  # p2poolv2 #336: slots were filled by connections that never logged in
@@ -53,7 +59,7 @@ class Limits:
     workers_per_address: int = 8192  # logins of live connections, each some kilobytes with its route
     accepts_per_s: float = 200.0  # also the burst; a reconnect storm of 10,000 miners is in after 50 s
     addresses_remembered: int = 65_536  # beyond it a new address is turned away until the sweep forgets old ones
-    exempt_loopback: bool = False  # a proxy in front, tests, the demo: no per-address limit and no ban for 127.0.0.0/8
+    exempt_loopback: bool = False  # a proxy in front, tests: for 127.0.0.0/8 no limit by address, ban or flood
 
     # Answers larger than their questions.
     reoffer_interval_s: float = 2.0  # a job is sent again at most this often because a difficulty changed

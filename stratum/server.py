@@ -155,6 +155,8 @@ class StratumServer:
                 "banned address=%s seconds=%d agent=%r",
                 connection.remote_address, int(self.limits.ban_s), session.user_agent,
             )  # fmt: skip
+        elif session.closed == "flood" and connection._address.worth_telling(self.clock()):
+            log.warning("flooding address=%s agent=%r", connection.remote_address, session.user_agent)
         self.connections.discard(connection)
         self._addresses.leave(connection._address, self.clock())
         if self._stopped is not None and not self.connections:

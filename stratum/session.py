@@ -24,6 +24,7 @@ from stratum.handshake import REQUESTS, take_response
 from stratum.invalid_run import InvalidRun
 from stratum.jsonrpc import Malformed, Request, decode
 from stratum.limits import Limits
+from stratum.message_rate import MessageRate
 from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
 from stratum.outbox import Outbox
 from stratum.standing import Standing
@@ -42,10 +43,10 @@ class Session:
 
     __slots__ = (
         "_allocator", "_authorizing", "_budget", "_caps", "_force_clean", "_former_extranonce1", "_former_through",
-        "_invalid_run", "_limits", "_lines", "_reoffer_after", "_reoffered_job_id", "_resent_after", "_submit_digits",
-        "closed", "counters", "deadline", "extranonce1", "extranonce_subscribed", "job_sequence", "job_wanted",
-        "last_line", "last_valid_share", "opened", "out", "pending", "policy", "spoke", "standing", "subscribed",
-        "terms", "user_agent", "users", "version_asked", "version_mask",
+        "_invalid_run", "_limits", "_lines", "_rate", "_reoffer_after", "_reoffered_job_id", "_resent_after",
+        "_submit_digits", "closed", "counters", "deadline", "extranonce1", "extranonce_subscribed", "job_sequence",
+        "job_wanted", "last_line", "last_valid_share", "opened", "out", "pending", "policy", "spoke", "standing",
+        "subscribed", "terms", "user_agent", "users", "version_asked", "version_mask",
     )  # fmt: skip
 
     def __init__(
@@ -64,7 +65,8 @@ class Session:
         self.counters = Counters() if counters is None else counters
         self._lines = LineBuffer(limits.line_bytes)
         self.out = Outbox()
-        self._budget = 0
+        self._budget = limits.messages_per_read
+        self._rate = MessageRate(limits, policy, self.standing.address.exempt, now)
         self._authorizing: AuthorizeRequest | None = None
         self._submit_digits = 2 * policy.extranonce2_size
         self.terms = Terms(policy, now)
@@ -94,14 +96,22 @@ class Session:
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         """A read's worth of bytes, or b"" to go on with lines left `pending`, on a fresh budget of messages."""
-        self._budget = self._limits.messages_per_read
+        rate, messages_per_read = self._rate, self._limits.messages_per_read
+        rate.count += messages_per_read - self._budget
+        self._budget = messages_per_read
         if self.closed is not None:
             return []
+        step = rate.look(now) if now >= rate.due else None
+        if step == "retarget":
+            self._difficulty_moved(now, urgent=True)
         if data:
             if not self.spoke and not len(self._lines) and is_tls(data):
                 return self._close_now("tls")
             self._lines.feed(data)
-        return self.resume(now)
+        events = self.resume(now)
+        if step == "flood" and self.closed is None:  # this read is answered still: there may be a block in it
+            events += self._close_now("flood")
+        return events
 
     def resume(self, now: float) -> list[Event]:
         """Go on after answer_authorize()."""
@@ -281,14 +291,14 @@ class Session:
         if self.terms.ask_minimum(difficulty, now):
             self._difficulty_moved(now)
 
-    def _difficulty_moved(self, now: float) -> None:
+    def _difficulty_moved(self, now: float, urgent: bool = False) -> None:
         """Want the current job sent again where waiting for the next one would hurt; else it travels with that."""
         self.deadline = min(self.deadline, self.terms.vardiff.silence_at)
         sent = self.terms.sent
         if sent is None or self.job_wanted:
             return
         target = self.terms.target(self._caps)
-        if target < sent or target >= sent * REOFFER_RATIO:
+        if target < sent or target >= sent * REOFFER_RATIO or (urgent and target > sent):
             if now >= self._reoffer_after:
                 self.job_wanted = True
             else:
@@ -411,4 +421,5 @@ class Session:
     def _close_now(self, reason: str) -> list[Event]:
         self._close(reason)
         self._lines.clear()
+        self.pending = False
         return [Closed(reason)]

@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 from stratum import messages
+from stratum.addresses import AddressRecord
 from stratum.events import AuthorizeRequest, Event, Submit, TransactionsRequest, WantsJob
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
 from stratum.schema import check_server_bytes
 from stratum.session import Session
+from stratum.standing import Standing
 
 POLICY = PortPolicy(start_difficulty=1, minimum_difficulty=0.001, maximum_difficulty=1_000_000)
 
@@ -35,10 +37,12 @@ class Peer:
         limits: Limits | None = None,
         allocator: ExtranonceAllocator | None = None,
         now: float = 1000.0,
+        address: AddressRecord | None = None,
     ) -> None:
         self.now = now
         self.allocator = allocator or ExtranonceAllocator(0, b"secret")
-        self.session = Session(policy, limits or Limits(), self.allocator, now)
+        limits = limits or Limits()
+        self.session = Session(policy, limits, self.allocator, now, Standing(limits, address))
         self.job: JobOffer | None = make_job()
         self.answer: Authorized | Refused = Authorized("user")
         self.logins: list[tuple[str, str]] = []
@@ -96,12 +100,12 @@ class Peer:
 
     def mine(self, credit: float | None = None, worker: str = "addr.w", job: str = "1") -> list[dict[str, Any]]:
         """Submit one share and have it accepted."""
-        self.send(submit_request(worker, job))
+        said = self.send(submit_request(worker, job))
         submit = self.submits.pop()
         if credit is None:
             credit = self.session.difficulty_for(int(job, 16))
         self.session.accept(submit, credit, self.now)
-        return self.read()
+        return said + self.read()
 
     def timeouts(self) -> list[dict[str, Any]]:
         self.act(self.session.check_timeouts(self.now))

@@ -6,12 +6,10 @@ from stratum_peer import Peer, request
 
 from stratum.addresses import IDLE_RECORD_S, AddressBook, AddressRecord
 from stratum.limits import Limits
-from stratum.standing import Standing
 
 
 def peer_of(record: AddressRecord, limits: Limits) -> Peer:
-    peer = Peer(limits=limits)
-    peer.session.standing = Standing(limits, record)
+    peer = Peer(limits=limits, address=record)
     peer.call("mining.subscribe", "x")
     return peer
 
