@@ -22,8 +22,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps -e .
 	@touch $@
 
+# exec: a shell in between would be ended by Ctrl-C and make complain of it, although the demo stopped cleanly.
 demo: install
-	@MINER=$(MINER) $(BIN)/pool devnet demo -c deploy/devnet.yaml --data-dir $(DATA_DIR) \
+	@MINER=$(MINER) exec $(BIN)/pool devnet demo -c deploy/devnet.yaml --data-dir $(DATA_DIR) \
 	  --stratum-port $(STRATUM_PORT) --http-port $(HTTP_PORT)
 
 test: install
