@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.accounting.split import Split, fee_of, largest_remainder, split_reward
+from pool.shares.scheme import Scheme
 
 weights_strategy = st.dictionaries(st.integers(1, 10_000), st.integers(0, 2**70), min_size=1, max_size=50).filter(
     lambda weights: any(weights.values())
@@ -82,3 +83,32 @@ def test_accounting_split_leaves_the_reward_of_an_empty_window_unexplained(weigh
 def test_accounting_split_refuses_what_makes_no_sense(amount: int, weights: dict[int, int]) -> None:
     with pytest.raises(ValueError, match=r"not negative|all weights are zero"):
         largest_remainder(amount, weights)
+
+
+@given(amounts_strategy, weights_strategy, st.integers(0, 2**70), st.data())
+def test_accounting_split_gives_whoever_sends_more_never_less(
+    amount: int, weights: dict[int, int], more: int, data: st.DataObject
+) -> None:
+    account = data.draw(st.sampled_from(sorted(weights)))
+    heavier = weights | {account: weights[account] + more}
+    assert largest_remainder(amount, heavier)[account] >= largest_remainder(amount, weights)[account]
+
+
+@pytest.mark.parametrize("scheme", ["pps", "fpps"])
+def test_accounting_split_leaves_a_block_of_bought_shares_to_the_operator(scheme: Scheme) -> None:
+    assert split_reward(1003, 10_000, {}, scheme) == Split(0, {}, 0, 1003)
+
+
+def test_accounting_split_gives_a_solo_block_to_its_solver_less_the_fee() -> None:
+    assert split_reward(1003, 10_000, {7: 5}, "solo") == Split(10, {7: 993}, 0)
+    assert split_reward(1003, 10_000, {}, "solo") == Split(0, {}, 1003)
+    with pytest.raises(ValueError, match="one solver"):
+        split_reward(1003, 10_000, {7: 5, 8: 5}, "solo")
+
+
+@given(amounts_strategy, st.integers(0, 1_000_000), weights_strategy, st.sampled_from(["pplns", "pps", "fpps"]))
+def test_accounting_split_of_every_scheme_is_exact_in_sum(
+    reward: int, fee_ppm: int, weights: dict[int, int], scheme: Scheme
+) -> None:
+    split = split_reward(reward, fee_ppm, weights, scheme)
+    assert split.fee + split.operator + split.unexplained + sum(split.amounts.values()) == reward

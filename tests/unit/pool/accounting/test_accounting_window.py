@@ -158,3 +158,26 @@ def test_accounting_window_total_is_the_bound_or_the_time(
 def test_accounting_window_adds_up_the_shares_of_a_route(weights: list[int]) -> None:
     found = window(*(share(9 - index, weight) for index, weight in enumerate(weights)))
     assert found.weights == {1: sum(weights)}
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 2**40), st.integers(0, 100), st.integers(1, 5)), min_size=1, max_size=30),
+    st.integers(1, 2**41),
+    st.integers(0, 100),
+    st.data(),
+)
+def test_accounting_window_counts_two_halves_like_the_whole_share(
+    rows: list[tuple[int, int, int]], work: int, window_min_s: int, data: st.DataObject
+) -> None:
+    rows.sort(key=lambda row: row[1])
+    halved = data.draw(st.integers(0, len(rows) - 1))
+    whole, split = [], []
+    for index, (weight, age, route) in enumerate(rows):
+        whole.append(share(1000 - 2 * index, 2 * weight, age_s=age, route=route))
+        if index == halved:
+            split += [share(1000 - 2 * index - half, weight, age_s=age, route=route) for half in (0, 1)]
+        else:
+            split.append(whole[-1])
+    options: dict[str, Any] = {"work": work, "window_min_s": window_min_s, "solvers": frozenset()}
+    one, other = window(*whole, **options), window(*split, **options)
+    assert (one.weights, one.total) == (other.weights, other.total)
