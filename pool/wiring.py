@@ -52,6 +52,7 @@ from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, in_short, upgrade
 from pool.storage.ledger_links import link_missing
 from pool.web.server import WebServer
+from stratum.addresses import AddressBook
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
 from stratum.offer import PortPolicy
@@ -155,15 +156,17 @@ class RunningPool:
         self.web = WebServer(self.status, self.views, registry_of(self.status))
 
     def _servers(self) -> dict[int, StratumServer]:
-        """One server per extranonce2 size; they share extranonces, so that no two connections ever collide."""
+        """One server per extranonce2 size; they share extranonces, so that no two connections ever collide, and the
+        counts of addresses, so that each limit holds for the pool."""
         extranonces = ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32))
         limits = Limits(**self.config.stratum.limits.model_dump())
+        addresses = AddressBook(limits, time.monotonic())
         servers: dict[int, StratumServer] = {}
         for port in self.config.stratum.ports:
             size = port.extranonce2_size
             if size not in servers:
                 servers[size] = StratumServer(
-                    self.intake.facing(size), port_policy(port), limits, extranonces=extranonces
+                    self.intake.facing(size), port_policy(port), limits, extranonces=extranonces, addresses=addresses
                 )
         return servers
 

@@ -1,7 +1,8 @@
 """Who may connect: rates, counts and bans by network address.
 
-Pure: the edge asks admit() for every connection that arrives and lets sweep() forget old addresses. Shares are tallied
-for an address as a whole, so that one broken machine among many good ones behind a NAT bans nobody.
+One book serves all ports of a process, or an address would have its limits once for each kind of port. Pure: the edge
+asks admit() for every connection that arrives and lets sweep() forget old addresses. Shares are tallied for an address
+as a whole, so that one broken machine among many good ones behind a NAT bans nobody.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from stratum.limits import Limits
 
 IDLE_RECORD_S = 5.0  # the buckets of an address refill in this time
 TELL_INTERVAL_S = 60.0
+SWEEP_INTERVAL_S = 0.9  # servers sweep once a second, one of those that share a book is enough
 
 
 class AddressRecord:
@@ -83,6 +85,7 @@ class AddressBook:
         self._records: dict[str, AddressRecord] = {}
         self._tokens = limits.accepts_per_s
         self._seen = now
+        self._swept = now
         self.connections = 0
 
     def admit(self, address: str, now: float) -> AddressRecord | str:
@@ -123,7 +126,10 @@ class AddressBook:
 
     def sweep(self, now: float) -> None:
         """Forget addresses without connections: those that sent shares after a ban's time, others once their tokens are
-        full again, so that addresses which only knock do not fill the book."""
+        full again, so that addresses which only knock do not fill the book. Each server that shares the book calls."""
+        if now - self._swept < SWEEP_INTERVAL_S:
+            return
+        self._swept = now
         old = [
             key
             for key, record in self._records.items()

@@ -48,9 +48,10 @@ class _Port(Factory):
 
 
 class StratumServer:
-    """All ports, connections and limits of one process.
+    """The ports of one pool, their connections and limits.
 
-    `policy` is for ports that listen() names none for; several servers of one process share `extranonces`.
+    `policy` is for ports that listen() names none for; several servers of one process share `extranonces` and
+    `addresses` (made from the same limits and clock).
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class StratumServer:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         extranonces: ExtranonceAllocator | None = None,
+        addresses: AddressBook | None = None,
     ) -> None:
         self.pool = pool
         self.policy = policy
@@ -71,7 +73,7 @@ class StratumServer:
         self.counters = Counters()
         self.connections: set[Connection] = set()
         self.reactor: Any = None
-        self._addresses = AddressBook(self.limits, clock())
+        self._addresses = AddressBook(self.limits, clock()) if addresses is None else addresses
         self._listening: list[Any] = []
         self._sweeper: LoopingCall | None = None
         self._broadcast: list[Connection] = []
@@ -135,7 +137,7 @@ class StratumServer:
         """A connection arrived: its protocol, or None to hang up on it."""
         if self._stopped is not None:
             return None
-        full = len(self.connections) >= self._connections_total
+        full = self._addresses.connections >= self._connections_total
         record = "too_many" if full else self._addresses.admit(host, self.clock())
         if isinstance(record, str):
             self.counters.connections[record] += 1

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from stratum_peer import POLICY, make_job, methods, request, submit_request
 
 from stratum import errors
+from stratum.addresses import AddressBook
 from stratum.events import Submit
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, Refused
@@ -340,6 +342,25 @@ async def test_server_banned_address_is_turned_away(reactor: Any, caplog: pytest
         again = await home.miner()
         assert await again.closed() == b""
         assert home.server.counters.connections["banned"] == 1 and home.server.counters.bans == 1
+
+
+async def test_server_counts_addresses_together_with_others_of_the_pool(reactor: Any) -> None:
+    """Ports of both extranonce2 sizes are two servers: a limit, and a ban, holds for both."""
+    limits = Limits(connections_per_address=3, connections_total=3, ban_shares=10)
+    book = AddressBook(limits, time.monotonic())
+    async with house(reactor, limits, addresses=book) as four, house(reactor, limits, addresses=book) as eight:
+        first, *_ = [await four.miner() for _ in range(2)]
+        await (await eight.miner()).start()
+        await until(lambda: book.connections == 3)
+        refused = await eight.miner()
+        assert await refused.closed() == b"" and eight.server.counters.connections == {"accepted": 1, "too_many": 1}
+        await first.start()
+        first.send(*[submit_request(id=n, nonce="00000000") for n in range(10)])
+        await first.closed()
+        await until(lambda: book.connections == 2)
+        again = await eight.miner()
+        assert await again.closed() == b"" and eight.server.counters.connections["banned"] == 1
+    assert book.connections == 0
 
 
 async def test_server_moves_a_connection_whose_miner_is_back(reactor: Any) -> None:
