@@ -46,7 +46,8 @@ class Tip:
 @dataclass(frozen=True, slots=True)
 class WalletTransaction:
     """A transaction that the wallet knows. `confirmations` is negative when a conflicting one is confirmed, by how
-    deep; `block_hash_hex` and `height` are those of the block that holds it, None while none does.
+    deep; `block_hash_hex` and `height` are those of the block that holds it, None while none does. `raw` is the wire
+    form with witnesses, without what Litecoin's extension adds.
     """
 
     txid: bytes
@@ -84,7 +85,12 @@ class ChainWallet(Protocol):
         """The best block; raises WalletRefusedError while the node is not synced, so that nothing is decided then."""
 
     async def coins(self) -> list[Coin]:
-        """Every coin the wallet can sign for, confirmed or not, in outpoint order; immature coinbases left out."""
+        """Every coin the wallet can sign for, confirmed or not, in outpoint order; immature coinbases left out, and
+        coins that the operator locked (`lockunspent`).
+        """
+
+    async def is_ours(self, script: bytes) -> bool:
+        """Whether the wallet holds the key of an output script; so of the address that rewards are paid to."""
 
     async def is_unspent(self, outpoint: Outpoint) -> bool:
         """Whether the chain and the mempool know the output as unspent."""
@@ -104,7 +110,9 @@ class ChainWallet(Protocol):
         """A transaction as the wallet sees it; None when it does not know it."""
 
     async def transactions_since(self, height: int) -> list[WalletTransaction]:
-        """Every wallet transaction confirmed above `height` or waiting, for reconciliation."""
+        """Every wallet transaction confirmed above `height` or waiting, for reconciliation; conflicted ones and the
+        coinbases of orphaned blocks are neither.
+        """
 
     async def fee_rate(self, target_blocks: int) -> int | None:
         """The node's estimate in smallest units per 1000 virtual bytes; None when it has none."""

@@ -1,0 +1,316 @@
+"""The wallet of a daemon that grew out of Bitcoin Core: ChainWallet over its JSON-RPC, for parents and children alike.
+
+The wallet is asked for coins, signatures and change scripts and never pays by itself (no sendtoaddress, no sendmany,
+no funding calls), so its `rpcwhitelist` needs nothing that could. Every answer is judged before it is believed:
+amounts are exact, a coin is what the transaction that made it says (wallet_answers.py), a signed transaction differs
+from the unsigned one in its signatures only (signed_form.py), and the words of a node that refuses a payment are read
+in one place (send_answer.py). Which methods a daemon has, it is asked: the newest first.
+
+A refusal is WalletRefusedError, an outage NodeUnavailableError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chains import wallet_answers as answers
+from chains.block_lookup import RPC_INVALID_PARAMETER, RPC_METHOD_NOT_FOUND, RPC_NOT_FOUND
+from chains.kind import Network
+from chains.node_rpc import NodeUnavailableError, RpcError, one_line
+from chains.primitives.address import AddressError, address_to_script, script_to_address
+from chains.primitives.fields import MAX_HEIGHT
+from chains.primitives.hashes import displayed
+from chains.primitives.transaction import Transaction, parse_transaction
+from chains.send_answer import NODE_TROUBLE, already_there, best, classify, is_known_refusal
+from chains.signed_form import check_signed, check_unsigned
+from chains.wallet import (
+    Coin,
+    Outpoint,
+    SendAnswer,
+    SendResult,
+    Tip,
+    WalletRefusedError,
+    WalletTransaction,
+)
+from chains.wallet_signer import Signing, WalletSigner
+
+log = logging.getLogger("parapool.wallet")
+
+SEND_TIMEOUT_S = 30.0  # the node checks every signature before it answers
+NO_ESTIMATE = -1  # what 0.14 answers instead of an error
+
+
+class Rpc(Protocol):
+    """What is needed of chains/node_rpc.py's JsonRpc."""
+
+    name: str
+
+    async def call(self, method: str, *params: Any, timeout_s: float | None = None) -> Any: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A transaction that made coins of ours, as its bytes say it."""
+
+    transaction: Transaction
+    coinbase: bool
+
+
+class NodeWallet:
+    """One chain's wallet (chains/wallet.py says what each method promises). `rpc` speaks to the wallet's own node, with
+    `/wallet/NAME` behind its address where the wallet has a name; `other_rpcs` are the chain's further nodes, which
+    payments are sent to as well. `passphrase` is asked each time that the wallet is to be unlocked, and what it gives
+    is kept nowhere; None for a wallet that is not encrypted."""
+
+    def __init__(
+        self,
+        chain: str,
+        network: Network,
+        rpc: Rpc,
+        other_rpcs: Sequence[Rpc] = (),
+        *,
+        signing: Signing = Signing.AUTO,
+        passphrase: Callable[[], str] | None = None,
+    ) -> None:
+        self.chain = chain
+        self.network = network
+        self._rpc = rpc
+        self._nodes = (rpc, *other_rpcs)
+        self._signer = WalletSigner(chain, self._call, signing, passphrase)
+        self._sources: dict[bytes, _Source] = {}  # of the coins that the last coins() saw
+        self._told: dict[str, str] = {}  # node name -> its last refusal of unknown words
+
+    async def tip(self) -> Tip:
+        info = answers.mapping(await self._ask("getblockchaininfo"), "getblockchaininfo")
+        height = answers.integer(info, "blocks", 0, MAX_HEIGHT, "getblockchaininfo")
+        headers = answers.integer(info, "headers", -1, MAX_HEIGHT, "getblockchaininfo")
+        hash_hex = displayed(answers.hash_of(info, "bestblockhash", "getblockchaininfo"))
+        if info.get("chain") != self.network.chain_name:
+            found = one_line(info.get("chain"))
+            raise WalletRefusedError(f"the node's chain is {found!r}, not {self.network.chain_name!r}")
+        if headers > height:
+            raise WalletRefusedError(f"the node is not synced: {headers - height} blocks behind its headers")
+        if self.network.name != "regtest":  # whose nodes are alone and have old tips
+            if info.get("initialblockdownload") is True:
+                raise WalletRefusedError("the node is not synced: initial block download")
+            if await self._ask("getconnectioncount") == 0:
+                raise WalletRefusedError("the node has no peers, so it cannot know the best block")
+        wallet = answers.mapping(await self._ask("getwalletinfo"), "getwalletinfo")
+        if wallet.get("scanning", False) is not False:
+            raise WalletRefusedError("the wallet is still scanning the chain")
+        return Tip(height, hash_hex)
+
+    async def coins(self) -> list[Coin]:
+        claims: dict[Outpoint, answers.Unspent] = {}
+        for record in answers.listing(await self._ask("listunspent", 0), "listunspent"):
+            claim = answers.unspent(record)
+            if claim is None:
+                continue
+            if claim.outpoint in claims:
+                raise WalletRefusedError(f"listunspent: {displayed(claim.outpoint.txid)} is there twice")
+            claims[claim.outpoint] = claim
+        sources: dict[bytes, _Source] = {}
+        coins: list[Coin] = []
+        for outpoint in sorted(claims):
+            if outpoint.txid not in sources:
+                source = self._sources.get(outpoint.txid) or await self._source(outpoint.txid)
+                if source is None:
+                    raise WalletRefusedError(f"the wallet lists a coin of an unknown {displayed(outpoint.txid)}")
+                sources[outpoint.txid] = source
+            source = sources[outpoint.txid]
+            coins.append(answers.prove(claims[outpoint], source.transaction, coinbase=source.coinbase))
+        self._sources = sources
+        return coins
+
+    async def is_ours(self, script: bytes) -> bool:
+        address = script_to_address(script, self.network.addresses)
+        if address is None:
+            return False
+        try:
+            answer = await self._call("getaddressinfo", address)
+        except RpcError as error:
+            if error.code != RPC_METHOD_NOT_FOUND:
+                raise WalletRefusedError(f"getaddressinfo: {error}") from error
+            answer = await self._ask("validateaddress", address)
+        return answers.mapping(answer, "getaddressinfo").get("ismine") is True
+
+    async def is_unspent(self, outpoint: Outpoint) -> bool:
+        answer = await self._ask("gettxout", displayed(outpoint.txid), outpoint.vout, True)
+        return answer is not None and "value" in answers.mapping(answer, "gettxout")
+
+    async def sign(self, unsigned: bytes, coins: Sequence[Coin]) -> bytes:
+        transaction = check_unsigned(unsigned, coins)
+        for coin in coins:  # proven once more: the plan may be older than what coins() remembers
+            source = self._sources.get(coin.outpoint.txid) or await self._source(coin.outpoint.txid)
+            if source is None:
+                raise WalletRefusedError(f"the wallet does not know the coin of {displayed(coin.outpoint.txid)}")
+            claim = answers.Unspent(coin.outpoint, coin.amount, coin.script, coin.confirmations)
+            answers.prove(claim, source.transaction, coinbase=source.coinbase)
+        signed = await self._signer.sign(unsigned)
+        check_signed(transaction, signed, coins)
+        return signed
+
+    async def accepts(self, raw: bytes) -> str | None:
+        try:
+            verdicts = await self._call("testmempoolaccept", [raw.hex()])
+        except RpcError as error:
+            if error.code == RPC_METHOD_NOT_FOUND:  # before 0.17
+                return None
+            return str(error)
+        verdict = answers.mapping(next(iter(answers.listing(verdicts, "testmempoolaccept")), None), "testmempoolaccept")
+        if verdict.get("allowed") is True:
+            return None
+        reason = one_line(verdict.get("reject-details") or verdict.get("reject-reason") or "no reason given")
+        return None if already_there(reason) else reason
+
+    async def broadcast(self, raw: bytes) -> SendAnswer:
+        outcomes = await asyncio.gather(*(self._send(node, raw) for node in self._nodes), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, NodeUnavailableError):
+                raise outcome
+        heard = [outcome for outcome in outcomes if isinstance(outcome, SendAnswer)]
+        if heard:
+            return best(heard)
+        raise next(outcome for outcome in outcomes if isinstance(outcome, NodeUnavailableError))
+
+    async def transaction(self, txid: bytes) -> WalletTransaction | None:
+        found = await self._transaction(txid)
+        return None if found is None else found[0]
+
+    async def transactions_since(self, height: int) -> list[WalletTransaction]:
+        answer = answers.mapping(await self._since(max(0, height)), "listsinceblock")
+        txids: dict[bytes, None] = {}  # in the wallet's order, each once
+        for record in answers.listing(answer.get("transactions"), "listsinceblock"):
+            txids[answers.hash_of(answers.mapping(record, "listsinceblock"), "txid", "listsinceblock")] = None
+        found: list[WalletTransaction] = []
+        for txid in txids:
+            known = await self._transaction(txid)
+            if known is None:
+                continue
+            transaction, coinbase = known
+            waits = transaction.confirmations == 0 and not coinbase  # a coinbase of an orphaned block waits for nothing
+            if waits or (transaction.height is not None and transaction.height > height):
+                found.append(transaction)
+        return found
+
+    async def fee_rate(self, target_blocks: int) -> int | None:
+        try:
+            answer = await self._call("estimatesmartfee", target_blocks)
+        except RpcError as error:
+            if error.code != RPC_METHOD_NOT_FOUND:
+                raise WalletRefusedError(f"estimatesmartfee: {error}") from error
+            answer = {"feerate": await self._ask("estimatefee", target_blocks)}
+        rate = answers.mapping(answer, "estimatesmartfee").get("feerate")
+        if rate is None or rate == NO_ESTIMATE:
+            return None
+        return answers.units(rate, "estimatesmartfee: feerate") or None
+
+    async def change_script(self) -> bytes:
+        address = await self._ask("getrawchangeaddress")
+        if not isinstance(address, str):
+            raise WalletRefusedError("getrawchangeaddress: expected an address")
+        try:
+            script = address_to_script(address, self.network.addresses)
+        except AddressError as error:
+            raise WalletRefusedError(f"getrawchangeaddress: {one_line(address)!r}: {error}") from error
+        return script
+
+    async def close(self) -> None:
+        for node in self._nodes:
+            await node.close()
+
+    # Calls
+
+    async def _call(self, method: str, *params: Any, timeout_s: float | None = None) -> Any:
+        """As the RPC's, but what says something about the node only is an outage."""
+        try:
+            return await self._rpc.call(method, *params, timeout_s=timeout_s)
+        except RpcError as error:
+            if error.code in NODE_TROUBLE and error.code != RPC_METHOD_NOT_FOUND:
+                raise NodeUnavailableError(f"{method}: {error}") from error
+            raise
+
+    async def _ask(self, method: str, *params: Any, timeout_s: float | None = None) -> Any:
+        """A call for which "no" is no answer to go on with."""
+        try:
+            return await self._call(method, *params, timeout_s=timeout_s)
+        except RpcError as error:
+            raise WalletRefusedError(f"{method}: {error}") from error
+
+    # Transactions
+
+    async def _details(self, txid: bytes) -> tuple[dict[str, Any], Transaction] | None:
+        """`gettransaction` and the transaction itself; None when the wallet does not know it, or as one that is wholly
+        inside Litecoin's extension."""
+        try:
+            record = await self._call("gettransaction", displayed(txid))
+        except RpcError as error:
+            if error.code == RPC_NOT_FOUND:
+                return None
+            raise WalletRefusedError(f"gettransaction: {error}") from error
+        entry = dict(answers.mapping(record, "gettransaction"))
+        transaction = answers.transaction_of(entry.get("hex"), txid)
+        return None if transaction is None else (entry, transaction)
+
+    async def _source(self, txid: bytes) -> _Source | None:
+        found = await self._details(txid)
+        return None if found is None else _Source(found[1], found[1].is_coinbase)
+
+    async def _transaction(self, txid: bytes) -> tuple[WalletTransaction, bool] | None:
+        """The transaction as the contract shows it, and whether it is a coinbase."""
+        found = await self._details(txid)
+        if found is None:
+            return None
+        entry, transaction = found
+        most = answers.MAX_CONFIRMATIONS
+        confirmations = answers.integer(entry, "confirmations", -most, most, "gettransaction")
+        hash_hex, height = None, None
+        if confirmations > 0:
+            hash_hex = displayed(answers.hash_of(entry, "blockhash", "gettransaction"))
+            if "blockheight" not in entry:  # before 0.19
+                header = answers.mapping(await self._ask("getblockheader", hash_hex), "getblockheader")
+                entry["blockheight"] = header.get("height")
+            height = answers.integer(entry, "blockheight", 0, MAX_HEIGHT, "gettransaction")
+        raw = transaction.serialize()
+        return WalletTransaction(txid, raw, confirmations, hash_hex, height), transaction.is_coinbase
+
+    async def _since(self, height: int) -> Any:
+        """`listsinceblock` from the main chain's block at a height; from the tip when the chain is shorter now."""
+        try:
+            hash_hex = await self._call("getblockhash", height)
+        except RpcError as error:
+            if error.code != RPC_INVALID_PARAMETER:
+                raise WalletRefusedError(f"getblockhash: {error}") from error
+            hash_hex = await self._ask("getbestblockhash")
+        return await self._ask("listsinceblock", hash_hex, 1)
+
+    # Sending
+
+    async def _send(self, node: Rpc, raw: bytes) -> SendAnswer:
+        try:
+            txid_hex = await node.call("sendrawtransaction", raw.hex(), timeout_s=SEND_TIMEOUT_S)
+        except RpcError as error:
+            answer = classify(error.code, error.message)
+            if answer is None:
+                raise NodeUnavailableError(f"sendrawtransaction: {error}") from error
+            self._tell_unknown(node, answer)
+            return answer
+        if txid_hex != displayed(parse_transaction(raw).txid):
+            raise NodeUnavailableError("sendrawtransaction: an answer that is not the transaction's id")
+        return SendAnswer(SendResult.SENT)
+
+    def _tell_unknown(self, node: Rpc, answer: SendAnswer) -> None:
+        """Words that send_answer.py does not know, once as long as they stay the same."""
+        if answer.result is not SendResult.REJECTED or is_known_refusal(answer.reason):
+            return
+        if self._told.get(node.name) != answer.reason:
+            self._told[node.name] = answer.reason
+            log.warning(
+                "unknown answer to a payment chain=%s node=%s answer=%s", self.chain, node.name, answer.reason
+            )
