@@ -22,7 +22,7 @@ from rich.live import Live
 
 from pool.config import load
 from pool.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
-from pool.demo.display import live_view, plain_lines
+from pool.demo.display import LiveView, plain_lines
 from pool.demo.plan import DemoPlan, port_problems
 from pool.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
 
@@ -134,7 +134,7 @@ class Demo:
         try:
             with Live(console=console, auto_refresh=False) as live:
                 for snapshot in self._snapshots(TABLE_INTERVAL_S):
-                    live.update(live_view(snapshot), refresh=True)
+                    live.update(LiveView(snapshot), refresh=True)
         except OSError:
             self._reader_gone(sys.stdout)
 

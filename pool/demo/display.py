@@ -5,33 +5,78 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from pool.demo.snapshot import Snapshot
 from pool.web.units import amount_text, duration_text, hashrate_text
 
+ANY_WIDTH = 10_000  # rich never measures a table as wider than this
+BLOCKS_WIDTH = 24  # two states of blocks in a line
 _STATE_STYLES = {"ok": "green", "syncing": "yellow"}
 
 
-def live_view(snapshot: Snapshot) -> RenderableType:
-    """Two lines of figures over a row per chain. Credits are the sums over all miners, in smallest units."""
+class LiveView:
+    """Two lines of figures over what each chain has, in the widest form that the terminal has room for: a table with a
+    column per figure, one with the credits below each other, lines. Figures are never cut."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(_hash_line(self.snapshot))
+        yield Text(_share_line(self.snapshot))
+        tables = (_wide_table(self.snapshot), _wide_table(self.snapshot, BLOCKS_WIDTH), _stacked_table(self.snapshot))
+        for table in tables:
+            if Measurement.get(console, options.update(max_width=ANY_WIDTH), table).maximum <= options.max_width:
+                yield table
+                return
+        for chain in self.snapshot.chains:
+            yield Text("\n".join(_chain_lines(self.snapshot, chain)))
+
+
+def _wide_table(snapshot: Snapshot, blocks_width: int | None = None) -> Table:
+    """A row per chain. Credits are the sums over all miners, in smallest units."""
     table = Table(expand=False)
     for name in ("chain", "state"):
-        table.add_column(name)
-    table.add_column("height", justify="right")
-    table.add_column("blocks found")
-    for name in ("credits immature", "credits available"):
-        table.add_column(name, justify="right", min_width=15)
+        table.add_column(name, no_wrap=True)
+    table.add_column("height", justify="right", no_wrap=True)
+    table.add_column("blocks found", width=blocks_width)
+    for name in ("credits immature", "credits available", "fee"):
+        table.add_column(name, justify="right", min_width=15, no_wrap=True)
     for chain in snapshot.chains:
         sums = _sums(snapshot, chain)
         table.add_row(
-            escape(chain["name"]), _state(chain), _height(chain), _blocks(sums),
-            amount_text(sums["immature"]), amount_text(sums["available"]),
+            escape(chain["name"]), _state(chain), _height(chain), _blocks(sums), *(text for _, text in _amounts(sums))
         )
-    return Group(Text(_hash_line(snapshot)), Text(_share_line(snapshot)), table)
+    return table
+
+
+def _stacked_table(snapshot: Snapshot) -> Table:
+    """The same, a chain's blocks and amounts each below the other."""
+    table = Table(expand=False)
+    for name in ("chain", "state"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("height", justify="right", no_wrap=True)
+    table.add_column("blocks found", no_wrap=True)
+    table.add_column("credits and fee", justify="right", no_wrap=True)
+    for chain in snapshot.chains:
+        sums = _sums(snapshot, chain)
+        table.add_row(
+            escape(chain["name"]), _state(chain), _height(chain), _blocks(sums).replace(", ", "\n"),
+            "\n".join(f"{name} {text}" for name, text in _amounts(sums)),
+        )
+    return table
+
+
+def _chain_lines(snapshot: Snapshot, chain: Mapping[str, Any]) -> list[str]:
+    sums = _sums(snapshot, chain)
+    state = Text.from_markup(_state(chain)).plain
+    amounts = ", ".join(f"{name} {text}" for name, text in _amounts(sums))
+    return [f"{chain['name']}: {state}, height {_height(chain)}", f"  blocks: {_blocks(sums)}", f"  {amounts}"]
 
 
 def plain_lines(snapshot: Snapshot) -> list[str]:
@@ -67,6 +112,10 @@ def _state(chain: Mapping[str, Any]) -> str:
 def _blocks(sums: Mapping[str, Any]) -> str:
     """`10 immature, 12 mature`; a state without blocks is left out."""
     return ", ".join(f"{count:,} {state}" for state, count in sums["blocks"].items() if count) or "none yet"
+
+
+def _amounts(sums: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, amount_text(sums[name])) for name in ("immature", "available", "fee")]
 
 
 def _height(chain: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from rich.console import Console
 
-from pool.demo.display import live_view, plain_lines
+from pool.demo.display import LiveView, plain_lines
 from pool.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
 from pool.web.units import amount_text, duration_text, hashrate_text
 
@@ -36,26 +36,52 @@ SNAPSHOT = Snapshot(POOL, CHAINS, 1_000_000.0)
 
 def rendered(width: int) -> list[str]:
     console = Console(file=StringIO(), width=width)
-    console.print(live_view(SNAPSHOT))
+    console.print(LiveView(SNAPSHOT))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
+def cells_of(lines: list[str], chain: str) -> list[str]:
+    (row,) = [line for line in lines if line.startswith(f"│ {chain}")]
+    return [cell.strip() for cell in row.strip("│").split("│")]
+
+
 def test_demo_table_shows_each_chain_in_one_row():
-    lines = rendered(120)
+    lines = rendered(140)
     assert lines[0] == "hashrate 1.0 MH/s, connections 1, up 2 min"
     assert lines[1] == "shares: 1,200 accepted, 2 low difficulty, 1 stale"
-    (regbtc,) = [line for line in lines if "regbtc" in line]
-    cells = [cell.strip() for cell in regbtc.strip("│").split("│")]
-    assert cells == ["regbtc", "ok", "1,023", "10 immature, 12 mature, 1 orphan", "49,500,000,000", "59,400,000,000"]
-    (alpha,) = [line for line in lines if "alpha" in line]
-    assert [cell.strip() for cell in alpha.strip("│").split("│")] == ["alpha", "down", "?", "none yet", "0", "0"]
-    assert any("ok, not in jobs" in line for line in lines)
+    assert [cell.strip() for cell in lines[3].strip("┃").split("┃")] == [
+        "chain", "state", "height", "blocks found", "credits immature", "credits available", "fee"
+    ]  # fmt: skip
+    assert cells_of(lines, "regbtc") == [
+        "regbtc", "ok", "1,023", "10 immature, 12 mature, 1 orphan", "49,500,000,000", "59,400,000,000", "1,100,000,000"
+    ]  # fmt: skip
+    assert cells_of(lines, "alpha") == ["alpha", "down", "?", "none yet", "0", "0", "0"]
+    assert cells_of(lines, "beta")[1] == "ok, not in jobs"
+    assert len(lines) == 2 + 3 + len(CHAINS) + 1
 
 
-def test_demo_table_fits_a_narrow_terminal():
+def test_demo_table_of_a_narrow_terminal_has_the_credits_below_each_other():
     lines = rendered(80)
-    assert max(map(len, lines)) <= 80
-    assert any("49,500,000,000" in line for line in lines), "amounts are never cut"
+    assert cells_of(lines, "regbtc") == ["regbtc", "ok", "1,023", "10 immature", "immature 49,500,000,000"]
+    assert lines[6].split("│")[-3:-1] == [" 12 mature    ", " available 59,400,000,000 "]
+    assert lines[7].split("│")[-3:-1] == [" 1 orphan     ", "        fee 1,100,000,000 "]
+
+
+def test_demo_table_gives_way_to_lines_where_it_has_no_room():
+    assert rendered(70)[2:6] == [
+        "regbtc: ok, height 1,023", "  blocks: 10 immature, 12 mature, 1 orphan",
+        "  immature 49,500,000,000, available 59,400,000,000, fee 1,100,000,000", "alpha: down, height ?",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", range(30, 160))
+def test_demo_table_fits_and_cuts_no_figure_at_any_width(width: int):
+    lines = rendered(width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    for figure in ("1,023", "49,500,000,000", "59,400,000,000", "1,100,000,000", "immature", "ok, not in jobs"):
+        assert figure in text
+    assert "…" not in text
 
 
 def test_demo_plain_lines_have_no_control_characters():
