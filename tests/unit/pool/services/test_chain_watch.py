@@ -234,6 +234,17 @@ async def test_watch_takes_a_template_that_tells_no_height(running):
     await until(lambda: posts[-1].aux_hash == bytes([2]) * 32, "its template is taken")
 
 
+async def test_watch_rejoins_with_whatever_a_node_has_after_the_chain_left(running):
+    nodes, posts, chain, clock, _ = running
+    for node in nodes:
+        lost(node)
+    await until(lambda: chain.state is NodeState.DOWN, "the nodes are down")
+    clock.now += 61
+    await until(lambda: posts[-1] is None, "the chain leaves")
+    nodes[1].number, nodes[1].blocks, nodes[1].failure = 2, 3, None
+    await until(lambda: posts[-1] is not None and posts[-1].aux_hash == bytes([2]) * 32, "it rejoins at once")
+
+
 async def test_watch_does_not_return_to_the_preferred_node_before_it_caught_up(running, caplog):
     nodes, posts, chain, _, _ = running
     nodes[1].number, nodes[1].blocks = 2, 7
