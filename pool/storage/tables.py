@@ -188,6 +188,7 @@ credits = Table(
     "credits",
     metadata,
     Column("block_id", ForeignKey("blocks.id"), primary_key=True),
+    Column("event_index", Integer, primary_key=True, autoincrement=False, server_default="0"),
     Column("account_id", ForeignKey("accounts.id"), primary_key=True),
     Column("weight", Text, nullable=False),
     Column("amount", BigInteger, nullable=False),

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 import migrations
 from pool.storage.database import Database, open_engine, upgrade
-from pool.storage.tables import metadata
+from pool.storage.scheme_tables import metadata  # with the tables of schemes
 
 
 def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -> None:
@@ -27,11 +27,13 @@ def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         is_sqlite = connection.dialect.name == "sqlite"
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger'" if is_sqlite else POSTGRESQL_TRIGGERS
-        assert sorted(connection.execute(text(query)).scalars()) == [
+        append_only = [
             f"{table}_refuse_{verb}"
-            for table in ("credits", "ledger_links", "transfer_groups", "transfers")
+            for table in ("credits", "income_events", "ledger_links", "transfer_groups", "transfers")
             for verb in (("delete", "update") if is_sqlite else ("delete", "truncate", "update"))
         ]
+        checks = ["blocks_add_up_insert", "blocks_add_up_update", "credits_in_time", "income_events_in_time"]
+        assert sorted(connection.execute(text(query)).scalars()) == sorted(append_only + checks)
 
 
 def test_storage_upgrade_may_be_repeated_and_makes_the_folder(bare_url: str) -> None:
@@ -182,8 +184,17 @@ PREPARED = [
     "INSERT INTO routes (digest, login_parent) VALUES (X'01', 'x')",
     "INSERT INTO chain_sets (names) VALUES ('a')",
     "INSERT INTO shares VALUES (1, 1, 0, 1, 'w', 1, 1, X'aa', 0)",
-    insert_block(hash="'paid'", height="7", state="'immature'", reward="10", fee="1"),
-    "INSERT INTO credits VALUES (1, 1, '5', 9)",
+    insert_block(hash="'paid'", height="7", reward="10", fee="1"),
+    insert_block(hash="'unpaid'", height="6", reward="10", fee="1"),
+    "INSERT INTO credits (block_id, account_id, weight, amount) VALUES (1, 1, '5', 9)",
+    "INSERT INTO credits (block_id, account_id, weight, amount) VALUES (2, 1, '5', 3)",
+    "INSERT INTO income_events (block_id, event_index, reward, fee, operator_amount, unexplained, scheme, total_weight)"
+    " VALUES (1, 0, 10, 1, 0, 0, 'pplns', '5')",
+    "UPDATE blocks SET state = 'immature' WHERE id = 1",
+    "INSERT INTO pps_rates (chain, scheme, reward, work, fee_ppm, last_ms) VALUES ('a', 'pps', 5, '7', 0, 0)",
+    "INSERT INTO pps_accruals VALUES (1, 1, '5')",
+    "INSERT INTO pps_accounts VALUES (1, '0', 0)",
+    "INSERT INTO pps_chains VALUES ('a', '0', 0)",
     "INSERT INTO transfer_groups VALUES ('g', 'a', 'credit', 0)",
     "INSERT INTO transfers (group_id, chain, debit, credit, amount) VALUES ('g', 'a', 'x', 'y', 1)",
     "INSERT INTO balances VALUES ('a', 'liab.1.immature', 0)",
@@ -192,6 +203,12 @@ PREPARED = [
     "INSERT INTO share_sums VALUES (0, 1, 1, 1, 3, '30')",
 ]
 
+INSERT_CREDIT = "INSERT INTO credits (block_id, account_id, weight, amount) VALUES "
+INSERT_EVENT = (
+    "INSERT INTO income_events (block_id, event_index, reward, fee, operator_amount, unexplained, scheme, total_weight)"
+    " VALUES "
+)
+INSERT_RATE = "INSERT INTO pps_rates (chain, scheme, reward, work, fee_ppm, last_ms) VALUES "
 INSERT_TRANSFER = "INSERT INTO transfers (group_id, chain, debit, credit, amount) VALUES "
 INSERT_ACCOUNT = "INSERT INTO accounts (chain, kind, script_hex, address) VALUES "
 
@@ -201,10 +218,24 @@ REFUSED = {
     "a state of its own": insert_block(state="'stolen'"),
     "immature without a reward": insert_block(state="'immature'"),
     "the same block twice": insert_block(hash="'paid'", height="8"),
-    "two paid blocks at one height": insert_block(height="7", state="'mature'", reward="1", fee="0"),
-    "a second credit of an account": "INSERT INTO credits VALUES (1, 1, '5', 0)",
-    "a negative credit": "INSERT INTO credits VALUES (1, 2, '5', -1)",
-    "a credit of an unknown account": "INSERT INTO credits VALUES (1, 99, '5', 1)",
+    "two paid blocks at one height": "UPDATE blocks SET height = 7, fee = 7, state = 'immature' WHERE id = 2",
+    "a block that begins paid": insert_block(height="9", state="'mature'", reward="1", fee="0"),
+    "a second credit of an account": INSERT_CREDIT + "(2, 1, '5', 0)",
+    "a negative credit": INSERT_CREDIT + "(2, 2, '5', -1)",
+    "a credit of an unknown account": INSERT_CREDIT + "(2, 99, '5', 1)",
+    "a credit of a block that is credited": INSERT_CREDIT + "(1, 2, '5', 0)",
+    "an event of a block that is credited": INSERT_EVENT + "(1, 1, 0, 0, 0, 0, 'pplns', '0')",
+    "an event whose parts are more than it": INSERT_EVENT + "(2, 0, 10, 4, 4, 3, 'pplns', '0')",
+    "an event of an unknown scheme": INSERT_EVENT + "(2, 0, 10, 4, 0, 0, 'prop', '0')",
+    "a changed event": "UPDATE income_events SET fee_ppm = 5",
+    "a deleted event": "DELETE FROM income_events",
+    "an immature block whose credits do not add up (I6)": "UPDATE blocks SET state = 'immature' WHERE id = 2",
+    "a mature block whose credits do not add up (I6)": "UPDATE blocks SET state = 'mature' WHERE id = 2",
+    "a paid block with another reward": "UPDATE blocks SET reward = 11 WHERE id = 1",
+    "a paid block with another fee": "UPDATE blocks SET fee = 2 WHERE id = 1",
+    "less than nothing credited for shares": "UPDATE pps_accounts SET credited = -1",
+    "the same rate twice": INSERT_RATE + "('a', 'pps', 5, '7', 0, 1)",
+    "a rate of another scheme": INSERT_RATE + "('a', 'solo', 5, '7', 0, 1)",
     "a transfer of nothing": INSERT_TRANSFER + "('g','a','x','y',0)",
     "a transfer to itself": INSERT_TRANSFER + "('g','a','x','x',1)",
     "a transfer without a group": INSERT_TRANSFER + "('n','a','x','y',1)",
@@ -250,6 +281,28 @@ def test_storage_schema_refuses(database: Database, statement: str) -> None:
 def test_storage_schema_allows_an_orphan_beside_a_paid_block(database: Database) -> None:
     with database.write() as connection:
         prepare(connection)
-        connection.execute(text(insert_block(height="7", state="'orphan'", reward="10", fee="1")))
+        connection.execute(text(insert_block(height="7", state="'orphan'", reward="10", fee="0")))
         connection.execute(text("UPDATE blocks SET state = 'orphan' WHERE hash_hex = 'paid'"))
         connection.execute(text("UPDATE blocks SET state = 'immature' WHERE hash_hex = 'h'"))
+
+
+def test_storage_schema_takes_a_block_of_several_events_that_add_up(database: Database) -> None:
+    """I5 and I6 for a chain that pays several proofs of one block: each event by itself, and all together."""
+
+    def attempt(second_reward: int, block_reward: int) -> None:
+        with database.write() as connection:
+            connection.execute(text(insert_block(hash="'many'", height="70", reward=str(block_reward), fee="2")))
+            block = "(SELECT id FROM blocks WHERE hash_hex = 'many')"
+            connection.execute(text(INSERT_EVENT + f"({block}, 0, 10, 1, 4, 0, 'pplns', '5')"))
+            connection.execute(text(INSERT_EVENT + f"({block}, 1, {second_reward}, 1, 0, 0, 'pplns', '5')"))
+            columns = "INSERT INTO credits (block_id, event_index, account_id, weight, amount) VALUES "
+            connection.execute(text(columns + f"({block}, 0, 1, '5', 5)"))
+            connection.execute(text(columns + f"({block}, 1, 1, '5', 6)"))
+            connection.execute(text(f"UPDATE blocks SET state = 'immature' WHERE id = {block}"))
+
+    with database.write() as connection:
+        prepare(connection)
+    for second_reward, block_reward in ((8, 18), (7, 18), (8, 17), (6, 17)):
+        with pytest.raises(IntegrityError, match="I6"):
+            attempt(second_reward, block_reward)
+    attempt(7, 17)

@@ -83,3 +83,23 @@ def test_storage_migration_keeps_the_books_up_and_down(bare_url: str, revision: 
         assert _rows(connection) == first
         alembic.command.upgrade(config, "head")
         _holds(_rows(connection), first)
+
+
+def test_storage_migration_gives_credited_blocks_an_income_event(bare_url: str) -> None:
+    """Terms that the books never held are not made up."""
+    with migrating(bare_url) as config:
+        alembic.command.upgrade(config, "0001")
+        connection = config.attributes["connection"]
+        _fill(connection)
+        alembic.command.upgrade(config, "0004")
+        assert _rows(connection)["income_events"] == [
+            dict.fromkeys(
+                (
+                    "fee_ppm", "factor", "window_min_ms", "share_count", "oldest_log_id", "oldest_sequence",
+                    "oldest_ms", "newest_log_id", "newest_sequence", "newest_ms",
+                )
+            )
+            | {"block_id": 1, "event_index": 0, "reward": 10, "fee": 1, "operator_amount": 0, "unexplained": 0}
+            | {"scheme": "pplns", "total_weight": "5"}
+        ]  # fmt: skip
+        assert [row["event_index"] for row in _rows(connection)["credits"]] == [0]
