@@ -79,11 +79,7 @@ class Connection(TwistedProtocol):
 
     def difficulty_for(self, job_sequence: int) -> float:
         """What a share of that job is judged and credited at on this connection."""
-        return self.session.terms.for_job(job_sequence)
-
-    def user_for(self, worker: str) -> object | None:
-        """What the pool's authorize() returned for this worker name."""
-        return self.session.users.get(worker)
+        return self.session.assignment.terms.for_job(job_sequence)
 
     def accept(self, submit: Submit, difficulty: float) -> None:
         """The share is in the log; `difficulty` is what it is credited with. Sent at the next flush()."""
@@ -99,7 +95,7 @@ class Connection(TwistedProtocol):
     def flush(self) -> None:
         """Write what there is to say, in one write; ends the connection when its session has ended."""
         session = self.session
-        if session.job_wanted and session.closed is None:
+        if session.assignment.wanted and session.closed is None:
             job = self._pool.current_job()
             if job is not None:
                 session.offer_job(job, self._clock())

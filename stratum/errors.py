@@ -45,7 +45,6 @@ def unauthorized(text: str) -> StratumError:
     return StratumError(24, text, "unauthorized")
 
 
-INTERNAL = StratumError(20, "The pool could not take this share, please go on", "internal", penalty=0.0)
 STALE = StratumError(21, "Stale job", "stale", penalty=0.5)
 UNKNOWN_JOB = StratumError(21, "Job not found", "unknown_job", penalty=0.5)
 DUPLICATE = StratumError(22, "Duplicate share", "duplicate", penalty=0.5)

@@ -61,7 +61,7 @@ def configure(session: Session, request: Request, now: float, events: list[Event
             minimum = _number(arguments.get("minimum-difficulty.value"))
             reply[name] = minimum is not None
             if minimum is not None:
-                session.ask_minimum_difficulty(minimum, now)
+                session.assignment.ask_minimum(minimum, now)
         elif name == "subscribe-extranonce":
             session.extranonce_subscribed = reply[name] = True
         else:
@@ -108,7 +108,7 @@ def suggest_difficulty(session: Session, request: Request, now: float, events: l
     params = request.params
     difficulty = _number(params[0] if type(params) is list and params else params)
     if difficulty is not None:
-        session.ask_difficulty(difficulty, now)
+        session.assignment.ask(difficulty, now)
     if not request.id:
         return
     if difficulty is None:

@@ -1,8 +1,7 @@
 """Lines the server sends, as bytes with their newline.
 
-The formats are flat enough for bytes formatting, which costs a fifth of any encoder. `schema.py` says the same a second
-time as a check, and every test runs what was sent through it: firmware has been crashed by a wrong type in a notify
-(ESP-Miner #1880).
+The formats are flat enough for bytes formatting, which costs a fifth of any encoder. The tests say the same a second
+time and check every line that was sent by it: firmware has been crashed by a wrong type in a notify (ESP-Miner #1880).
 """
 
 from __future__ import annotations

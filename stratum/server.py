@@ -164,20 +164,6 @@ class StratumServer:
         if self._stopped is not None and not self.connections:
             self._gone()
 
-    def connections_by_state(self) -> dict[str, int]:
-        """How many are connected, subscribed, authorized (each counted once, in its furthest state)."""
-        states = {"connected": 0, "subscribed": 0, "authorized": 0}
-        for connection in self.connections:
-            session = connection.session
-            state = "authorized" if session.ready else "subscribed" if session.subscribed else "connected"
-            states[state] += 1
-        return states
-
-    def message(self, connection: Connection, text: str) -> None:
-        """Show a sentence to the person at the miner."""
-        connection.session.out.message(text)
-        connection.flush()
-
     # Jobs.
 
     def broadcast(self, job: JobOffer) -> None:
@@ -188,7 +174,7 @@ class StratumServer:
         # Popped from the end, so the biggest difficulty last.
         self._broadcast = sorted(
             (connection for connection in self.connections if connection.session.ready),
-            key=lambda connection: connection.session.difficulty,
+            key=lambda connection: connection.session.assignment.difficulty,
         )
         if not self._slice_due:
             self._slice()
@@ -199,7 +185,7 @@ class StratumServer:
         assert job is not None
         for _ in range(min(BROADCAST_SLICE, len(waiting))):
             connection = waiting.pop()
-            sequence = connection.session.job_sequence
+            sequence = connection.session.assignment.sequence
             if sequence < job.sequence:
                 # A clean job that a slice never reached makes the next one clean for this connection.
                 try:

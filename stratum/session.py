@@ -13,8 +13,12 @@ for its answer nothing further is read, so that answers keep the order of the qu
 
 from __future__ import annotations
 
+import math
+
 from stratum import errors, messages
+from stratum.assignment import Assignment
 from stratum.counters import Counters
+from stratum.deadlines import Deadlines
 from stratum.errors import StratumError
 from stratum.events import AuthorizeRequest, Closed, Event, Submit, TransactionsRequest, WantsJob
 from stratum.extranonce import ExtranonceAllocator
@@ -29,24 +33,18 @@ from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
 from stratum.outbox import Outbox
 from stratum.standing import Standing
 from stratum.submission import read_submit
-from stratum.terms import Terms
 
-# A rise of the difficulty waits for the next job unless shares come this many times too fast: until then the job in
-# hand is credited at its old, lower difficulty, and the miner should not lose work for a flood that does not hurt.
-REOFFER_RATIO = 16.0
-SETTLE_S = 2.0  # shares under way when the same job was sent again; covers a satellite link
 _WANTS_JOB = WantsJob()
 
 
 class Session:
-    """Public state to read: subscribed, users, extranonce1, version_mask, closed (reason or None), deadline."""
+    """Public state to read: subscribed, users, extranonce1, version_mask, assignment, closed (reason or None)."""
 
     __slots__ = (
-        "_allocator", "_authorizing", "_budget", "_caps", "_force_clean", "_former_extranonce1", "_former_through",
-        "_invalid_run", "_limits", "_lines", "_rate", "_reoffer_after", "_reoffered_job_id", "_resent_after",
-        "_submit_digits", "closed", "counters", "deadline", "extranonce1", "extranonce_subscribed", "job_sequence",
-        "job_wanted", "last_line", "last_valid_share", "opened", "out", "pending", "policy", "spoke", "standing",
-        "subscribed", "terms", "user_agent", "users", "version_asked", "version_mask",
+        "_allocator", "_authorizing", "_budget", "_former_extranonce1", "_former_through", "_invalid_run", "_limits",
+        "_lines", "_rate", "_resent_after", "_submit_digits", "assignment", "closed", "counters", "deadlines",
+        "extranonce1", "extranonce_subscribed", "out", "pending", "policy", "standing", "subscribed", "user_agent",
+        "users", "version_asked", "version_mask",
     )  # fmt: skip
 
     def __init__(
@@ -69,13 +67,9 @@ class Session:
         self._rate = MessageRate(limits, policy, self.standing.address.exempt, now)
         self._authorizing: AuthorizeRequest | None = None
         self._submit_digits = 2 * policy.extranonce2_size
-        self.terms = Terms(policy, now)
-        self._caps: tuple[float, ...] = ()
+        self.assignment = Assignment(policy, limits.reoffer_interval_s, now)
         self._invalid_run = InvalidRun(limits)
-        self._reoffered_job_id: str | None = None
-        self._reoffer_after = now
         self._resent_after = now  # mining.get_transactions
-        self._force_clean = False
         self.users: dict[str, object] = {}
         self.subscribed = self.extranonce_subscribed = False
         self.extranonce1 = b""
@@ -84,13 +78,9 @@ class Session:
         self.version_mask = 0
         self.user_agent = ""
         self.version_asked = False  # client.get_version is under way
-        self.job_sequence = -1  # of the newest job sent
-        self.job_wanted = False
         self.pending = False  # lines wait that this turn's budget did not reach
         self.closed: str | None = None
-        self.spoke = False
-        self.opened = self.last_line = self.last_valid_share = now
-        self.deadline = now + limits.first_line_s
+        self.deadlines = Deadlines(limits, now)
 
     # What comes in.
 
@@ -103,9 +93,9 @@ class Session:
             return []
         step = rate.look(now) if now >= rate.due else None
         if step == "retarget":
-            self._difficulty_moved(now, urgent=True)
+            self.assignment.moved(now, urgent=True)
         if data:
-            if not self.spoke and not len(self._lines) and is_tls(data):
+            if not self.deadlines.spoke and not len(self._lines) and is_tls(data):
                 return self._close_now("tls")
             self._lines.feed(data)
         events = self.resume(now)
@@ -135,7 +125,7 @@ class Session:
             events.append(Closed(self.closed))
             return events
         self.pending = self._authorizing is None and self._lines.has_line()
-        if self.job_wanted and not self.pending and self._authorizing is None:
+        if self.assignment.wanted and not self.pending and self._authorizing is None:
             events.append(_WANTS_JOB)
         return events
 
@@ -146,12 +136,12 @@ class Session:
             self._malformed(request, line, now)
             return
         assert isinstance(request, Request)
-        self.last_line = now
+        self.deadlines.last_line = now
         method = request.method
         if method is None:
             take_response(self, request, line)
             return
-        self.spoke = True
+        self.deadlines.spoke = True
         if method == "mining.submit":
             if not self.subscribed:
                 self.reject(request.id or b"null", errors.NOT_SUBSCRIBED, now)
@@ -171,14 +161,14 @@ class Session:
 
     def _malformed(self, what: Malformed, line: bytes, now: float) -> None:
         """Before the first valid line a stranger who speaks something else is left without a word."""
-        if not self.spoke:
+        if not self.deadlines.spoke:
             reason = foreign_protocol(line)
             self.counters.parse_errors[reason] += 1
             self._close(reason)
             return
         self.counters.parse_errors[what.kind] += 1
         self.out.error(what.id, errors.other(what.text))
-        self.last_line = now
+        self.deadlines.last_line = now
         if self.standing.malformed():
             self._close("malformed")
 
@@ -206,23 +196,21 @@ class Session:
             self.standing.login_refused(now)
             self.out.error(request.id, errors.unauthorized(answer.message))
             return
-        first = not self.users
+        if not self.users:
+            self.deadlines.last_valid_share = now
         if request.login_text not in self.users:
             self.standing.joined()
         self.users[request.login_text] = answer.user
-        if first:
-            self.last_valid_share = now
         self.out.true(request.id)
         if answer.message:
             self.out.message(answer.message)
         if answer.difficulty is not None and answer.difficulty > 0.0:
-            self.ask_difficulty(answer.difficulty, now, typed=True)
+            self.assignment.ask(answer.difficulty, now, typed=True)
         self.want_first_job()
-        self._schedule(now)
 
     def want_first_job(self) -> None:
-        if self.job_sequence < 0 and self.ready:
-            self.job_wanted = True
+        if self.assignment.sequence < 0 and self.ready:
+            self.assignment.wanted = True
 
     def answer_transactions(self, request: TransactionsRequest, transactions: list[str] | None) -> None:
         if transactions is None:
@@ -252,12 +240,12 @@ class Session:
         the former one, and one is kept)."""
         if self.closed is None and (not self.extranonce_subscribed or self._former_extranonce1 is not None):
             return False
-        self._former_extranonce1, self._former_through = self.extranonce1, self.job_sequence
+        self._former_extranonce1, self._former_through = self.extranonce1, self.assignment.sequence
         self.extranonce1 = self._allocator.acquire(holder=self)
         if self.closed is None:
             self.out.line(messages.set_extranonce(self.extranonce1, self.policy.extranonce2_size))
-            self.job_wanted = self._force_clean = True
-            self.deadline = self.opened  # sent at the next sweep: this is another connection's turn
+            self.assignment.want_clean()
+            self.assignment.due = -math.inf  # sent at the next sweep: this is another connection's turn
         return True
 
     def former_extranonce1(self, job_sequence: int) -> bytes | None:
@@ -272,85 +260,32 @@ class Session:
             return "too many workers on one connection"
         return self.standing.login_limit(now)
 
-    # Difficulty and jobs.
-
-    @property
-    def difficulty(self) -> float:
-        """What the miner was last told, or will be."""
-        return self.terms.target(self._caps) if self.terms.sent is None else self.terms.sent
-
-    def difficulty_for(self, job_sequence: int) -> float:
-        """What a share of that job is judged and credited at."""
-        return self.terms.for_job(job_sequence)
-
-    def ask_difficulty(self, difficulty: float, now: float, typed: bool = False) -> None:
-        if self.terms.ask(difficulty, now, typed):
-            self._difficulty_moved(now)
-
-    def ask_minimum_difficulty(self, difficulty: float, now: float) -> None:
-        if self.terms.ask_minimum(difficulty, now):
-            self._difficulty_moved(now)
-
-    def _difficulty_moved(self, now: float, urgent: bool = False) -> None:
-        """Want the current job sent again where waiting for the next one would hurt; else it travels with that."""
-        self.deadline = min(self.deadline, self.terms.vardiff.silence_at)
-        sent = self.terms.sent
-        if sent is None or self.job_wanted:
-            return
-        target = self.terms.target(self._caps)
-        if target < sent or target >= sent * REOFFER_RATIO or (urgent and target > sent):
-            if now >= self._reoffer_after:
-                self.job_wanted = True
-            else:
-                self.deadline = min(self.deadline, self._reoffer_after)
+    # Jobs.
 
     def offer_job(self, job: JobOffer, now: float, clean: bool | None = None) -> bool:
         """Send a job if the miner may have one; `clean` overrides the job's own word. False when nothing was sent."""
-        if self.closed is not None or not self.subscribed or not self.users or job.sequence < self.job_sequence:
+        if self.closed is not None or not self.subscribed or not self.users:
             return False
-        again = job.sequence == self.job_sequence
-        if again and not self.job_wanted:
+        first = self.assignment.sequence < 0
+        if not self.assignment.give(job, now, clean, self.out):
             return False
-        terms, sent = self.terms, self.terms.sent
-        self._caps = job.caps
-        difficulty = terms.target(job.caps)
-        terms.bind(job.sequence, difficulty)
-        if difficulty != sent:
-            self.out.line(messages.set_difficulty(difficulty))
-            raised = again and sent is not None and difficulty > sent
-            terms.vardiff.assign(difficulty, now, SETTLE_S if raised else 0.0)
-            self._reoffered_job_id = job.job_id if raised else None
-            self.deadline = min(self.deadline, terms.vardiff.silence_at)
-        elif not again:
-            self._reoffered_job_id = None
-        if again:
-            clean = self._force_clean
-            self._reoffer_after = now + self._limits.reoffer_interval_s
-        elif self.job_sequence < 0 or self._force_clean:
-            clean = True
-        self.out.line(job.notify_clean if (job.clean if clean is None else clean) else job.notify)
-        if self.job_sequence < 0 and not self.user_agent:
+        if first and not self.user_agent:
             self.out.line(messages.GET_VERSION)
             self.version_asked = True
-        self.job_sequence = job.sequence
-        self.job_wanted = self._force_clean = False
         return True
 
     # Shares.
 
     def accept(self, submit: Submit, difficulty: float, now: float) -> None:
-        """A share is in the log: answer it and let vardiff know. May set job_wanted."""
+        """A share is in the log: answer it and let vardiff know. May want a job."""
         self.out.true(submit.id)
-        self.last_valid_share = now
+        self.deadlines.last_valid_share = now
         self._invalid_run.valid()
         self.standing.valid()
-        if submit.job_id == self._reoffered_job_id and self.terms.sent is not None:
-            difficulty = self.terms.sent  # what the miner filters by now, whatever it is credited with
-        if self.terms.vardiff.share(difficulty, now):
-            self._difficulty_moved(now)
+        self.assignment.share(submit.job_id, difficulty, now)
 
     def reject(self, request_id: bytes, error: StratumError, now: float) -> None:
-        """Answer a submission with an error and climb the ladder. May set job_wanted or closed."""
+        """Answer a submission with an error and climb the ladder. May want a job, or set `closed`."""
         self.out.error(request_id, error)
         self.counters.rejected[error.reason] += 1
         if error.penalty <= 0.0:
@@ -361,7 +296,7 @@ class Session:
             return
         match self._invalid_run.invalid(error.penalty, now):
             case "fresh_job":
-                self.job_wanted = self._force_clean = True
+                self.assignment.want_clean()
             case "reconnect":
                 self.out.line(messages.RECONNECT)
             case "drop":
@@ -369,38 +304,20 @@ class Session:
 
     # Time.
 
+    @property
+    def deadline(self) -> float:
+        """When check_timeouts() should be called next."""
+        return min(self.deadlines.due, self.assignment.due)
+
     def check_timeouts(self, now: float) -> list[Event]:
         """What is due at `deadline`: a close, or a job under a lower difficulty for a silent miner."""
         if self.closed is not None:
             return []
-        limits = self._limits
-        if not self.spoke and now >= self.opened + limits.first_line_s:
-            return self._close_now("first_line")
-        if not self.users and now >= self.opened + limits.authorize_s:
-            return self._close_now("authorize")
-        if now >= self.last_line + limits.idle_s:
-            return self._close_now("idle")
-        if now >= self.last_valid_share + limits.no_valid_share_s:
-            return self._close_now("no_valid_share")
-        if self.terms.sent is not None:
-            self.terms.vardiff.silent(now)
-        self.deadline = now + limits.idle_s
-        self._difficulty_moved(now)
-        self._schedule(now)
-        return [_WANTS_JOB] if self.job_wanted and self.ready else []
-
-    def _schedule(self, now: float) -> None:
-        limits = self._limits
-        due = min(self.last_line + limits.idle_s, self.last_valid_share + limits.no_valid_share_s, self.deadline)
-        if not self.spoke:
-            due = min(due, self.opened + limits.first_line_s)
-        elif not self.users:
-            due = min(due, self.opened + limits.authorize_s)
-        self.deadline = max(due, now)
-
-    def next_deadline(self) -> float:
-        """When check_timeouts() should be called next."""
-        return self.deadline
+        reason = self.deadlines.passed(now, bool(self.users))
+        if reason is not None:
+            return self._close_now(reason)
+        self.assignment.check(now)
+        return [_WANTS_JOB] if self.assignment.wanted and self.ready else []
 
     def end(self, reason: str) -> None:
         """The owner's decision to close; what data_to_send() has may still be sent."""

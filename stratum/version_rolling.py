@@ -31,10 +31,3 @@ def negotiate(server_mask: int, requested: object) -> int | None:
         requested = requested.rjust(8, "0")  # "1fffe000" written by a printf without leading zeros
     mask = parse_word(requested)
     return None if mask is None else server_mask & mask
-
-
-def rolled(job_version: int, version_bits: int | None, mask: int) -> int:
-    """The header's version: nVersion = (job_version & ~mask) | (version_bits & mask), BIP310."""
-    if version_bits is None:
-        return job_version
-    return (job_version & ~mask) | (version_bits & mask)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from server_schema import check_server_bytes
+
 from stratum import messages
 from stratum.addresses import AddressRecord
 from stratum.events import AuthorizeRequest, Event, Submit, TransactionsRequest, WantsJob
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
-from stratum.schema import check_server_bytes
 from stratum.session import Session
 from stratum.standing import Standing
 
@@ -77,7 +78,7 @@ class Peer:
         return self.session.resume(self.now) if answered else []
 
     def read(self) -> list[dict[str, Any]]:
-        if self.session.job_wanted and self.job is not None and self.session.closed is None:
+        if self.session.assignment.wanted and self.job is not None and self.session.closed is None:
             self.session.offer_job(self.job, self.now)
         return check_server_bytes(self.session.data_to_send())
 
@@ -103,7 +104,7 @@ class Peer:
         said = self.send(submit_request(worker, job))
         submit = self.submits.pop()
         if credit is None:
-            credit = self.session.difficulty_for(int(job, 16))
+            credit = self.session.assignment.terms.for_job(int(job, 16))
         self.session.accept(submit, credit, self.now)
         return said + self.read()
 

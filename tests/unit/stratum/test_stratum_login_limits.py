@@ -31,7 +31,7 @@ def test_login_limits_rate_of_an_address_over_all_its_connections() -> None:
     two.now += 1.0
     assert log_in(two, "b.4", "b.5", "b.6") == [True, True, False]
     two.now += 1000.0
-    two.session.last_line = two.now
+    two.session.deadlines.last_line = two.now
     assert log_in(two, *(f"c.{i}" for i in range(burst + 1))) == [True] * burst + [False], "a burst is all it saves"
 
 

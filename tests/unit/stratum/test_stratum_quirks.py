@@ -58,10 +58,10 @@ def test_quirk_nerdqaxe_difficulty_takes_effect_with_the_next_notify() -> None:
     peer.start("addr.q")
     peer.now += 5
     assert methods(peer.send(request(3, "mining.suggest_difficulty", 4))) == ["#3"]
-    assert peer.session.difficulty_for(1) == 1.0
+    assert peer.session.assignment.terms.for_job(1) == 1.0
     peer.session.offer_job(make_job(2), peer.now)
     assert methods(peer.read()) == ["set_difficulty", "notify"]
-    assert peer.session.difficulty_for(1) == 1.0, "a share found before the notify arrived still counts"
+    assert peer.session.assignment.terms.for_job(1) == 1.0, "a share found before the notify arrived still counts"
 
 
 def test_quirk_cgminer_resumes_rolls_versions_and_reads_integers() -> None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from server_schema import check_server_line
 from stratum_peer import POLICY, make_job, methods, request, submit_request
 
 from stratum import errors
@@ -19,7 +20,6 @@ from stratum.addresses import AddressBook
 from stratum.events import Submit
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, Refused
-from stratum.schema import check_server_line
 from stratum.server import Connection, StratumServer
 
 LENIENT = Limits(exempt_loopback=True)
@@ -34,7 +34,9 @@ class FakePool:
         self.submits: list[tuple[Connection, Submit, object]] = []
 
     def authorize(self, connection: Connection, login_text: str, password_text: str) -> Authorized | Refused:
-        return Refused("bad login") if login_text == "bad" else Authorized(("user", login_text))
+        if login_text == "bad":
+            return Refused("bad login")
+        return Authorized(("user", login_text), message="héllo" if login_text == "told" else None)
 
     def submit(self, connection: Connection, submit: Submit, user: object | None) -> None:
         self.submits.append((connection, submit, user))
@@ -126,10 +128,10 @@ async def test_server_one_whole_connection(reactor: Any) -> None:
         assert good == {"id": 3, "result": True, "error": None}
         assert bad["error"] == [23, "Low difficulty share", None] and pong["result"] == "pong"
         connection, submit, user = home.pool.submits[0]
-        assert user == ("user", "addr.w") == connection.user_for("addr.w") and connection.user_for("x") is None
+        assert user == ("user", "addr.w")
         assert connection.extranonce1.hex() == seen[0]["result"][1]
         assert (connection.remote_address, connection.version_mask, submit.nonce) == ("127.0.0.1", 0, 0xDEADBEEF)
-        assert home.server.connections_by_state() == {"connected": 0, "subscribed": 0, "authorized": 1}
+        assert [c.session.ready for c in home.server.connections] == [True]
         counters = home.server.counters
         assert (counters.accepted, counters.rejected["low_difficulty"]) == (1, 1)
         miner.writer.close()
@@ -171,8 +173,8 @@ async def test_server_refused_login_and_message(reactor: Any) -> None:
         miner = await home.miner()
         miner.send(request(1, "mining.authorize", "bad"))
         assert (await miner.line())["error"] == [24, "bad login", None]
-        home.server.message(next(iter(home.server.connections)), "héllo")
-        assert (await miner.line())["params"] == ["héllo"]
+        miner.send(request(2, "mining.authorize", "told"))
+        assert methods(await miner.lines(2)) == ["#2", "client.show_message"]
 
 
 async def test_server_many_messages_in_one_read_are_all_answered(reactor: Any) -> None:
@@ -197,7 +199,7 @@ async def test_server_broadcast_reaches_everyone_the_biggest_first(reactor: Any,
             offer = connection.offer
 
             def spy(job: JobOffer, clean: bool, now: float, c: Any = connection, o: Any = offer) -> None:
-                order.append(c.session.difficulty)
+                order.append(c.session.assignment.difficulty)
                 o(job, clean, now)
 
             monkeypatch.setattr(connection, "offer", spy)
@@ -269,7 +271,7 @@ async def test_server_times_run_on_the_clock_it_was_given(reactor: Any) -> None:
         assert await silent.closed() == b""
         now[0] += 20
         assert await lazy.closed() == b""
-        assert home.server.connections_by_state() == {"connected": 0, "subscribed": 0, "authorized": 1}
+        assert [c.session.ready for c in home.server.connections] == [True]
         assert home.server.counters.closed == {"first_line": 1, "authorize": 1}
         # The silent but authorized miner was offered an easier difficulty by the same sweep.
         assert methods(await good.lines(2)) == ["set_difficulty", "notify"]
@@ -290,7 +292,7 @@ async def test_server_slow_reader_is_dropped(reactor: Any) -> None:
                 break
             await asyncio.sleep(0)
         await until(lambda: home.server.counters.closed["slow_reader"] == 1)
-        assert home.server.connections_by_state()["authorized"] == 1 and got < 399
+        assert sum(c.session.ready for c in home.server.connections) == 1 and got < 399
 
 
 async def test_server_reader_without_progress_is_dropped(reactor: Any) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from stratum_peer import Peer, make_job, methods, request, submit_request
 
 from stratum import errors
+from stratum.assignment import SETTLE_S
 from stratum.limits import Limits
 from stratum.offer import Authorized, PortPolicy, Refused
-from stratum.session import SETTLE_S
 
 HANDSHAKE = [
     request(1, "mining.configure", ["version-rolling"], {"version-rolling.mask": "ffffffff"}),
@@ -271,7 +271,7 @@ def test_session_lower_difficulty_is_sent_at_once_with_the_same_job() -> None:
     seen = peer.send(request(4, "mining.suggest_difficulty", 0.1))
     assert methods(seen) == ["#4", "set_difficulty", "notify"]
     assert seen[1]["params"] == [0.125] and seen[2]["params"][8] is False
-    assert peer.session.difficulty_for(1) == 0.125
+    assert peer.session.assignment.terms.for_job(1) == 0.125
 
 
 def test_session_moderately_higher_difficulty_waits_for_the_next_job() -> None:
@@ -282,7 +282,7 @@ def test_session_moderately_higher_difficulty_waits_for_the_next_job() -> None:
     peer.session.offer_job(make_job(2), peer.now)
     seen = peer.read()
     assert methods(seen) == ["set_difficulty", "notify"] and seen[0]["params"] == [8]
-    assert (peer.session.difficulty_for(1), peer.session.difficulty_for(2)) == (1.0, 8.0)
+    assert (peer.session.assignment.terms.for_job(1), peer.session.assignment.terms.for_job(2)) == (1.0, 8.0)
 
 
 def test_session_flood_gets_its_difficulty_at_once_but_the_job_keeps_its_terms() -> None:
@@ -294,14 +294,14 @@ def test_session_flood_gets_its_difficulty_at_once_but_the_job_keeps_its_terms()
         told += [m for m in peer.mine() if "method" in m]
     assert methods(told) == ["set_difficulty", "notify"]
     assert told[0]["params"][0] >= 100
-    assert peer.session.difficulty_for(1) == 1.0, "credit of work in hand never rises"
+    assert peer.session.assignment.terms.for_job(1) == 1.0, "credit of work in hand never rises"
     settled = told[0]["params"][0]
     peer.now += SETTLE_S
     for _ in range(30):  # at the right pace now, though each share is credited with 1
         peer.now += 4.0
         assert methods(peer.mine(credit=1.0)) == ["#9"]
     peer.session.offer_job(make_job(2), peer.now)
-    assert methods(peer.read()) == ["notify"] and peer.session.difficulty_for(2) == settled
+    assert methods(peer.read()) == ["notify"] and peer.session.assignment.terms.for_job(2) == settled
 
 
 def test_session_reoffers_are_not_an_amplifier() -> None:
@@ -313,21 +313,20 @@ def test_session_reoffers_are_not_an_amplifier() -> None:
         sent += methods(peer.send(request(1, "mining.suggest_difficulty", 0.002 if index % 2 else 500))).count("notify")
     assert sent <= 1
     peer.now += 3
-    peer.session.deadline = peer.now
     assert methods(peer.timeouts()).count("notify") <= 1
 
 
 def test_session_silent_miner_is_made_easier() -> None:
     peer = Peer()
     peer.start()
-    assert peer.session.next_deadline() <= peer.now + 21
+    assert peer.session.deadline <= peer.now + 21
     told = []
     for _ in range(60):
         peer.now += 1
-        if peer.now >= peer.session.next_deadline():
+        if peer.now >= peer.session.deadline:
             told += peer.timeouts()
     assert methods(told)[:2] == ["set_difficulty", "notify"]
-    assert peer.session.difficulty <= 0.125
+    assert peer.session.assignment.difficulty <= 0.125
 
 
 def test_session_jobs_are_clean_when_first_or_told() -> None:

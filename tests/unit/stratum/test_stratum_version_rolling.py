@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stratum.version_rolling import BIP320_MASK, negotiate, parse_word, rolled
+from stratum.version_rolling import BIP320_MASK, negotiate, parse_word
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,6 @@ from stratum.version_rolling import BIP320_MASK, negotiate, parse_word, rolled
 )  # fmt: skip
 def test_version_rolling_mask_is_the_intersection(requested: object, mask: int | None) -> None:
     assert negotiate(BIP320_MASK, requested) == mask
-
-
-def test_version_rolling_replaces_only_mask_bits() -> None:
-    assert rolled(0x20000000, None, BIP320_MASK) == 0x20000000
-    assert rolled(0x20000000, 0x00FFE000, BIP320_MASK) == 0x20FFE000
-    assert rolled(0x3FFFFFFF, 0, BIP320_MASK) == 0x20001FFF
 
 
 @pytest.mark.parametrize("text", ["0x123456", "1234567", "123456789", "12 34567", "١٢٣٤٥٦٧٨", "-1234567", 7, None])

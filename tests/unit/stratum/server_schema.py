@@ -1,6 +1,6 @@
-"""What a line of ours must look like, said a second time and independently of messages.py.
+"""What a line of the server must look like, said a second time and independently of stratum/messages.py.
 
-Tests run every line the server sends through check_server_line(): some firmware reboots on a wrong type.
+Every line that a test receives goes through here: some firmware reboots on a wrong type.
 """
 
 from __future__ import annotations
