@@ -18,6 +18,7 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 import migrations
+from pool.storage import settings_tables as _with_settings  # noqa: F401  their tables are on the metadata, too
 from pool.storage.database import Database, open_engine, upgrade
 from pool.storage.scheme_tables import metadata  # with the tables of schemes
 
@@ -27,9 +28,10 @@ def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         is_sqlite = connection.dialect.name == "sqlite"
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger'" if is_sqlite else POSTGRESQL_TRIGGERS
+        tables = "credits", "income_events", "ledger_links", "settings_messages", "transfer_groups", "transfers"
         append_only = [
             f"{table}_refuse_{verb}"
-            for table in ("credits", "income_events", "ledger_links", "transfer_groups", "transfers")
+            for table in tables
             for verb in (("delete", "update") if is_sqlite else ("delete", "truncate", "update"))
         ]
         checks = ["blocks_add_up_insert", "blocks_add_up_update", "credits_in_time", "income_events_in_time"]
@@ -201,6 +203,10 @@ PREPARED = [
     "INSERT INTO ledger_links VALUES ('a', 1, 'g', X'aa')",
     "INSERT INTO pool_leads VALUES ('main', 'main', 0)",
     "INSERT INTO share_sums VALUES (0, 1, 1, 1, 3, '30')",
+    "INSERT INTO settings_messages (source, script_hex, address, number, message, signature, received_ms)"
+    " VALUES ('miner', '00', 'x', 1, 'm', 's', 0)",
+    "INSERT INTO account_settings VALUES ('a', 'miner', '00', 5, NULL, NULL, 1)",
+    "INSERT INTO frozen_scripts VALUES ('00', 'x', 'why', 0, 1)",
 ]
 
 INSERT_CREDIT = "INSERT INTO credits (block_id, account_id, weight, amount) VALUES "
@@ -210,6 +216,9 @@ INSERT_EVENT = (
 )
 INSERT_RATE = "INSERT INTO pps_rates (chain, scheme, reward, work, fee_ppm, last_ms) VALUES "
 INSERT_TRANSFER = "INSERT INTO transfers (group_id, chain, debit, credit, amount) VALUES "
+INSERT_MESSAGE = (
+    "INSERT INTO settings_messages (source, script_hex, address, number, message, signature, received_ms) VALUES "
+)
 INSERT_ACCOUNT = "INSERT INTO accounts (chain, kind, script_hex, address) VALUES "
 
 REFUSED = {
@@ -255,6 +264,17 @@ REFUSED = {
     "a negative weight": "INSERT INTO shares VALUES (1, 3, 0, 1, 'w', -1, 1, X'bb', 0)",
     "a script with two accounts": INSERT_ACCOUNT + "('a','miner','00','y')",
     "an account of another kind": INSERT_ACCOUNT + "('a','bank','01','y')",
+    "a settings message without a signature": INSERT_MESSAGE + "('miner', '00', 'x', 2, 'm', '', 0)",
+    "a settings message without a number": INSERT_MESSAGE + "('miner', '00', 'x', NULL, 'm', 's', 0)",
+    "a number used twice": INSERT_MESSAGE + "('miner', '00', 'y', 1, 'other', 's', 0)",
+    "a signed word of the operator": INSERT_MESSAGE + "('operator', '00', 'x', NULL, 'm', 's', 0)",
+    "a settings message of somebody else": INSERT_MESSAGE + "('stranger', '00', 'x', 2, 'm', 's', 0)",
+    "a changed settings message": "UPDATE settings_messages SET message = 'n'",
+    "a deleted settings message": "DELETE FROM settings_messages",
+    "a negative minimum payout": "UPDATE account_settings SET minimum_payout = -1",
+    "half a registered address": "UPDATE account_settings SET payout_address = 'y'",
+    "settings without their message": "UPDATE account_settings SET message_id = 99",
+    "frozen twice": "INSERT INTO frozen_scripts VALUES ('00', 'x', 'again', 0, 1)",
 }
 
 
