@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from chains import wallet_answers as answers
 from chains.block_lookup import RPC_INVALID_PARAMETER, RPC_METHOD_NOT_FOUND, RPC_NOT_FOUND
@@ -42,6 +43,11 @@ log = logging.getLogger("parapool.wallet")
 
 SEND_TIMEOUT_S = 30.0  # the node checks every signature before it answers
 NO_ESTIMATE = -1  # what 0.14 answers instead of an error
+
+
+def wallet_url(node_url: str, wallet_name: str) -> str:
+    """Where a daemon answers for one of its wallets; the unnamed wallet of old data directories is ''."""
+    return f"{node_url.rstrip('/')}/wallet/{quote(wallet_name, safe='')}"
 
 
 class Rpc(Protocol):

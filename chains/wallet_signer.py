@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from chains import wallet_answers as answers
@@ -40,6 +42,30 @@ class Call(Protocol):
     """A JSON-RPC call to the wallet. Raises RpcError and NodeUnavailableError."""
 
     async def __call__(self, method: str, *params: Any, timeout_s: float | None = None) -> Any: ...
+
+
+def passphrase_in_file(path: Path) -> Callable[[], str]:
+    """The first line of a file, read anew each time."""
+
+    def read() -> str:
+        return _not_empty(path.read_text("utf-8").partition("\n")[0].rstrip("\r"))
+
+    return read
+
+
+def passphrase_in_environment(name: str) -> Callable[[], str]:
+    """An environment variable (systemd's credentials come as files; a container's secrets may come like this)."""
+
+    def read() -> str:
+        return _not_empty(os.environ[name])
+
+    return read
+
+
+def _not_empty(passphrase: str) -> str:
+    if not passphrase:
+        raise ValueError("an empty passphrase")
+    return passphrase
 
 
 class WalletSigner:

@@ -1,0 +1,137 @@
+"""Wallets of daemons for tests: ours to pay with through the pool's own edge, and what a test does behind its back."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from node_daemons import START_S, RealNode, RpcFailure
+
+from chains.node_rpc import JsonRpc
+from chains.node_wallet import NodeWallet, wallet_url
+from chains.primitives.address import address_to_script, script_to_address
+from chains.primitives.hashes import displayed
+from chains.primitives.transaction import Transaction, TxIn, TxOut
+from chains.wallet import Coin
+from chains.wallet_signer import Signing
+from pool.demo.children import Child
+
+FEE = 100_000
+SEQUENCE = 0xFFFFFFFD
+MINER_SCRIPT = bytes.fromhex("76a914") + bytes(range(20, 40)) + bytes.fromhex("88ac")
+
+
+_numbers = count(1)
+
+
+@dataclass
+class WalletWorld:
+    """A daemon with a wallet that owns mature coins. `maturity` is what the chain asks of a coinbase; `wallet_name`
+    empty for daemons with one wallet only."""
+
+    node: RealNode
+    wallet_name: str
+    maturity: int
+    _open: list[NodeWallet] = field(default_factory=list)
+    _height: int = 0
+
+    def wallet(
+        self, *, signing: Signing = Signing.AUTO, passphrase: Callable[[], str] | None = None, timeout_s: float = 20.0
+    ) -> NodeWallet:
+        """The pool's edge to the wallet; closed with the world."""
+        node = self.node
+        url = wallet_url(node.url, self.wallet_name) if self.wallet_name else node.url
+        rpc = JsonRpc(url, user=node.user, password=node.password, timeout_s=timeout_s, name=node.name)
+        wallet = NodeWallet("paid", node.network, rpc, signing=signing, passphrase=passphrase)
+        self._open.append(wallet)
+        return wallet
+
+    async def close(self) -> None:
+        for wallet in self._open:
+            await wallet.close()
+
+    def mine(self, blocks: int = 1) -> list[str]:
+        """Blocks that pay somebody else, another address each time: no block is ever the one that was invalidated."""
+        hashes: list[str] = self.node.call("generatetoaddress", blocks, self._somebody())
+        return hashes
+
+    def mine_to_wallet(self, blocks: int) -> None:
+        self.node.call("generatetoaddress", blocks, self.node.call("getnewaddress"))
+
+    def mine_only(self, *raws: bytes) -> str:
+        """One block with these transactions and nothing that waits; its hash."""
+        answer = self.node.call("generateblock", self._somebody(), [raw.hex() for raw in raws])
+        hash_hex: str = answer["hash"]
+        return hash_hex
+
+    def _somebody(self) -> str:
+        script = b"\x76\xa9\x14" + next(_numbers).to_bytes(20, "big") + b"\x88\xac"
+        address = script_to_address(script, self.node.network.addresses)
+        assert address is not None
+        return address
+
+    def sign_behind_the_back(self, unsigned: bytes) -> bytes:
+        """Another payment of the same wallet, not the pool's."""
+        method = "signrawtransaction" if not self.node.network.addresses.bech32_hrp else "signrawtransactionwithwallet"
+        return bytes.fromhex(self.node.call(method, unsigned.hex())["hex"])
+
+    def kill(self) -> None:
+        """kill -9 of the wallet's daemon. A peer of it lives on, from which it gets back the blocks that it had not
+        written to disk yet."""
+        self._height = self.node.call("getblockcount")
+        process = self.node.processes[0].process
+        process.kill()
+        process.wait()
+
+    def start_again(self) -> None:
+        """After kill(); waits until the daemon has all blocks again."""
+        command, directory = self.node.launches[0]
+        self.node.processes[0] = Child(self.node.name, command, directory / "output.txt")
+        deadline_s = time.monotonic() + START_S
+        while not self._has_blocks():
+            assert time.monotonic() < deadline_s, f"{self.node.name} did not come back"
+            time.sleep(0.1)
+
+    def _has_blocks(self) -> bool:
+        try:
+            blocks: int = self.node.call("getblockcount")
+        except (OSError, http.client.HTTPException, ValueError, RpcFailure):
+            return False
+        return blocks >= self._height
+
+
+def payment(coins: Sequence[Coin], amount: int, change_script: bytes, *, fee: int = FEE) -> bytes:
+    """Unsigned: the coins to a miner, the rest back."""
+    inputs = tuple(TxIn(coin.outpoint.txid, coin.outpoint.vout, b"", SEQUENCE) for coin in coins)
+    rest = sum(coin.amount for coin in coins) - amount - fee
+    assert rest > 0
+    outputs = (TxOut(amount, MINER_SCRIPT), TxOut(rest, change_script))
+    return Transaction(2, inputs, outputs).serialize()
+
+
+def own_script(world: WalletWorld) -> bytes:
+    return address_to_script(world.node.call("getnewaddress"), world.node.network.addresses)
+
+
+def shown(coin: Coin) -> str:
+    return f"{displayed(coin.outpoint.txid)}:{coin.outpoint.vout}"
+
+
+@asynccontextmanager
+async def litecoin_wallet(node: RealNode, name: str, directory: Path) -> AsyncIterator[WalletWorld]:
+    """A wallet of this name, loaded again at each start, with eight mature coins of the kinds that Litecoin has."""
+    world = WalletWorld(node, name, 100)
+    node.call("createwallet", name, False, False, "", False, None, True)
+    for kind in ("bech32", "legacy", "p2sh-segwit"):
+        for _ in range(2):
+            node.call("generatetoaddress", 1, node.call("getnewaddress", "", kind))
+    world.mine(world.maturity + 1)
+    try:
+        yield world
+    finally:
+        await world.close()
