@@ -50,6 +50,7 @@ class Connection(TwistedProtocol):
         self._pool = server.pool
         self.remote_address = remote_address
         self.answers_at_once = policy.answers_at_once
+        self.realm = policy.realm
         self._address = address
         self._continuing = False
         self._closing_since: float | None = None

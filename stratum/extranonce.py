@@ -4,6 +4,9 @@ A counter from a random start hands them out, so that after a restart of the poo
 it are unlikely to return soon. A session id is the extranonce1 with a keyed hash behind it: whoever shows one
 again gets its extranonce1 back if nobody holds it now, and the pool need remember nothing of those who left.
 
+A session id is worth something only in its realm: where ports pay for work differently, a block found on one port must
+not be shown on another that pays more for it, so its extranonce1 cannot be had there.
+
 A miner that is back before its old connection was seen to end shows a session id whose extranonce1 is held. Nobody
 else was told it, so the holder is asked to leave it; one that cannot be moved to another keeps it.
 """
@@ -39,9 +42,10 @@ class ExtranonceAllocator:
         """Extranonces held by live connections."""
         return len(self._live)
 
-    def acquire(self, session_id: str | None = None, holder: Holder | None = None) -> bytes:
-        """An extranonce1 nobody else holds: the one of `session_id` if that is ours and free or left, else the next."""
-        wanted = self._from_session_id(session_id) if session_id else None
+    def acquire(self, session_id: str | None = None, holder: Holder | None = None, realm: str = "") -> bytes:
+        """An extranonce1 nobody else holds: the one of `session_id` if that is ours, of this realm, and free or left,
+        else the next."""
+        wanted = self._from_session_id(session_id, realm) if session_id else None
         if wanted is not None:
             present = self._live.get(wanted)
             if wanted not in self._live or (present is not None and present.leave_extranonce()):
@@ -58,20 +62,20 @@ class ExtranonceAllocator:
         """Give one back when its connection ends."""
         self._live.pop(extranonce1, None)
 
-    def session_id(self, extranonce1: bytes) -> str:
-        """What the miner may show at its next subscribe to get this extranonce1 again."""
-        return extranonce1.hex() + self._tag(extranonce1)
+    def session_id(self, extranonce1: bytes, realm: str = "") -> str:
+        """What the miner may show at its next subscribe in this realm to get this extranonce1 again."""
+        return extranonce1.hex() + self._tag(extranonce1, realm)
 
-    def _tag(self, extranonce1: bytes) -> str:
-        return blake2s(extranonce1, key=self._secret, digest_size=_TAG_BYTES).hexdigest()
+    def _tag(self, extranonce1: bytes, realm: str) -> str:
+        return blake2s(extranonce1 + realm.encode(), key=self._secret, digest_size=_TAG_BYTES).hexdigest()
 
-    def _from_session_id(self, session_id: str) -> bytes | None:
+    def _from_session_id(self, session_id: str, realm: str) -> bytes | None:
         if len(session_id) != 2 * (EXTRANONCE1_BYTES + _TAG_BYTES) or not session_id.isascii():
             return None
         try:
             extranonce1 = bytes.fromhex(session_id[: 2 * EXTRANONCE1_BYTES])
         except ValueError:
             return None
-        if hmac.compare_digest(self.session_id(extranonce1), session_id.lower()):
+        if hmac.compare_digest(self.session_id(extranonce1, realm), session_id.lower()):
             return extranonce1
         return None

@@ -230,9 +230,9 @@ class Session:
     def subscribe(self, session_id: str | None) -> str:
         """Take an extranonce1 (once per connection); the new session id."""
         if not self.subscribed:
-            self.extranonce1 = self._allocator.acquire(session_id, self)
+            self.extranonce1 = self._allocator.acquire(session_id, self, self.policy.realm)
             self.subscribed = True
-        return self._allocator.session_id(self.extranonce1)
+        return self._allocator.session_id(self.extranonce1, self.policy.realm)
 
     def leave_extranonce(self) -> bool:
         """The miner shows this connection's session id on another one, which takes over the extranonce1: move to a new

@@ -76,3 +76,14 @@ def test_extranonce_counter_passes_over_resumed_ones() -> None:
     session_id = allocator.session_id(bytes.fromhex("00000001"))
     assert allocator.acquire(session_id).hex() == "00000001"
     assert [allocator.acquire().hex() for _ in range(2)] == ["00000000", "00000002"]
+
+
+def test_extranonce_cannot_be_taken_to_another_realm() -> None:
+    """A block found where shares are bought must not be shown where blocks belong to their solver."""
+    allocator = ExtranonceAllocator(0, b"secret")
+    mine = allocator.acquire(realm="alpha:pps")
+    session_id = allocator.session_id(mine, "alpha:pps")
+    allocator.release(mine)
+    for realm in ("", "alpha:solo"):
+        assert allocator.acquire(session_id, realm=realm) != mine
+    assert allocator.acquire(session_id, realm="alpha:pps") == mine
