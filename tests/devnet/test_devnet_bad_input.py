@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import select
-from support.devnet import CHAINS, PARENT, RARE_BITS, Devnet, devnet_in, free_port, steps
+from support.devnet import CHAINS, PARENT, RARE_BITS, Devnet, devnet_in, steps
 from support.lying_node import Lie, LyingNode
-from support.rig import Found, Rig
+from support.ports import free_port
+from support.rig import LIMIT_S, STALE, Found, Rig
 
 from chains.primitives.hashes import sha256d
 from chains.reference.wallet import address
 from pool.mining_client.client import header_for
 from pool.storage import tables
 
-STALE = 21
 ERROR_CODES = {20, 21, 22, 23, 24, 25, -3}
 HONEST, HOSTILE = address("honest", 0), address("hostile", 0)
 LYING = (PARENT, "regnmc", "alpha")
@@ -55,7 +57,7 @@ class World:
     async def unaffected(self) -> None:
         """The honest miner still gets its shares accepted, one after the other."""
         count = len(self.rig.accepted)
-        await self.devnet.until(lambda: len(self.rig.accepted) >= count + 2, "the honest miner goes on", 3)
+        await self.devnet.until(lambda: len(self.rig.accepted) >= count + 2, "the honest miner goes on")
         assert not self.rig.client.closed.is_set()
 
 
@@ -106,7 +108,7 @@ class Stranger:
         except OSError:
             self.closed = True
 
-    async def listen(self, *, until_id: object = _NO_ID, limit_s: float = 5) -> None:
+    async def listen(self, *, until_id: object = _NO_ID, limit_s: float = LIMIT_S) -> None:
         """Take lines until the answer to this id, or the end of the connection."""
         async with asyncio.timeout(limit_s):
             while not self.closed:
@@ -245,8 +247,8 @@ async def test_devnet_wrong_types_in_every_parameter_get_one_answer_each(world: 
 
 
 async def test_devnet_submits_out_of_place_are_refused(world: World) -> None:
-    job = await world.rig.job()
     found = await world.rig.find()
+    job = found.job
     words = [found.solution.extranonce2.hex(), f"{found.solution.ntime:08x}", f"{found.solution.nonce:08x}"]
     cases: list[tuple[bool, list[Any], int]] = [
         (False, [HOSTILE, job.job_id, *words], 25),  # before subscribe
@@ -310,18 +312,31 @@ async def test_devnet_nodes_that_fail_are_told_once_and_miners_keep_their_job(wo
         before = len(devnet.logs().splitlines())
         for name, fault in faults.items():
             await devnet.fault(name, **fault)
-        await devnet.until(nobody_is_well, "it is noticed", 8)
+        await devnet.until(nobody_is_well, "it is noticed")
         assert (await devnet.http("/healthz"))[0] == 503
         await world.unaffected()
         for name in faults:
             await devnet.rpc(name, "devnet_clear")
-        await devnet.until(all_well, "all are well again", 10)
+        await devnet.until(all_well, "all are well again")
         told = devnet.logs().splitlines()[before:]
         for name in faults:
-            about = [line for line in told if f"node={name}[0]" in line or f"chain={name} " in line]
-            assert 0 < len([line for line in about if " WARNING " in line or " ERROR " in line]) <= 4, about
-            assert len(about) == len({line.split(" ", 2)[2] for line in about}), f"told twice: {about}"
+            about = [line.split(" ", 2)[2] for line in told if f"node={name}[0]" in line or f"chain={name} " in line]
+            loud = [line for line in about if line.startswith(("WARNING", "ERROR"))]
+            # A busy machine may let a chain go in and out of the tree more than once.
+            troubles = max(1, sum("chain leaves" in line for line in about))
+            assert 0 < len(loud) <= 4 * troubles, about
+            assert len(about) == len(set(about)) or troubles > 1, f"told twice: {about}"
+            _told_once(about, "chain leaves", "chain joins")
+            _told_once(about, "node is away", "node is back")
+            _told_once(about, "no template", "templates again")
+            _told_once(about, *(f"chain node {state} " for state in ("ok", "syncing", "down", "wrong_network")))
     await world.unaffected()
+
+
+def _told_once(told: list[str], *states: str) -> None:
+    """Of the lines that tell a state, none is followed by the same one: each tells a change."""
+    lines = [line for line in told if any(state in line for state in states)]
+    assert all(line != after for line, after in pairwise(lines)), f"told twice: {lines}"
 
 
 BAD_FIELDS: dict[str, dict[str, list[Any]]] = {
@@ -393,22 +408,33 @@ async def test_devnet_templates_that_cannot_be_leave_the_last_good_state(world: 
             chain = await devnet.chain(name)
             return chain["state"] == "ok" and bool(chain["in_tree"])
 
-        await devnet.until(well, f"{name} is well again", 35)
+        await devnet.until(well, f"{name} is well again")
         await world.unaffected()
-    assert (await world.devnet.http("/healthz"))[0] == 200
+
+    async def healthy() -> bool:
+        return (await devnet.http("/healthz"))[0] == 200
+
+    await devnet.until(healthy, "the pool is healthy")
 
 
 async def test_devnet_node_that_repeats_a_lie_is_told_once(world: World) -> None:
     devnet = world.devnet
-    before = devnet.logs().count("no template chain=alpha")
+    before = len(devnet.logs())
+
+    def told() -> list[str]:
+        """What is said about alpha's templates, without the times."""
+        return re.findall(r"(no template chain=alpha .*|templates again chain=alpha .*)", devnet.logs()[before:])
 
     def lie(method: str, params: list[Any], result: Any) -> Any:
         return result | {"target": "zz"} if method == "createmm2block" else result
 
     await world.liars["alpha"].tell(lie, "createmm2block", 8)
     world.liars["alpha"].lie = None
-    assert devnet.logs().count("no template chain=alpha") == before + 1
-    await devnet.until(lambda: "templates again chain=alpha" in devnet.logs(), "alpha gives templates again")
+    await devnet.until(lambda: told() and told()[-1].startswith("templates again"), "alpha gives templates again")
+    refused, *others = [line for line in told() if "target" in line]
+    # Told again only where something else was told in between, as of a machine too busy to answer in time.
+    assert set(others) <= {refused} and not [line for line, after in pairwise(told()) if line == after], told()
+    assert len(told()) == 2 or any("no template within" in line for line in told()), told()
     await world.unaffected()
 
 
@@ -432,13 +458,12 @@ async def test_devnet_template_that_changes_its_mind_costs_nobody_anything(world
     liar = world.liars[PARENT]
     liar.lie = lie
     for _ in range(2 * len(minds)):
+        before = changes
         await devnet.advance(PARENT)
-        await asyncio.sleep(0.05)
-    assert changes >= len(minds)
+        await devnet.until(lambda before=before: changes > before, "the pool asks again")  # type: ignore[misc]
     liar.lie = None
     tip_hex = (await devnet.advance(PARENT))[0]
     rig = await devnet.rig(f"{HONEST}.late")
-    job = await rig.job_where(lambda job: job.previous_hash[::-1].hex() == tip_hex)
-    assert await rig.submit(await rig.find(job=job)) is None
+    assert await rig.submit(await rig.find(job=await rig.job_on(tip_hex))) is None
     world.rig.accepted += rig.accepted
     assert not world.rig.client.closed.is_set()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from support.devnet import CHAINS, PARENT, Devnet, steps
 from support.lying_node import LyingNode
 from support.ports import free_port
+from support.rig import Rig
 
 from chains.reference.wallet import address
 
+MORE_TIPS = 5
 NO_ROOT = "6a28" + "00" * 32
 MM1_MARK = "fabe6d6d"
 
@@ -28,32 +31,46 @@ def _refuses_transactions(method: str, params: list[Any], result: Any) -> Any:
     return None if params[0]["data"][160:162] == "01" else "bad-txns"
 
 
-async def _mines_less(devnet: Devnet, reason: str, refused: list[str], carried: dict[str, bool]) -> None:
+async def _mines_less(
+    devnet: Devnet, liar: LyingNode, reason: str, refused: list[str], carried: dict[str, bool]
+) -> None:
     """Start the pool against such a parent: what it tells, and a block that the parent takes."""
-    already = devnet.logs().count("alarm: the parent refuses")
-    await devnet.start_pool()
-    rig = await devnet.rig(devnet.config.chains[PARENT].address + ".rig")
-
-    assert devnet.pool is not None
-    pool = devnet.pool
-    joined = [f"chain joins chain={name} " for name in CHAINS]
-    await devnet.until(lambda: all(line in pool.log_text() for line in joined), "every chain has a template")
-    alarms = [f"alarm: the parent refuses blocks with {what}: {reason}; mining less" for what in refused]
-    await devnet.until(lambda: all(alarm in devnet.logs() for alarm in alarms), "the alarm")
-    job = await rig.job_where(lambda job: _carries(job) == carried)
-    found = await rig.find(devnet.target(PARENT), job=job)
-    assert await rig.submit(found) is None
+    already = _alarms(devnet)
+    rig = await _start_with_every_chain(devnet, liar)
+    alarms = {f"alarm: the parent refuses blocks with {what}: {reason}; mining less" for what in refused}
+    await devnet.until(lambda: alarms <= set(_alarms(devnet)[len(already) :]), "the alarm")
+    found = await rig.share(devnet.target(PARENT), where=lambda job: _carries(job) == carried)
     await devnet.in_state(PARENT, found.hash_hex, "immature")
     assert await devnet.rpc(PARENT, "getbestblockhash") == found.hash_hex
-    for _ in range(3):
-        before = (await rig.job()).previous_hash
-        await devnet.advance(PARENT)
-        await rig.new_tip_after(before, 2)
-        assert _carries(await rig.job()) == carried
-    assert devnet.logs().count("alarm: the parent refuses") == already + len(refused), "each refusal is told once"
+    for _ in range(MORE_TIPS):
+        (tip_hex,) = await devnet.advance(PARENT)
+        first = _carries(await rig.job_on(tip_hex))
+        assert not [what for what in first if first[what] and not carried[what]], "a job holds what the parent refuses"
+        await rig.job_where(lambda job: _carries(job) == carried, "a job with all that the parent takes")
+    told = _alarms(devnet)[len(already) :]
+    assert set(told) == alarms
+    # A machine so busy that chains leave for a moment makes other forms of blocks, which may be refused as well.
+    disturbed = devnet.pool is not None and "chain leaves" in devnet.pool.log_text()
+    assert len(told) == len(refused) or (disturbed and len(told) < len(refused) + MORE_TIPS), "told again and again"
     metric = await devnet.metric("template_rejected_total")
-    assert metric == {f'reason="{reason.replace("-", "_")}"': len(refused)}
+    assert metric == {f'reason="{reason.replace("-", "_")}"': len(told)}
     await devnet.stop_pool()
+
+
+def _alarms(devnet: Devnet) -> list[str]:
+    return re.findall(r"alarm: the parent refuses .*", devnet.logs())
+
+
+async def _start_with_every_chain(devnet: Devnet, liar: LyingNode) -> Rig:
+    """The pool, and a miner. The parent comes last: otherwise it would be asked about each form that blocks have while
+    one chain after the other joins."""
+    liar.away = True
+    devnet.pool = pool = devnet.spawn_pool()
+    joined = [f"chain joins chain={name} " for name in CHAINS if name != PARENT]
+    await devnet.until(lambda: all(line in pool.log_text() for line in joined), "every other chain has a template")
+    liar.away = False
+    await devnet.pool_answers()
+    return await devnet.rig(devnet.config.chains[PARENT].address + ".rig")
 
 
 def _carries(job: Any) -> dict[str, bool]:
@@ -74,14 +91,15 @@ async def test_devnet_parent_that_refuses_our_blocks_form_is_mined_with_less(mak
     try:
         steps.info("the parent refuses MM2 roots")
         liar.lie = _refuses_mm2
-        await _mines_less(devnet, "bad-cb-mm2", ["everything"], {"mm1": True, "mm2": False, "transactions": False})
+        without_mm2 = {"mm1": True, "mm2": False, "transactions": False}
+        await _mines_less(devnet, liar, "bad-cb-mm2", ["everything"], without_mm2)
 
         steps.info("the parent refuses merged mining marks")
         liar.lie = None
         await devnet.fault(PARENT, refuse_containing=MM1_MARK)
         both = ["everything", "without MM2 chains"]
         nothing = {"mm1": False, "mm2": False, "transactions": False}
-        await _mines_less(devnet, "bad-cb-refused-by-devnet", both, nothing)
+        await _mines_less(devnet, liar, "bad-cb-refused-by-devnet", both, nothing)
         await devnet.fault(PARENT, refuse_containing="")
 
         steps.info("the parent refuses transactions")
@@ -99,9 +117,7 @@ async def _mines_less_with_a_transaction(devnet: Devnet, carried: dict[str, bool
     """Only while the transaction waits: a block of somebody else takes it, and then everything is mined again."""
     await devnet.start_pool()
     rig = await devnet.rig(devnet.config.chains[PARENT].address + ".rig")
-    job = await rig.job_where(lambda job: _carries(job) == carried)
-    found = await rig.find(devnet.target(PARENT), job=job)
-    assert await rig.submit(found) is None
+    found = await rig.share(devnet.target(PARENT), where=lambda job: _carries(job) == carried)
     await devnet.in_state(PARENT, found.hash_hex, "immature")
     assert len(await devnet.rpc(PARENT, "getrawmempool")) == 1
     assert "alarm: the parent refuses blocks with everything: bad-txns; mining less" in devnet.logs()

@@ -107,7 +107,7 @@ class Devnet:
         self._spawn_nodes()
         self.pool = self.spawn_pool()  # the slowest to start, so it finds the nodes there
         await self._nodes_listen()
-        await self.until(self._pool_answers, "the pool answers")
+        await self.pool_answers()
         await self.all_chains_mined()
 
     async def start_nodes(self) -> None:
@@ -151,6 +151,10 @@ class Devnet:
         """The pool until it answers."""
         steps.info("start the pool")
         self.pool = self.spawn_pool()
+        await self.pool_answers()
+
+    async def pool_answers(self) -> None:
+        """Until the pool takes shares."""
         await self.until(self._pool_answers, "the pool answers")
 
     async def _pool_answers(self) -> bool:

@@ -10,17 +10,20 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from support.rig import LIMIT_S
+
 Lie = Callable[[str, list[Any], Any], Any]
 
 
 class LyingNode:
     """Passes calls on to the node at `port`. `lie(method, params, result)` gives what the caller sees as the result;
-    `told` counts calls by method that were answered while there was a lie."""
+    `told` counts calls by method that were answered while there was a lie. While `away` nothing is answered."""
 
     def __init__(self, port: int, listen_port: int) -> None:
         self.port = port
         self.listen_port = listen_port
         self.lie: Lie | None = None
+        self.away = False
         self.told: dict[str, int] = {}
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
@@ -42,6 +45,8 @@ class LyingNode:
 
     async def _pass_on(self, request: web.Request) -> web.Response:
         assert self._session is not None
+        if self.away:
+            return web.Response(status=503)
         body = await request.read()
         call = json.loads(body)
         headers = {"Authorization": request.headers["Authorization"], "Content-Type": "application/json"}
@@ -58,9 +63,9 @@ class LyingNode:
         return web.Response(body=answer, status=status, content_type="application/json")
 
     async def tell(self, lie: Lie, method: str, times: int = 1) -> None:
-        """Lie until it was told so often in answer to the method; waits at most 10 s."""
+        """Lie until it was told so often in answer to the method; waits at most a minute."""
         self.lie = lie
         until = self.told.get(method, 0) + times
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             while self.told.get(method, 0) < until:
                 await asyncio.sleep(0.02)

@@ -85,7 +85,7 @@ class Rig:
         while True:
             start = self._next_nonce.get(work, 0)
             solution = await self.client.solve(chosen, at_most, start, extranonce2=extranonce2)
-            self._next_nonce[work] = solution.nonce + 1
+            self._next_nonce[work] = max(self._next_nonce.get(work, 0), solution.nonce + 1)
             if int.from_bytes(solution.pow_hash, "little") > above:
                 break
         header = header_for(chosen, chosen.extranonce1, solution.extranonce2, solution.ntime, solution.nonce)

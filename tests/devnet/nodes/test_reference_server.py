@@ -32,6 +32,7 @@ from chains.reference.block import Block, PlainForm, mine_header, parse_block
 from chains.reference.mm2_rules import parse_proof, write_proof
 
 SEGWIT = {"rules": ["segwit"]}
+LIMIT_S = 60  # of every wait for what must come soon
 
 
 async def test_reference_server_wants_the_password(start_node: StartNode) -> None:
@@ -82,15 +83,14 @@ async def test_reference_server_takes_named_parameters(start_node: StartNode) ->
 
 
 async def test_reference_server_longpoll_returns_at_once_on_a_new_tip(start_node: StartNode) -> None:
-    node = await start_node()
+    node = await start_node(longpoll_s=10 * LIMIT_S)
     template = await node("getblocktemplate", SEGWIT)
     waiting = asyncio.create_task(node("getblocktemplate", SEGWIT | {"longpollid": template["longpollid"]}))
     await asyncio.sleep(0.05)
     assert not waiting.done()
-    began = time.monotonic()
     (block_hash,) = await node.mine(1)
-    fresh = await waiting
-    assert time.monotonic() - began < 0.5
+    async with asyncio.timeout(LIMIT_S):
+        fresh = await waiting
     assert fresh["previousblockhash"] == block_hash
     again = await node("getblocktemplate", SEGWIT | {"longpollid": template["longpollid"]})
     assert again["longpollid"] == fresh["longpollid"]  # an old id is answered at once
@@ -107,7 +107,7 @@ async def test_reference_server_longpoll_sees_the_mempool_after_its_minute(start
     assert not waiting.done()
     node.now_s += 61
     await node("sendtoaddress", ADDRESS, 1)  # any change wakes it to look at the clock
-    fresh = await asyncio.wait_for(waiting, 2)
+    fresh = await asyncio.wait_for(waiting, LIMIT_S)
     assert len(fresh["transactions"]) == 2
     assert fresh["coinbasevalue"] == 50 * 10**8 + sum(t["fee"] for t in fresh["transactions"])
 
@@ -272,10 +272,12 @@ async def test_reference_server_answers_fast(start_node: StartNode) -> None:
     node = await start_node("auxpow", trickle_s=0)
     await node.mine(12)
     await node("createauxblock", ADDRESS)
-    began = time.monotonic()
+    took_s = []
     for _ in range(50):
+        began = time.monotonic()
         await node("createauxblock", ADDRESS)
-    assert (time.monotonic() - began) / 50 < 0.02
+        took_s.append(time.monotonic() - began)
+    assert min(took_s) < 0.02  # the node's own part: a busy machine adds to some of them, a slow node to all
 
 
 
@@ -292,7 +294,7 @@ class _Process:
         pipe = asyncio.subprocess.PIPE
         self.process = await asyncio.create_subprocess_exec(sys.executable, *self.arguments, stdout=pipe, stderr=pipe)
         assert self.process.stdout is not None
-        line = (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode().split()
+        line = (await asyncio.wait_for(self.process.stdout.readline(), LIMIT_S)).decode().split()
         assert line[:2] == ["READY", f"pid={self.process.pid}"]
         return int(line[2].removeprefix("port="))
 
@@ -325,16 +327,16 @@ async def test_reference_server_survives_kill(child: _Process) -> None:
     assert await child.call(port, "getbestblockhash") == tip
     assert await child.call(port, "getrawmempool") == [txid]
     assert await child.call(port, "stop") == "parapool devnet node stopping"
-    assert await asyncio.wait_for(child.process.wait(), 10) == 0
+    assert await asyncio.wait_for(child.process.wait(), LIMIT_S) == 0
     await child.start()
     child.process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(child.process.wait(), 10) == 0
+    assert await asyncio.wait_for(child.process.wait(), LIMIT_S) == 0
 
 
 async def test_reference_server_names_what_stops_it_from_starting(child: _Process) -> None:
     await child.start()
     pipe = asyncio.subprocess.PIPE
     second = await asyncio.create_subprocess_exec(sys.executable, *child.arguments, stdout=pipe, stderr=pipe)
-    out, err = await asyncio.wait_for(second.communicate(), 20)
+    out, err = await asyncio.wait_for(second.communicate(), LIMIT_S)
     assert (second.returncode, out) == (1, b"")
     assert b"in use by another node" in err
