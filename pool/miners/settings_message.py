@@ -25,6 +25,7 @@ from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script, script_to_address
 from chains.primitives.signed_message import signature_refusal
 from pool.miners.amount import parse_coins
+from pool.miners.refusal import SettingsRefusedError, SignatureRefusedError
 
 MAX_TEXT = 4096
 """Characters of a message; each setting of each chain fits, for a dozen chains."""
@@ -37,14 +38,6 @@ DEFAULT, NONE = "default", "none"
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-
-
-class SettingsRefusedError(ValueError):
-    """A message that changes nothing: why, in words for the miner."""
-
-
-class SignatureRefusedError(SettingsRefusedError):
-    """The message is well written, but its signature is not the miner's."""
 
 
 @dataclass(frozen=True, slots=True)

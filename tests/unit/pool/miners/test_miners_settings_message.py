@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from support.message_signing import SigningKey
 
 from chains.families import network
+from pool.miners.refusal import SettingsRefusedError, SignatureRefusedError
 from pool.miners.settings_message import (
     MAX_TEXT,
     Destination,
-    SettingsRefusedError,
     SettingsRules,
-    SignatureRefusedError,
     parse_message,
     read_signed,
     template,
