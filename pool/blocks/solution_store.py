@@ -25,6 +25,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from pool.shares.record import Route
+from pool.shares.scheme import Scheme
 
 log = logging.getLogger("parapool.blocks")
 
@@ -49,7 +50,8 @@ class SolutionRecord(msgspec.Struct, frozen=True, kw_only=True):
     `block_hash_hex` and `target_hex` are displayed hex, `payload` is what the node's submit gets, `nodes` names the
     nodes that made the template, `reward_hint` is the template's value (the books read the real one back from the
     node), `share_weight` the expected hashes of the solving share's target. `stale` tells that the parent tip was
-    over when the solve came.
+    over when the solve came. `scheme` is the one that work counted under where and when the solve was made: it decides
+    whose the block is, also when the solve is no share; None in records of before there were schemes.
     """
 
     chain: str
@@ -64,6 +66,7 @@ class SolutionRecord(msgspec.Struct, frozen=True, kw_only=True):
     target_hex: str
     share_weight: int
     solving_share: SolvingShare | None = None
+    scheme: Scheme | None = None
 
 
 class ClosedSolution(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from chains.bitcoin.coinbase import build_coinbase
 from chains.kind import AuxKind
 from chains.primitives.script import push
 from pool.jobs.commitments import Commitments, commit
+from pool.jobs.pay_rate import PayRate
 from pool.jobs.template_set import Shape, TemplateSet, shape_of
 from pool.jobs.tip import Tip
 from stratum import messages
@@ -57,6 +58,7 @@ class Job:
         "maximum_time",
         "merkle_branch",
         "minimum_time",
+        "pay_rates",
         "previous_hash",
         "sequence",
         "shape",
@@ -65,6 +67,7 @@ class Job:
         "tip",
         "version",
         "version_mask",
+        "words",
     )
 
     def __init__(self, sequence: int, job_id: str, templates: TemplateSet, commitments: Commitments, tip: Tip) -> None:
@@ -88,6 +91,8 @@ class Job:
         self.counted_chains: tuple[str, ...] = templates.chains()
         self.counted_generation = -1
         self.counted_until = 0.0
+        self.pay_rates: Mapping[str, PayRate] = {}  # by chain, where shares are bought
+        self.words: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}  # kept by the scheme board
 
 
 def build_job(

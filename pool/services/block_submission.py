@@ -19,6 +19,7 @@ from chains.primitives.hashes import displayed
 from pool.blocks.solution_store import Outcome, SolutionRecord, SolutionStore, SolvingShare
 from pool.blocks.solve_gate import SolveGate
 from pool.jobs.job import Job
+from pool.shares.scheme import Scheme
 from pool.shares.validation import Verdict
 
 log = logging.getLogger("parapool.blocks")
@@ -116,10 +117,12 @@ class BlockSubmission:
         share: SolvingShare | None,
         *,
         conditional: bool,
+        scheme_of: Callable[[str], Scheme] = lambda chain: "pplns",
     ) -> None:
         """Send these solves of one header, each on its own: one chain's failure is no other's. `conditional` marks a
         solve that was refused as a share (late, too low): its work counts for its blocks only. Without a `share`
-        (of a worker that never logged in) nobody is credited for the solve itself."""
+        (of a worker that never logged in) nobody is credited for the solve itself. `scheme_of` tells under which scheme
+        a chain's blocks are solved here."""
         for chain, block_hash in solves:
             template = job.templates.aux.get(chain)
             aux_hash = None if template is None else template.aux_hash
@@ -149,6 +152,7 @@ class BlockSubmission:
                 target_hex=f"{source.target:064x}",
                 share_weight=share_weight,
                 solving_share=share,
+                scheme=scheme_of(chain),
             )
             height = source.height
             log.info("solved chain=%s height=%d hash=%s stale=%s", chain, height, record.block_hash_hex, verdict.stale)

@@ -20,6 +20,7 @@ from chains.kind import AuxKind, AuxTemplate, ParentKind, ParentTemplate
 from chains.node_rpc import NodeUnavailableError, RpcError
 from pool.jobs.job import EXTRANONCE1_SIZE, Job, build_job
 from pool.jobs.job_table import JobTable
+from pool.jobs.pay_rate import PayRate
 from pool.jobs.template_board import TemplateBoard
 from pool.jobs.template_set import Reduction, Shape, TemplateSet, reduce, shape_of
 from pool.jobs.tip import Tip
@@ -49,6 +50,7 @@ class JobSettings:
     propose: Callable[[dict[str, str], str], Any]
     fixed_version_bits: Callable[[TemplateSet], int] = field(default=lambda templates: 0)
     extranonce2_sizes: tuple[int, ...] = (4,)
+    pay_rates: Callable[[TemplateSet], Mapping[str, PayRate]] = field(default=lambda templates: {})
 
 
 class JobBroadcast:
@@ -201,7 +203,7 @@ class JobBroadcast:
                 tip = self.table.move_tip(templates.parent.previous_hash)
         self._sequence += 1
         settings = self.settings
-        return build_job(
+        job = build_job(
             self._sequence,
             f"{self._prefix}{self._sequence:x}",
             templates,
@@ -216,6 +218,8 @@ class JobBroadcast:
             extranonce2_sizes=settings.extranonce2_sizes,
             template_age_s=int(self.clock() - self._parent_at),
         )
+        job.pay_rates = settings.pay_rates(templates)
+        return job
 
     def _minable(self, templates: TemplateSet) -> Iterator[TemplateSet]:
         """The reductions whose shapes were accepted, the fullest first. Fuller ones never asked about are proposed

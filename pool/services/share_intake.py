@@ -1,8 +1,8 @@
 """What the Stratum edge asks of the pool: who a login is, and what becomes of a submission.
 
 An accepted share is answered when it is durable: it waits here between its append to the share log and the group commit
-that covers it. A port with `ack: memory` does not wait; the share goes the same way. A solve is sent out before anything
-else is asked.
+that covers it. A port with `ack: memory` does not wait; the share goes the same way. A solve is sent out before
+anything else is asked.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from chains.kind import Network
 from chains.primitives.target import difficulty_to_target, work_of
@@ -18,6 +19,7 @@ from pool.blocks.solution_store import SolvingShare
 from pool.jobs.job import Job
 from pool.jobs.job_table import JobTable
 from pool.services.block_submission import BlockSubmission
+from pool.services.scheme_board import SchemeBoard
 from pool.shares.record import Route
 from pool.shares.route import LoginRefusedError, RoutedLogin, route_login
 from pool.shares.share_log import ShareLog, ShareLogStopped
@@ -53,6 +55,7 @@ class ShareIntake:
         parent: str,
         pow_name: str,
         pow_hash: Callable[[bytes], bytes] | None,
+        schemes: SchemeBoard | None = None,
     ) -> None:
         self.table = table
         self.log = log
@@ -61,6 +64,7 @@ class ShareIntake:
         self.parent = parent
         self.pow_name = pow_name
         self.pow_hash = pow_hash
+        self.schemes = SchemeBoard() if schemes is None else schemes
         self.accepted = 0
         self.rejected: dict[str, int] = {}
         self.accepted_work = 0
@@ -109,6 +113,7 @@ class ShareIntake:
                 # No share, but its work counts if its block does: a late or low solve is credited in that block.
                 chains = job.templates.chains()
                 weight = min(weight, *(work_of(t) for chain, t in job.targets if chain in verdict.solved))
+            chains = self.schemes.words(connection.realm, job, chains)
             try:
                 sequence = self.log.append(
                     user.route,
@@ -126,7 +131,10 @@ class ShareIntake:
                     job.tip.seen.discard(verdict.header_hash)  # not taken: sent again, it is no duplicate
         if solves:
             share = SolvingShare(user.route, user.worker, time.time_ns() // 1_000_000, chains, verdict.header_hash)
-            self.blocks.send(job, verdict, solves, sequence, weight, share, conditional=verdict.error is not None)
+            self.blocks.send(
+                job, verdict, solves, sequence, weight, share, conditional=verdict.error is not None,
+                scheme_of=partial(self.schemes.scheme, connection.realm, job),
+            )  # fmt: skip
         if error is not None:
             self._reject(connection, submit, error)
             return
@@ -171,11 +179,13 @@ class ShareIntake:
         self, connection: Connection, submit: Submit, job: Job, extranonce2_size: int
     ) -> None:
         """The blocks in a submission of a worker that never logged in. There is no share to log and nobody to credit
-        for it: the reward goes to the shares that were in the window when it came."""
+        for it: the reward goes to the shares that were in the window when it came. But a block of a port where shares
+        are bought is the operator's all the same, or its miner could choose who gets it."""
         verdict = self._judge(connection, submit, job, extranonce2_size, NO_TARGET)
         solves = self.blocks.new_solves(job, verdict) if verdict.solved else ()
         if solves:
-            self.blocks.send(job, verdict, solves, 0, 0, None, conditional=True)
+            scheme_of = partial(self.schemes.scheme, connection.realm, job)
+            self.blocks.send(job, verdict, solves, 0, 0, None, conditional=True, scheme_of=scheme_of)
 
     def _judge(self, connection: Connection, submit: Submit, job: Job, extranonce2_size: int, target: int) -> Verdict:
         """The verdict; worthless under the connection's extranonce1, it may be good under the one it had before."""

@@ -37,10 +37,6 @@ class Rate(NamedTuple):
         return Fraction(weight * self.reward * (PPM - self.fee_ppm), self.work * PPM)
 
 
-NOTHING = Rate(0, 1, 0)
-"""The rate of a share that names a chain for a solve alone: its chain's template was over, only the block counts."""
-
-
 class Counted(NamedTuple):
     """A chain that a share counts for, and how; `rate` for PPS and FPPS only."""
 

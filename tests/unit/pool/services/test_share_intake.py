@@ -14,10 +14,13 @@ from chains.families import network
 from chains.kind import SubmitAnswer, SubmitResult
 from chains.primitives.address import script_to_address
 from chains.primitives.target import difficulty_to_target, work_of
+from chains.subsidies import Subsidy
+from pool.accounting.reserve import ReserveGuard
 from pool.blocks.solution_store import SolutionStore
 from pool.jobs.job_table import CHAIN_GRACE_S
 from pool.services import share_intake
 from pool.services.block_submission import BlockSubmission
+from pool.services.scheme_board import BoughtChain, SchemeBoard
 from pool.services.share_intake import ShareIntake
 from pool.shares import share_log
 from pool.shares.log_segment import SegmentFile
@@ -50,6 +53,7 @@ class Miner:
     extranonce1 = b"\1\2\3\4"
     version_mask = 0x1FFFE000
     answers_at_once = False
+    realm = ""
 
     def __init__(self, difficulty: float = EVERY_HASH) -> None:
         self.difficulty = difficulty
@@ -357,6 +361,28 @@ async def test_intake_submits_the_solves_of_a_worker_that_never_logged_in(world)
         record = closed.record
         assert (record.share_sequence, record.share_weight, record.solving_share, record.stale) == (0, 0, None, True)
     assert world.logged() == [] and world.intake.accepted == 0
+
+
+async def test_intake_records_the_scheme_of_the_port_in_share_and_solution(world):
+    """Whoever found a block where shares are bought cannot give it to others by not logging in."""
+    guard = ReserveGuard(1, 1)
+    guard.update(10)
+    bought = {"regbtc": BoughtChain(Subsidy(50, 0), 0, guard)}
+    board = world.intake.schemes = SchemeBoard({"bought": {"regbtc": "pps", "alpha": "solo"}}, bought)
+    miner, job = Miner(), world.job(ANY, aux_template("alpha"))
+    job.pay_rates = board.pay_rates(job.templates)
+    miner.realm = "bought"
+    world.submit(miner, job, unknown=True)
+    world.submit(miner, job, nonce=2)
+    await world.until(lambda: world.logged(), "the share in the log")
+    assert world.logged()[0].share.chains == ("regbtc:pps:50:1:0", "alpha:solo")
+    await world.until(lambda: len(world.nodes["regbtc"][0].told) == 2, "both blocks at the node")
+    await world.blocks.drain(1)
+    closed = [solution.record for solution in world.store.closed_solutions()]
+    assert {(record.chain, record.share_sequence > 0, record.scheme) for record in closed} >= {
+        ("regbtc", False, "pps"), ("regbtc", True, "pps"),
+    }  # fmt: skip
+    assert {record.scheme for record in closed if record.chain == "alpha"} == {"solo"}
 
 
 async def test_intake_takes_a_share_that_was_sent_too_early_once_its_worker_logged_in(world):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.shares.scheme import NOTHING, Counted, Rate, counted_for, read_word, word_of
+from pool.shares.scheme import Counted, Rate, counted_for, read_word, word_of
 
 chains = st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True)
 rates = st.builds(Rate, st.integers(0, 2**63), st.integers(1, 2**256), st.integers(0, 1_000_000))
@@ -49,4 +49,3 @@ def test_scheme_of_one_chain_is_found_among_all() -> None:
 def test_scheme_rate_is_exact_and_the_fee_comes_off_it() -> None:
     assert Rate(5_000_000_000, 3, 0).value(1) == Fraction(5_000_000_000, 3)
     assert Rate(100, 1000, 20_000).value(10) == Fraction(98, 100)
-    assert NOTHING.value(2**63) == 0
