@@ -30,6 +30,9 @@ from pool.miners.refusal import SettingsRefusedError, SignatureRefusedError
 MAX_TEXT = 4096
 """Characters of a message; each setting of each chain fits, for a dozen chains."""
 
+MAX_SHOWN = 100
+"""Characters of a wrong address that are shown; the longest right one has 90 (BIP173)."""
+
 MAX_NUMBER = 10**15 - 1
 DAYS_BACK = 7
 DAYS_AHEAD = 1
@@ -76,14 +79,15 @@ class SettingsRules:
         """An address of `chain`, which must be configured. Raises SettingsRefusedError."""
         network = self.networks.get(chain)
         if network is None:
-            raise SettingsRefusedError(f"there is no chain {chain!r}; there are {', '.join(self.networks)}")
+            raise SettingsRefusedError(f"there is no chain {chain[:MAX_SHOWN]!r}; there are {', '.join(self.networks)}")
+        shown = repr(address[:MAX_SHOWN])
         try:
             script = address_to_script(address, network.addresses)
         except AddressError as error:
-            raise SettingsRefusedError(f"{address!r} is no address of {chain}: {error}") from None
+            raise SettingsRefusedError(f"{shown} is no address of {chain}: {error}") from None
         canonical = script_to_address(script, network.addresses)
         if canonical is None:
-            raise SettingsRefusedError(f"{address!r} is an address of {chain} that nothing can be paid to")
+            raise SettingsRefusedError(f"{shown} is an address of {chain} that nothing can be paid to")
         return Destination(canonical, script)
 
 

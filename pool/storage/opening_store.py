@@ -1,0 +1,92 @@
+"""Balances brought from another pool, written into the books: all of a file or nothing, and each file once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from pool.ledger.account import OPERATOR_AVAILABLE, available
+from pool.ledger.opening import opening
+from pool.miners.balance_file import Balance, BalanceFile, BalanceFileError, Mistake
+from pool.shares.record import AccountKey
+from pool.storage import ledger_store
+from pool.storage.account_store import account_id, find_account
+from pool.storage.tables import balances, transfer_groups, transfers
+
+log = logging.getLogger("parapool.books")
+
+
+class NotFundedError(Exception):
+    """The operator's available money does not cover what the file brings; one sentence per chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """`again` when the file had been taken before, and nothing was done."""
+
+    reference: str
+    again: bool
+
+
+def import_balances(connection: Connection, file: BalanceFile, now_ms: int, *, add: bool = False) -> Imported:
+    """Every balance of the file is owed from now on, out of the operator's available money.
+
+    Raises BalanceFileError for an account that brought a balance along in another file, unless `add`, and
+    NotFundedError; the caller's transaction then has nothing to keep.
+    """
+    if _is_taken(connection, file):
+        return Imported(file.reference, again=True)
+    if not add:
+        _refuse_second_files(connection, file)
+    _check_funds(connection, file)
+    for balance in file.balances:
+        receiver = account_id(connection, balance.chain, AccountKey("miner", balance.script_hex, balance.address))
+        ledger_store.post(connection, opening(balance.chain, file.reference, receiver, balance.amount), now_ms)
+    for chain, amount in file.totals().items():
+        log.info("balances imported chain=%s amount=%d reference=%s", chain, amount, file.reference)
+    return Imported(file.reference, again=False)
+
+
+def _is_taken(connection: Connection, file: BalanceFile) -> bool:
+    """A file is taken whole, so its first balance speaks for all."""
+    first = file.balances[0]
+    receiver = find_account(connection, first.chain, "miner", first.script_hex)
+    if receiver is None:
+        return False
+    group_id = opening(first.chain, file.reference, receiver, first.amount).id
+    return ledger_store.find_group(connection, group_id) is not None
+
+
+def _refuse_second_files(connection: Connection, file: BalanceFile) -> None:
+    opened = {chain: _opened(connection, chain) for chain in file.totals()}
+    mistakes = []
+    for balance in file.balances:
+        receiver = find_account(connection, balance.chain, "miner", balance.script_hex)
+        if receiver is not None and available(receiver) in opened[balance.chain]:
+            mistakes.append(Mistake(balance.line, _second(balance)))
+    if mistakes:
+        raise BalanceFileError(mistakes)
+
+
+def _opened(connection: Connection, chain: str) -> set[str]:
+    query = select(transfers.c.credit).join(transfer_groups, transfer_groups.c.id == transfers.c.group_id)
+    query = query.where(transfers.c.chain == chain, transfers.c.debit == OPERATOR_AVAILABLE)
+    return set(connection.execute(query.where(transfer_groups.c.kind == "opening").distinct()).scalars())
+
+
+def _second(balance: Balance) -> str:
+    return f"{balance.chain} {balance.address} brought a balance along in another file; --add if this is one more"
+
+
+def _check_funds(connection: Connection, file: BalanceFile) -> None:
+    query = select(balances.c.chain, balances.c.amount).where(balances.c.account == OPERATOR_AVAILABLE)
+    own = {row.chain: row.amount for row in connection.execute(query)}
+    short = [
+        f"{chain}: the file brings {amount}, the operator has {own.get(chain, 0)} available; fund {amount - have} first"
+        for chain, amount in sorted(file.totals().items())
+        if amount > (have := own.get(chain, 0))
+    ]
+    if short:
+        raise NotFundedError("; ".join(short))
