@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from node_daemons import START_S, RealNode
+from support.offers import offer_of
 
 from chains.families import network
+from chains.kind import AuxTemplate
 from chains.primitives.address import address_to_script
 from chains.reference.wallet import address
 from pool.demo.children import Child
@@ -32,6 +34,14 @@ class AuxNode(RealNode):
     @property
     def script(self) -> bytes:
         return address_to_script(self.address, self.network.addresses)
+
+    def offer(self) -> AuxTemplate:
+        """What it offers now to the pool's address."""
+        if self.name in CONTEXTS:
+            answer = self.call("createmm2block", self.address)
+            return offer_of(self.name, answer, chain_id=None, context_name=self.name)
+        answer = self.call("createauxblock", self.address)
+        return offer_of(self.name, answer, chain_id=CHAIN_IDS[self.name], context_name=None)
 
     def chain_section(self) -> dict[str, Any]:
         """The chain in a pool's configuration."""

@@ -10,15 +10,15 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import random
 import secrets
 import shutil
-import socket
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from support.ports import free_port
 
 from chains.families import network
 from chains.kind import Network
@@ -28,11 +28,11 @@ from pool.demo.children import Child, stop
 
 BCOIN = Path(__file__).parent / ".bcoin"
 STRATUM_CLIENT = BCOIN / "stratum-client"
-START_S = 30.0
-STOP_S = 10.0
+START_S = 90.0
+STOP_S = 60.0
 PAYOUT_SCRIPT = bytes.fromhex("0014") + bytes(range(20))
 SEGWIT_HEIGHT = 432  # bcoin's regtest activates segwit there
-PORTS = range(20_000, 32_000)  # below those that the system gives to outgoing connections, so that a port stays ours
+CALL_S = 300.0  # of hundreds of blocks on a slow machine
 
 
 class RpcFailure(Exception):
@@ -64,13 +64,13 @@ class RealNode:
         assert address is not None
         return address
 
-    def client(self, *, timeout_s: float = 10.0) -> JsonRpc:
+    def client(self, *, timeout_s: float = 60.0) -> JsonRpc:
         return JsonRpc(self.url, user=self.user, password=self.password, timeout_s=timeout_s, name=self.name)
 
     def call(self, method: str, *params: Any) -> Any:
         """A blocking call, for a test's own preparations; amounts as Decimal."""
         port = int(self.url.rsplit(":", 1)[1].rstrip("/"))
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CALL_S)
         try:
             body = json.dumps({"id": 1, "method": method, "params": params})
             login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
@@ -180,14 +180,7 @@ def start_bcoin(directory: Path, *, segwit: bool = True) -> RealNode:
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on right now."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.choice(PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if port not in found and probe.connect_ex(("127.0.0.1", port)) != 0:
-                found.append(port)
-    return found
+    return [free_port() for _ in range(count)]
 
 
 def _litecoin_node(name: str, rpc_port: int) -> RealNode:

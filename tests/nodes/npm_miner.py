@@ -11,7 +11,7 @@ from node_daemons import STRATUM_CLIENT
 
 
 async def mine_with_npm_client(
-    host: str, port: int, worker: str, password: str, shares: int, algorithm: str = "sha256d", timeout_s: float = 30.0
+    host: str, port: int, worker: str, password: str, shares: int, algorithm: str = "sha256d", timeout_s: float = 120.0
 ) -> list[dict[str, Any]]:
     """Mine until this many shares are accepted; the events in order: subscribed, authorized, difficulty, job, accepted.
     A refused login or share, or too little time, is an AssertionError with what happened."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aux_nodes import AuxNode
 from node_daemons import RealNode, free_ports
+from support.offers import Offers
 from support.real_pool import FEE_PPM, Miner, RealPool, until
 
 from chains.families import FAMILIES
@@ -43,14 +44,25 @@ class World:
     children: Mapping[str, AuxNode]
     waiting: tuple[str, ...] = ()
 
-    async def job_on_tip(self, miner: Miner, wanted: Callable[[Job], bool] = lambda job: True) -> Job:
-        """The newest job once it stands on the daemon's tip, and is one like that."""
+    async def job_on_tip(self, miner: Miner) -> Job:
+        """The newest job once it stands on the daemon's tip."""
         tip = self.node.call("getbestblockhash")
-        return await miner.job(lambda job: displayed(job.previous_hash) == tip and wanted(job))
+        return await miner.job(lambda job: displayed(job.previous_hash) == tip)
 
-    async def extend(self, miner: Miner, wanted: Callable[[Job], bool] = lambda job: True) -> str:
+    async def job_for_all(self, miner: Miner) -> tuple[Job, Offers]:
+        """The newest job once a share of it may be the next block of every chain, and what the auxiliary nodes offer:
+        the pool asks them with the same addresses, so it gets the same."""
+
+        async def newest() -> tuple[Job, Offers] | None:
+            offers = Offers.of([child.offer() for child in self.children.values()])
+            job = await self.job_on_tip(miner)
+            return (job, offers) if offers.held_by(job) else None
+
+        return await until(newest, "a job for the next block of every chain")
+
+    async def extend(self, miner: Miner, job: Job | None = None) -> str:
         """A block of the parent that is the daemon's new tip; its hash."""
-        submitted = await miner.send(await self.job_on_tip(miner, wanted))
+        submitted = await miner.send(await self.job_on_tip(miner) if job is None else job)
         assert submitted.error is None
 
         async def is_tip() -> bool:
@@ -60,9 +72,9 @@ class World:
         await until(is_tip, f"the daemon has block {submitted.hash_hex}")
         return submitted.hash_hex
 
-    async def mine_block(self, miner: Miner, wanted: Callable[[Job], bool] = lambda job: True) -> str:
+    async def mine_block(self, miner: Miner, job: Job | None = None) -> str:
         """As `extend`, and credited."""
-        hash_hex = await self.extend(miner, wanted)
+        hash_hex = await self.extend(miner, job)
         await self.pool.block(PARENT, hash_hex, "immature")
         return hash_hex
 

@@ -27,6 +27,7 @@ async def mweb_chain(mweb_node: RealNode) -> AsyncIterator[BitcoinNode]:
 async def test_nodes_mweb_block_carries_the_extension_behind_the_hogex(
     mweb_chain: BitcoinNode, mweb_node: RealNode
 ) -> None:
+    mweb_node.generate(1)  # on a tip for which nobody has asked a template yet, so that it is none of before
     spend_in_the_open(mweb_node)
     peg_in(mweb_node)
     template = await mweb_chain.template()

@@ -5,7 +5,7 @@ bcoin is a sha256d parent, litecoind a scrypt parent, and a litecoind above bloc
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
@@ -15,20 +15,17 @@ from npm_miner import mine_with_npm_client
 from pool_worlds import PARENT, World, address_on, new_pool, shared_out
 from spending import peg_in, spend_in_the_open, spend_without_wallet
 from stored_blocks import first_of_block, paid_to, solved_from_node
+from support.offers import Offers, parent_of
 from support.real_pool import Miner, until
 
 from chains.auxpow import proof as auxpow_proof
 from chains.auxpow.commitment import AuxPowKind
-from chains.kind import AuxTemplate, Commitment
 from chains.mm2 import proof as mm2_proof
 from chains.mm2.commitment import Mm2Kind
 from chains.mm2.tree import context_of
-from chains.primitives.hashes import displayed, from_displayed
+from chains.primitives.hashes import displayed
 from chains.primitives.header import HEADER_SIZE
-from chains.primitives.serialize import Reader
-from chains.primitives.target import bits_to_target
-from chains.reference import auxpow_rules, mm2_rules
-from pool.mining_client.client import Job
+from chains.reference import mm2_rules
 
 MAGIC = bytes.fromhex("fabe6d6d")
 PARENTS = {"bcoin": "bcoin_node", "litecoind": "wallet_node", "litecoind-mweb": "mweb_node"}
@@ -59,66 +56,29 @@ async def world(
         yield World(node, pool, own_children, waiting)
 
 
-def offered(child: AuxNode) -> AuxTemplate:
-    """What an auxiliary node offers now: the pool asks with the same address, so it gets the same block."""
-    is_mm2 = child.name in CONTEXTS
-    answer = child.call("createmm2block" if is_mm2 else "createauxblock", child.address)
-    return AuxTemplate(
-        chain=child.name,
-        aux_hash=from_displayed(answer["hash"]),
-        target=bits_to_target(int(answer["bits"], 16)),
-        height=answer["height"],
-        previous_hash=from_displayed(answer["previousblockhash"]),
-        value_sat=answer["coinbasevalue"],
-        node=child.name,
-        chain_id=None if is_mm2 else CHAIN_IDS[child.name],
-        context=context_of(child.name) if is_mm2 else None,
-    )
-
-
-def committed(templates: Mapping[str, AuxTemplate]) -> tuple[Commitment, Commitment]:
-    """The MM1 and the MM2 commitment over all four chains."""
-    mm1 = AuxPowKind().commit([templates[name] for name in CHAIN_IDS])
-    return mm1, Mm2Kind().commit([templates[name] for name in CONTEXTS])
-
-
 def stored_proof(child: AuxNode, hash_hex: str) -> bytes:
     """The proof of an auxiliary block as the node keeps it behind the header."""
     return bytes.fromhex(child.call("getblockheader", hash_hex, False))[HEADER_SIZE:]
 
 
-def parent_of(child: AuxNode, hash_hex: str) -> str:
-    """The parent block that an auxiliary block names by its proof, by the reading of the reference nodes."""
-    proof = stored_proof(child, hash_hex)
-    if child.name in CHAIN_IDS:
-        return displayed(auxpow_rules.parent_hash(auxpow_rules.read_proof(Reader(proof))))
-    parsed = mm2_rules.parse_proof(proof)
-    sides = mm2_rules.context_bits(context_of(child.name))[: len(parsed.branch)]
-    return displayed(mm2_rules.parent_hash(parsed, sides, from_displayed(hash_hex)))
-
-
-async def mine_on_all_chains(world: World, miner: Miner) -> tuple[str, dict[str, AuxTemplate]]:
+async def mine_on_all_chains(world: World, miner: Miner) -> tuple[str, Offers]:
     """A hash that all five chains take as a block: the parent's, and the auxiliary blocks as they were offered."""
-    templates = {name: offered(child) for name, child in world.children.items()}
-    mm1, mm2 = committed(templates)
-
-    def holds_all(job: Job) -> bool:
-        return mm1.script_sig in job.coinb1 and job.coinb1[-34:] == b"\x6a\x28" + (mm2.root or b"")
-
-    parent_hex = await world.mine_block(miner, holds_all)
+    job, offers = await world.job_for_all(miner)
+    parent_hex = await world.mine_block(miner, job)
     for name, child in world.children.items():
-        hash_hex = displayed(templates[name].aux_hash)
+        hash_hex = offers.hash_hex(name)
         await world.pool.block(name, hash_hex, "immature")
         assert child.call("getbestblockhash") == hash_hex
-        assert parent_of(child, hash_hex) == parent_hex
-    return parent_hex, templates
+        parent = parent_of(offers.templates[name], child.call("getblockheader", hash_hex, False))
+        assert displayed(parent) == parent_hex
+    return parent_hex, offers
 
 
 async def test_nodes_pool_one_hash_is_a_block_of_five_chains(world: World) -> None:
     pool, node = world.pool, world.node
     address, alpha_address = address_on(node, 1), address_on(world.children["alpha"], 2)
     miner = await pool.miner(f"{address}+alpha={alpha_address}.rig")
-    parent_hex, templates = await mine_on_all_chains(world, miner)
+    parent_hex, offers = await mine_on_all_chains(world, miner)
     assert node.call("getbestblockhash") == parent_hex
 
     # The block as the daemon stores it: both commitments, and the reward at the configured address.
@@ -133,7 +93,7 @@ async def test_nodes_pool_one_hash_is_a_block_of_five_chains(world: World) -> No
     assert parent["credits"] == [{"miner": address, "amount": paid - parent["fee"], "held": False}]
 
     for name, child in world.children.items():
-        hash_hex = displayed(templates[name].aux_hash)
+        hash_hex = offers.hash_hex(name)
         block = await pool.block(name, hash_hex, "immature")
         assert block["reward"] == paid_to(child, hash_hex, child.script) == shared_out(block) > 0
         owner = (alpha_address, False) if name == "alpha" else (address, True)
@@ -142,11 +102,11 @@ async def test_nodes_pool_one_hash_is_a_block_of_five_chains(world: World) -> No
 
 async def test_nodes_pool_proofs_follow_from_the_stored_parent_block(world: World) -> None:
     miner = await world.pool.miner(f"{address_on(world.node, 3)}.rig")
-    parent_hex, templates = await mine_on_all_chains(world, miner)
+    parent_hex, offers = await mine_on_all_chains(world, miner)
+    templates, mm1, mm2 = offers.templates, offers.mm1, offers.mm2
     solved = solved_from_node(world.node, parent_hex)
     pow_name = world.node.network.pow_hash
 
-    mm1, mm2 = committed(templates)
     assert mm2.root is not None and solved.coinbase[-44:-12] == mm2.root
     for name in CONTEXTS:
         template, context = templates[name], context_of(name)

@@ -20,8 +20,8 @@ from pool.mining_client.client import Job, Refusal, StratumClient, header_for
 
 log = logging.getLogger("tests.real_pool")
 
-START_S = 30.0
-WAIT_S = 15.0
+START_S = 90.0
+WAIT_S = 60.0  # of every wait: far more than a loaded machine needs, so that only a fault reaches it
 PAUSE_S = 0.1
 FEE_PPM = 10_000
 # Some hundred hashes a share: nothing to a miner, and beyond every regtest target, so that each share is a block.
@@ -88,7 +88,7 @@ class RealPool:
 
     async def start(self) -> None:
         """Until it takes shares (GET /healthz)."""
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT_S))
         self.child = Child("pool", pool_command("run", "-c", str(self.config_path)), self.directory / "pool.log")
         try:
             await until(self._healthy, "the pool is healthy", START_S)
@@ -172,7 +172,10 @@ class RealPool:
 
     async def miner(self, user: str, password: str = "x") -> Miner:
         """A connected miner, closed with the pool."""
-        miner = Miner(StratumClient("127.0.0.1", self.stratum_port, user, password, algorithm=self.pow_hash))
+        client = StratumClient(
+            "127.0.0.1", self.stratum_port, user, password, algorithm=self.pow_hash, timeout_s=WAIT_S
+        )
+        miner = Miner(client)
         self._miners.append(miner)
         await miner.client.connect()
         return miner

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import aiohttp
 import pytest
@@ -277,7 +278,7 @@ async def test_reference_server_answers_fast(start_node: StartNode) -> None:
         began = time.monotonic()
         await node("createauxblock", ADDRESS)
         took_s.append(time.monotonic() - began)
-    assert min(took_s) < 0.02  # the node's own part: a busy machine adds to some of them, a slow node to all
+    assert median(took_s) < 0.02  # a busy machine adds to some of them, a slow node to all
 
 
 
