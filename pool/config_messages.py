@@ -20,6 +20,7 @@ from pool.config_models import (
     PoolSection,
     PortSection,
     PplnsSection,
+    PpsSection,
     Section,
     StratumSection,
 )
@@ -123,6 +124,8 @@ def _fields_at(location: Location, values: Mapping[str, Any]) -> Mapping[str, Fi
             return NodeSection.model_fields
         case ("chains", _, "pplns"):
             return PplnsSection.model_fields
+        case ("chains", _, "pps"):
+            return PpsSection.model_fields
         case ("chains", name):
             return CHAIN_KINDS[values["chains"][name]["kind"]].model_fields
     return {}

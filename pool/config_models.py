@@ -26,12 +26,14 @@ from pool.config_values import (
     FilePath,
     NodeUrl,
     PlainText,
+    PortScheme,
     Seconds,
     Tag,
     ZmqAddress,
     as_tuple,
     parse_bind,
 )
+from pool.shares.scheme import PER_SHARE, Scheme
 
 _FAMILY_NAMES = ", ".join(f"`{name}`" for name in FAMILIES)
 
@@ -91,6 +93,12 @@ class PortSection(Section):
         "spool",
         description="When an accepted share is answered: `spool` once it is on disk, `memory` at once. A crash takes "
         "the last milliseconds of shares that `memory` has answered; found blocks are as safe either way.",
+    )
+
+    scheme: PortScheme | None = Field(
+        None,
+        description="How this port's shares are rewarded: one scheme for every chain, or a mapping of chains to "
+        "schemes. Default: each chain's own.",
     )
 
     @property
@@ -218,6 +226,31 @@ class PplnsSection(Section):
     window_min_s: int = Field(3600, ge=0, le=30 * 86_400, description="The window spans at least so many seconds.")
 
 
+class PpsSection(Section):
+    """Shares bought by the operator: what the chain needs where its scheme, or a port's for it, is `pps` or `fpps`."""
+
+    minimum_reserve: int = Field(
+        ge=1,
+        le=2**62,
+        description="In smallest units. When the operator's available money less what shares have earned already is "
+        "below this, new jobs count for PPLNS.",
+    )
+    resume_reserve: int | None = Field(
+        None, ge=1, le=2**62, description="Shares are bought again from here on. Default: twice `minimum_reserve`."
+    )
+    fee_ppm: FeePpm | None = Field(
+        None, description="The fee off what a bought share is worth. Default: the chain's `fee_ppm`."
+    )
+    credit_interval_s: int = Field(
+        3600, ge=1, le=86_400, description="What shares have earned is credited at the turn of every such interval."
+    )
+
+    @property
+    def resume(self) -> int:
+        """Where buying begins again, not below the minimum."""
+        return 2 * self.minimum_reserve if self.resume_reserve is None else self.resume_reserve
+
+
 def network_name_of(chain: Mapping[str, Any], default_family: str) -> Any:
     """The network that a chain's section names, or the default: main, or regtest for a family without main."""
     family = chain.get("family", default_family)
@@ -233,7 +266,13 @@ class _Chain(Section):
     nodes: Annotated[tuple[NodeSection, ...], BeforeValidator(as_tuple)] = Field(
         min_length=1, description="The chain's nodes, the preferred one first."
     )
+    scheme: Scheme = Field(
+        "pplns",
+        description="How shares are rewarded: by the blocks of a window of shares, by the blocks they solve, or bought "
+        "one by one for the subsidy, or for subsidy and mean fees (docs/reference/schemes.md).",
+    )
     pplns: PplnsSection = Field(PplnsSection(), description="The window of shares that a block pays.")
+    pps: PpsSection | None = Field(None, description="What shares are bought from, where they are.")
     fee_ppm: FeePpm | None = Field(None, description="The pool's fee on this chain. Default: `pool.fee_ppm`.")
     maturity: int | None = Field(
         None, ge=1, le=100_000, description="Confirmations until credits are posted. Default: the network's own."
@@ -321,6 +360,25 @@ class Config(Section):
     def aux_chains(self) -> dict[str, AuxpowChain | Mm2Chain]:
         """The auxiliary chains by name, in the file's order."""
         return {name: chain for name, chain in self.chains.items() if not isinstance(chain, BitcoinChain)}
+
+    def port_schemes(self, port: PortSection) -> dict[str, Scheme]:
+        """The scheme of every chain at a port."""
+        own = port.scheme
+        if own is None or isinstance(own, Mapping):
+            return {name: (own or {}).get(name, chain.scheme) for name, chain in self.chains.items()}
+        return dict.fromkeys(self.chains, own)
+
+    @property
+    def bought_chains(self) -> list[str]:
+        """The chains whose shares are bought at some port, in the file's order."""
+        schemes = [self.port_schemes(port) for port in self.stratum.ports]
+        return [name for name in self.chains if any(port[name] in PER_SHARE for port in schemes)]
+
+    def pps_fee_ppm(self, chain_name: str) -> int:
+        """The fee off bought shares of a chain: its own or that of its blocks."""
+        section = self.chains[chain_name].pps
+        own = None if section is None else section.fee_ppm
+        return self.fee_ppm(chain_name) if own is None else own
 
     def fee_ppm(self, chain_name: str) -> int:
         """The fee on a chain: its own or the pool's."""

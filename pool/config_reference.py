@@ -26,6 +26,7 @@ from pool.config_models import (
     PoolSection,
     PortSection,
     PplnsSection,
+    PpsSection,
     Section,
     StratumSection,
 )
@@ -65,6 +66,7 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("chains.NAME with kind mm2", Mm2Chain, ""),
     ("chains.NAME.nodes[]", NodeSection, ""),
     ("chains.NAME.pplns", PplnsSection, ""),
+    ("chains.NAME.pps", PpsSection, ""),
 )
 
 
@@ -121,7 +123,8 @@ def _type_text(annotation: Any, bounds: list[str]) -> str:
     if origin is tuple:
         return "list of sections" if _is_section(arguments[0]) else f"list of {_type_text(arguments[0], [])}"
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
-        return "sections by name" if not isinstance(arguments[1], UnionType) else "mapping"
+        plain = isinstance(arguments[1], UnionType) or get_origin(arguments[1]) is Literal
+        return "mapping" if plain else "sections by name"
     if _is_section(annotation):
         return "section"
     names = {str: "text", bool: "`true` or `false`", int: "whole number", float: "number", Path: "path"}

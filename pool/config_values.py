@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from chains.auxpow.params import DIALECTS, Dialect
+from pool.shares.scheme import SCHEMES, Scheme
 
 # Above this a Stratum difficulty leaves the range in which doubles, as miners use them, are exact enough.
 HIGHEST_DIFFICULTY = 2.0**30
@@ -95,6 +96,14 @@ def _check_dialect(value: Any) -> Any:
     return value
 
 
+def _check_port_scheme(value: Any) -> Any:
+    """One scheme for every chain, or a mapping of chains to schemes; names of chains are checked by a wider rule."""
+    members = list(value.values()) if isinstance(value, Mapping) else [value]
+    if not members or not all(isinstance(member, str) and member in SCHEMES for member in members):
+        raise ValueError(f"expected {' or '.join(SCHEMES)}, or a mapping of chains to one of them")
+    return value
+
+
 def _check_chain_name(name: str) -> str:
     if not _CHAIN_NAME.fullmatch(name):
         raise ValueError("expected a chain name of 1 to 32 characters out of a-z, 0-9, _ and -")
@@ -143,4 +152,5 @@ Tag = Annotated[str, AfterValidator(_check_tag)]
 NodeUrl = Annotated[str, AfterValidator(_check_url)]
 ZmqAddress = Annotated[str, AfterValidator(_check_zmq)]
 ContextName = Annotated[str, AfterValidator(_check_context)]
+PortScheme = Annotated[Scheme | Mapping[str, Scheme], BeforeValidator(_check_port_scheme)]
 DialectName = Annotated[str | Mapping[str, str | int | bool], BeforeValidator(_check_dialect)]

@@ -21,7 +21,7 @@ KEY_MISTAKES = [
     (
         "chain_id: 1", "chain_id: 1\n    longpoll: true", "longpoll",
         "chains.regnmc.longpoll: unknown key, expected one of address, away_s, chain_id, dialect, family, fee_ppm, "
-        "kind, maturity, network, nodes, notify, poll_interval_s, pplns",
+        "kind, maturity, network, nodes, notify, poll_interval_s, pplns, pps, scheme",
     ),
     ("        password: geheim", "        pasword: geheim", "pasword",
      "chains.regbtc.nodes.0.pasword: unknown key, did you mean password?"),
@@ -89,6 +89,25 @@ KEY_MISTAKES = [
     ("factor: 2.1", "factor: true", "factor", "chains.regnmc.pplns.factor: expected a number over 0"),
     ("factor: 2.1", "factor: many", "factor", "chains.regnmc.pplns.factor: expected a number over 0"),
     ("factor: 2.1", "window_min_s: -1", "window_min_s", "chains.regnmc.pplns.window_min_s: expected a number of at"),
+    ("chain_id: 1", "scheme: prop", "scheme", "chains.regnmc.scheme: expected pplns, solo, pps or fpps"),
+    ("chain_id: 1", "scheme: pps", "scheme",
+     "chains.regnmc.scheme: expected a section pps with minimum_reserve in chain regnmc: shares are bought from it"),
+    ("chain_id: 1", "pps: {minimum_reserve: 0}", "minimum_reserve",
+     "chains.regnmc.pps.minimum_reserve: expected a number of at least 1"),
+    ("chain_id: 1", "pps: {fee_ppm: 5}", "pps:",
+     "chains.regnmc.pps.minimum_reserve: missing key, expected: In smallest units."),
+    ("chain_id: 1", "pps: {minimum_reserve: 10, resume_reserve: 9}", "resume_reserve",
+     "chains.regnmc.pps.resume_reserve: expected at least minimum_reserve, which is 10"),
+    ("chain_id: 1", "pps: {minimum_reserv: 10, minimum_reserve: 10}", "minimum_reserv:",
+     "chains.regnmc.pps.minimum_reserv: unknown key, did you mean minimum_reserve?"),
+    ("maximum_difficulty: 1000000", "scheme: prop", "scheme",
+     "stratum.ports.0.scheme: expected pplns or solo or pps or fpps, or a mapping of chains to one of them"),
+    ("maximum_difficulty: 1000000", "scheme: {alpha: 5}", "scheme", "stratum.ports.0.scheme: expected pplns or solo"),
+    ("maximum_difficulty: 1000000", "scheme: [solo]", "scheme", "stratum.ports.0.scheme: expected pplns or solo"),
+    ("maximum_difficulty: 1000000", "scheme: {alfa: solo}", "scheme",
+     "stratum.ports.0.scheme: expected chains out of regbtc, regnmc, alpha, not 'alfa'"),
+    ("maximum_difficulty: 1000000", "scheme: {alpha: fpps}", "scheme",
+     "stratum.ports.0.scheme: expected a section pps with minimum_reserve in chain alpha"),
     ("chain_id: 1", "notify: maybe", "notify", "chains.regnmc.notify: expected off, new_job or clean"),
     ("chain_id: 1", "dialect: klingon", "dialect",
      "chains.regnmc.dialect: expected namecoin or dogecoin, or a mapping of the words that differ"),
@@ -245,6 +264,36 @@ def test_config_tells_a_wrong_family_beside_a_wrong_network_and_address(refused:
     assert "chains.regnmc.family: expected another one: unknown family 'dogcoin'; there are bitcoin" in family
     assert network.endswith("chains.regnmc.network: expected main, test or regtest")
     assert address.endswith("chains.regnmc.address: expected an address of a known family")
+
+
+def test_config_refuses_to_buy_shares_by_a_subsidy_that_nobody_knows(refused: Callable[..., list[str]]) -> None:
+    bought = "chain_id: 1\n    scheme: fpps\n    pps: {minimum_reserve: 5}"
+    text = GOOD.replace("family: devnet", "family: fractal\n    network: main").replace("chain_id: 1", bought)
+    (line,) = refused(text.replace(f"5}}\n    address: {ADDRESS}", f"5}}\n    address: {MAIN_ADDRESS}"))
+    expected = "expected pplns or solo for chain regnmc: no subsidy of fractal main is known here"
+    assert line == f"29: chains.regnmc.scheme: {expected}"
+
+
+def test_config_buys_no_shares_of_a_chain_that_every_port_rewards_otherwise(accepted: Callable[..., Config]) -> None:
+    text = GOOD.replace("chain_id: 1", "chain_id: 1\n    scheme: pps")
+    config = accepted(text.replace("maximum_difficulty: 1000000", "scheme: {regnmc: solo}"))
+    (port,) = config.stratum.ports
+    assert config.port_schemes(port) == {"regbtc": "pplns", "regnmc": "solo", "alpha": "pplns"}
+    assert config.bought_chains == []
+
+
+def test_config_lets_each_port_have_its_scheme(accepted: Callable[..., Config]) -> None:
+    text = GOOD.replace("chain_id: 1", "chain_id: 1\n    scheme: fpps\n    pps: {minimum_reserve: 700, fee_ppm: 40000}")
+    config = accepted(text.replace("http:\n", "    - {bind: '127.0.0.1:3334', scheme: solo}\nhttp:\n"))
+    assert [config.port_schemes(port) for port in config.stratum.ports] == [
+        {"regbtc": "pplns", "regnmc": "fpps", "alpha": "pplns"},
+        {"regbtc": "solo", "regnmc": "solo", "alpha": "solo"},
+    ]
+    assert config.bought_chains == ["regnmc"]
+    assert [config.pps_fee_ppm(name) for name in config.chains] == [10_000, 40_000, 10_000]
+    pps = config.chains["regnmc"].pps
+    assert pps is not None
+    assert (pps.minimum_reserve, pps.resume) == (700, 1400)
 
 
 def test_config_refuses_a_second_bitcoin_chain(refused: Callable[..., list[str]]) -> None:
