@@ -159,6 +159,26 @@ async def test_nodes_wallet_signs_only_what_it_can(world: WalletWorld) -> None:
     assert (await wallet.broadcast(dear)).result is SendResult.MISSING_INPUTS
 
 
+async def test_nodes_wallet_sees_payments_to_its_own_change(world: WalletWorld) -> None:
+    """Consolidations: the daemon's own list leaves them out."""
+    wallet = world.wallet()
+    tip = await wallet.tip()
+    txids = []
+    coins = await wallet.coins()
+    for _ in range(2):
+        script = await wallet.change_script()
+        raw = await wallet.sign(payment(coins, PAID, script, to=await wallet.change_script()), coins)
+        txids.append(parse_transaction(raw).txid)
+        await wallet.broadcast(raw)
+        world.mine()
+        coins = [coin for coin in await wallet.coins() if coin.outpoint.txid == txids[-1]]
+        assert len(coins) == 2
+    listed = world.node.call("listsinceblock", tip.hash_hex)["transactions"]
+    assert not {displayed(txid) for txid in txids} & {entry["txid"] for entry in listed}
+    assert [t.txid for t in await wallet.transactions_since(tip.height)] == txids[::-1]
+    assert [t.txid for t in await wallet.transactions_since(tip.height + 1)] == txids[1:]
+
+
 @pytest.mark.parametrize("signing", [Signing.PSBT, Signing.RAW])
 async def test_nodes_wallet_both_ways_of_signing(world: WalletWorld, signing: Signing) -> None:
     wallet = world.wallet(signing=signing)
@@ -202,7 +222,7 @@ async def test_nodes_wallet_encrypted_is_open_only_while_it_signs(
 async def test_nodes_wallet_daemon_killed_between_any_two_steps(world: WalletWorld) -> None:
     """What the pool keeps is only the unsigned plan, then the signed bytes: with them the payment ends up in the chain
     once, whatever the daemon forgot."""
-    wallet = world.wallet(timeout_s=5.0)
+    wallet = world.wallet()
     kept: dict[str, Any] = {}
 
     async def plan() -> None:
@@ -242,7 +262,7 @@ async def test_nodes_wallet_daemon_killed_between_any_two_steps(world: WalletWor
 
 
 async def test_nodes_wallet_outage_is_no_refusal(world: WalletWorld) -> None:
-    wallet = world.wallet(timeout_s=5.0)
+    wallet = world.wallet()
     coins = (await wallet.coins())[:1]
     unsigned = payment(coins, PAID, await wallet.change_script())
     raw = await wallet.sign(unsigned, coins)

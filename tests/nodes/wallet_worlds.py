@@ -6,7 +6,7 @@ import http.client
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class WalletWorld:
     _height: int = 0
 
     def wallet(
-        self, *, signing: Signing = Signing.AUTO, passphrase: Callable[[], str] | None = None, timeout_s: float = 20.0
+        self, *, signing: Signing = Signing.AUTO, passphrase: Callable[[], str] | None = None, timeout_s: float = 60.0
     ) -> NodeWallet:
         """The pool's edge to the wallet; closed with the world."""
         node = self.node
@@ -81,12 +81,21 @@ class WalletWorld:
         return bytes.fromhex(self.node.call(method, unsigned.hex())["hex"])
 
     def kill(self) -> None:
-        """kill -9 of the wallet's daemon. A peer of it lives on, from which it gets back the blocks that it had not
-        written to disk yet."""
+        """kill -9 of the wallet's daemon. A peer of it lives on, which has all blocks: from there it gets back those
+        that it had not written to disk yet."""
         self._height = self.node.call("getblockcount")
+        deadline_s = time.monotonic() + START_S
+        while self._peer().call("getblockcount") < self._height:
+            assert time.monotonic() < deadline_s, "the peer did not get the blocks"
+            time.sleep(0.05)
         process = self.node.processes[0].process
         process.kill()
         process.wait()
+
+    def _peer(self) -> RealNode:
+        command, _ = self.node.launches[1]
+        port = next(word.removeprefix("-rpcport=") for word in command if word.startswith("-rpcport="))
+        return replace(self.node, url=f"http://127.0.0.1:{port}/")
 
     def start_again(self) -> None:
         """After kill(); waits until the daemon has all blocks again."""
@@ -105,12 +114,14 @@ class WalletWorld:
         return blocks >= self._height
 
 
-def payment(coins: Sequence[Coin], amount: int, change_script: bytes, *, fee: int = FEE) -> bytes:
-    """Unsigned: the coins to a miner, the rest back."""
+def payment(
+    coins: Sequence[Coin], amount: int, change_script: bytes, *, fee: int = FEE, to: bytes = MINER_SCRIPT
+) -> bytes:
+    """Unsigned: the amount to a miner, the rest back."""
     inputs = tuple(TxIn(coin.outpoint.txid, coin.outpoint.vout, b"", SEQUENCE) for coin in coins)
     rest = sum(coin.amount for coin in coins) - amount - fee
     assert rest > 0
-    outputs = (TxOut(amount, MINER_SCRIPT), TxOut(rest, change_script))
+    outputs = (TxOut(amount, to), TxOut(rest, change_script))
     return Transaction(2, inputs, outputs).serialize()
 
 
