@@ -68,6 +68,15 @@ class _Source:
     coinbase: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A transaction of the wallet's as the contract shows it, and what else there is to know."""
+
+    shown: WalletTransaction
+    parsed: Transaction
+    spends_ours: bool
+
+
 class NodeWallet:
     """One chain's wallet (chains/wallet.py says what each method promises). `rpc` speaks to the wallet's own node, with
     `/wallet/NAME` behind its address where the wallet has a name; `other_rpcs` are the chain's further nodes, which
@@ -187,22 +196,26 @@ class NodeWallet:
 
     async def transaction(self, txid: bytes) -> WalletTransaction | None:
         found = await self._transaction(txid)
-        return None if found is None else found[0]
+        return None if found is None else found.shown
 
     async def transactions_since(self, height: int) -> list[WalletTransaction]:
-        answer = answers.mapping(await self._since(max(0, height)), "listsinceblock")
-        txids: dict[bytes, None] = {}  # in the wallet's order, each once
-        for record in answers.listing(answer.get("transactions"), "listsinceblock"):
-            txids[answers.hash_of(answers.mapping(record, "listsinceblock"), "txid", "listsinceblock")] = None
+        """Besides what `listsinceblock` tells, the transactions that paid nobody but the wallet's change, which it
+        leaves out: each of them has a coin that is unspent, or spent by another one that is found here."""
+        waiting_room = list(dict.fromkeys([*await self._listed_since(height), *await self._young_coins(height)]))
+        seen = set(waiting_room)
         found: list[WalletTransaction] = []
-        for txid in txids:
+        for txid in waiting_room:  # grows on the way
             known = await self._transaction(txid)
             if known is None:
                 continue
-            transaction, coinbase = known
-            waits = transaction.confirmations == 0 and not coinbase  # a coinbase of an orphaned block waits for nothing
-            if waits or (transaction.height is not None and transaction.height > height):
-                found.append(transaction)
+            waits = known.shown.confirmations == 0 and not known.parsed.is_coinbase
+            if not waits and (known.shown.height is None or known.shown.height <= height):
+                continue
+            found.append(known.shown)
+            if known.spends_ours:
+                sources = {i.previous_txid for i in known.parsed.inputs} - seen
+                seen |= sources
+                waiting_room += sorted(sources)
         return found
 
     async def fee_rate(self, target_blocks: int) -> int | None:
@@ -268,8 +281,7 @@ class NodeWallet:
         found = await self._details(txid)
         return None if found is None else _Source(found[1], found[1].is_coinbase)
 
-    async def _transaction(self, txid: bytes) -> tuple[WalletTransaction, bool] | None:
-        """The transaction as the contract shows it, and whether it is a coinbase."""
+    async def _transaction(self, txid: bytes) -> _Known | None:
         found = await self._details(txid)
         if found is None:
             return None
@@ -283,18 +295,29 @@ class NodeWallet:
                 header = answers.mapping(await self._ask("getblockheader", hash_hex), "getblockheader")
                 entry["blockheight"] = header.get("height")
             height = answers.integer(entry, "blockheight", 0, MAX_HEIGHT, "gettransaction")
-        raw = transaction.serialize()
-        return WalletTransaction(txid, raw, confirmations, hash_hex, height), transaction.is_coinbase
+        shown = WalletTransaction(txid, transaction.serialize(), confirmations, hash_hex, height)
+        return _Known(shown, transaction, "fee" in entry)  # told of what we paid ourselves, in whole or in part
 
-    async def _since(self, height: int) -> Any:
-        """`listsinceblock` from the main chain's block at a height; from the tip when the chain is shorter now."""
+    async def _listed_since(self, height: int) -> list[bytes]:
+        """The txids of `listsinceblock` from the main chain's block at a height, or from the tip when the chain is
+        shorter now; an old wallet's fourth parameter is unknown, so what left the chain may be among them."""
         try:
-            hash_hex = await self._call("getblockhash", height)
+            hash_hex = await self._call("getblockhash", max(0, height))
         except RpcError as error:
             if error.code != RPC_INVALID_PARAMETER:
                 raise WalletRefusedError(f"getblockhash: {error}") from error
             hash_hex = await self._ask("getbestblockhash")
-        return await self._ask("listsinceblock", hash_hex, 1)
+        answer = answers.mapping(await self._ask("listsinceblock", hash_hex, 1), "listsinceblock")
+        records = answers.listing(answer.get("transactions"), "listsinceblock")
+        entries = [answers.mapping(record, "listsinceblock") for record in records]
+        return [answers.hash_of(entry, "txid", "listsinceblock") for entry in entries]
+
+    async def _young_coins(self, height: int) -> list[bytes]:
+        """The txids of coins that are confirmed above a height or wait."""
+        records = answers.listing(await self._ask("listunspent", 0), "listunspent")
+        claims = [answers.unspent(record) for record in records]
+        tip = answers.integer({"height": await self._ask("getblockcount")}, "height", 0, MAX_HEIGHT, "getblockcount")
+        return [claim.outpoint.txid for claim in claims if claim is not None and claim.confirmations <= tip - height]
 
     # Sending
 

@@ -328,6 +328,8 @@ async def test_node_wallet_transactions_since() -> None:
     edge, rpc = wallet(
         {
             "getblockhash": "cd" * 32,
+            "getblockcount": 10,
+            "listunspent": [],
             "listsinceblock": {"transactions": entries, "lastblock": BLOCK_HEX},
             "gettransaction": gettransaction(*known),
         }
@@ -338,16 +340,63 @@ async def test_node_wallet_transactions_since() -> None:
     assert rpc.methods.count("gettransaction") == len(known)
 
 
+async def test_node_wallet_transactions_since_finds_what_only_paid_change() -> None:
+    """A chain of consolidations: listsinceblock tells none of them, the last one's coin leads to the others; those
+    below the height end the way, and so do coins that others paid in."""
+
+    def spending(*sources: Transaction, lock_time: int) -> Transaction:
+        inputs = tuple(TxIn(source.txid, 0, b"\x51") for source in sources)
+        return Transaction(2, inputs, (TxOut(800, SCRIPT),), lock_time)
+
+    foreign = replace(PLAIN, lock_time=50)
+    old = spending(PLAIN, lock_time=1)
+    first = spending(old, foreign, lock_time=2)
+    second = spending(first, lock_time=3)
+    last = spending(second, lock_time=4)
+    deposit = replace(PLAIN, lock_time=51)  # pays us; its inputs are none of ours
+    known = [
+        record_of(old, blockheight=7, fee=Decimal("-0.1")),
+        record_of(first, blockheight=8, fee=Decimal("-0.1")),
+        record_of(second, blockheight=9, fee=Decimal("-0.1")),
+        record_of(last, confirmations=0, blockhash=..., fee=Decimal("-0.1")),
+        record_of(deposit, blockheight=9),
+    ]
+    asked: list[str] = []
+    answer = gettransaction(*known)
+
+    def told(txid_hex: str) -> Any:
+        asked.append(txid_hex)
+        return answer(txid_hex)
+
+    edge, _ = wallet(
+        {
+            "getblockhash": "cd" * 32,
+            "getblockcount": 10,
+            "listsinceblock": {"transactions": []},
+            "listunspent": [
+                unspent(last, 0, confirmations=0),
+                unspent(deposit, 0, confirmations=2),
+                unspent(COINBASE, 0, confirmations=4),  # too old to be asked about
+            ],
+            "gettransaction": told,
+        }
+    )
+    found = await edge.transactions_since(7)
+    assert [t.txid for t in found] == [last.txid, deposit.txid, second.txid, first.txid]
+    assert sorted(asked) == sorted(displayed(t.txid) for t in (last, deposit, second, first, old, foreign))
+
+
 async def test_node_wallet_transactions_since_a_height_that_is_gone() -> None:
     edge, rpc = wallet(
         {
             "getblockhash": RpcError(-8, "Block height out of range"),
             "getbestblockhash": BLOCK_HEX,
+            "getblockcount": 10,
             "listsinceblock": {"transactions": []},
         }
     )
     assert await edge.transactions_since(99) == []
-    assert rpc.calls[-1] == ("listsinceblock", BLOCK_HEX, 1)
+    assert ("listsinceblock", BLOCK_HEX, 1) in rpc.calls and "gettransaction" not in rpc.methods
     rpc.answers["getblockhash"] = RpcError(-1, "no")
     with pytest.raises(WalletRefusedError, match="getblockhash"):
         await edge.transactions_since(9)
