@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from pool.cli_ledger import ledger
+from pool.cli_losses import absorb, clawback, losses
 from pool.cli_options import (
     EXIT_NO,
     EXIT_OK,
@@ -157,6 +158,8 @@ def mine(
     sys.exit(run_miner(settings))
 
 
+for command in (losses, absorb, clawback):
+    ledger.add_command(command)
 commands.add_command(ledger)
 
 

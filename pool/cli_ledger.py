@@ -1,4 +1,4 @@
-"""`pool ledger`: the books proved, explained to a miner, and handed out. It only reads, also beside a running pool."""
+"""`pool ledger`: the books proved, explained to a miner, and handed out. What is here only reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLEAR_LINE = "\r\x1b[K"
 
 @click.group(short_help="Prove, explain and export the books.")
 def ledger() -> None:
-    """Prove, explain and export the books. Nothing is written; the pool may run meanwhile.
+    """Prove, explain and export the books; decide about lost blocks. The pool may run meanwhile.
 
     \b
     Examples:

@@ -50,7 +50,7 @@ from pool.shares.share_log import ShareLog
 from pool.storage.books import SqlBooks
 from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, in_short, upgrade
-from pool.storage.ledger_links import link_missing
+from pool.storage.ledger_links import link_first
 from pool.web.server import WebServer
 from stratum.addresses import AddressBook
 from stratum.extranonce import ExtranonceAllocator
@@ -86,7 +86,7 @@ class RunningPool:
         upgrade(url)
         self.database = Database(url)
         with self.database.write() as connection:
-            link_missing(connection)
+            link_first(connection)
         self.books = SqlBooks(self.database, self.config.pool.name)
         self.solutions = SolutionStore(self.data_dir / "solutions")
         self.log_directory = self.data_dir / "shares"

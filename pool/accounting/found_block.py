@@ -1,12 +1,14 @@
 """A found block in the books, its states, and every transition between them.
 
-    submitted ─► immature ─► mature
-       │           │  ▲
+    submitted ─► immature ─► mature ◄─► lost
+       │           │  ▲         lose / find
        │    orphan ▼  │ reinstate
        ├────────► orphan
     rejected ─► immature (when the chain has it after all)
 
 A node's answer to the submission is never the truth: a rejected block is watched for a while, an orphan may return.
+Even a mature block may leave, by a reorg deeper than the maturity; its coins may be paid out by then, so that is a loss
+which somebody has to bear, and until then nothing more is paid. The newest mature block speaks for all older ones.
 Only the chain as a synced node shows it moves a block, and a node that is away or not synced moves nothing (notes
 sections 1.4, P7). Pure.
 """
@@ -20,13 +22,16 @@ from typing import Literal
 
 from chains.kind import BlockStatus
 
-BlockState = Literal["submitted", "immature", "mature", "orphan", "rejected"]
+BlockState = Literal["submitted", "immature", "mature", "orphan", "rejected", "lost"]
 
 REJECTED_WATCH_MS = 24 * 3600 * 1000
 """How long a rejected block is looked for; an answer lost on its way is long settled by then."""
 
 ORPHAN_WATCH_MS = 7 * 24 * 3600 * 1000
 """How long an orphan is watched when the node does not say how deep the competing chain is."""
+
+LOST_WATCH_MS = 30 * 24 * 3600 * 1000
+"""How long a lost block's return is waited for, from the time it was found."""
 
 COMPETING_DEPTH = 1
 """Blocks on top of a block's height before a node that does not know the block proves it orphaned."""
@@ -49,7 +54,8 @@ class FoundBlock:
     """A block row. Amounts in smallest units, None until read from the actual coinbase. Hashes and target displayed
     hex.
 
-    `orphaned_times` counts how often its credits were voided. `watched` is false once nothing can move it any more.
+    `orphaned_times` counts how often its credits were voided, `lost_times` how often it was lost when it was final.
+    `watched` is false once nothing is expected to move it any more.
     """
 
     id: int
@@ -65,6 +71,7 @@ class FoundBlock:
     confirmations: int
     orphaned_times: int
     watched: bool
+    lost_times: int = 0
 
     @property
     def credited(self) -> bool:
@@ -81,6 +88,8 @@ class Step(Enum):
     MATURE = "mature"
     ORPHAN = "orphan"
     REINSTATE = "reinstate"
+    LOSE = "lose"
+    FIND = "find"
     RETIRE = "retire"
 
 
@@ -90,9 +99,13 @@ def next_step(block: FoundBlock, status: BlockStatus, *, tip_height: int | None,
     `tip_height` is the chain's best height; without it, a block that the node does not know is never taken for an
     orphan.
     """
-    if block.state == "mature" or not block.watched:
+    if block.state != "mature" and not block.watched:
         return Step.NOTHING
     if status.found and status.confirmations > 0:
+        if block.state == "mature":
+            return Step.NOTHING
+        if block.state == "lost":
+            return Step.FIND
         if block.state == "immature":
             if status.confirmations >= maturity:
                 return Step.MATURE
@@ -104,12 +117,14 @@ def next_step(block: FoundBlock, status: BlockStatus, *, tip_height: int | None,
         return _retire_by_age(block, now_ms)
     if block.state in ("submitted", "immature"):
         return Step.ORPHAN
-    if depth is not None and depth > 2 * maturity:
+    if block.state == "mature":
+        return Step.LOSE
+    if block.state != "lost" and depth is not None and depth > 2 * maturity:
         return Step.RETIRE
     return _retire_by_age(block, now_ms)
 
 
 def _retire_by_age(block: FoundBlock, now_ms: int) -> Step:
     age_ms = now_ms - block.found_ms
-    limit_ms = {"rejected": REJECTED_WATCH_MS, "orphan": ORPHAN_WATCH_MS}.get(block.state)
+    limit_ms = {"rejected": REJECTED_WATCH_MS, "orphan": ORPHAN_WATCH_MS, "lost": LOST_WATCH_MS}.get(block.state)
     return Step.RETIRE if limit_ms is not None and age_ms > limit_ms else Step.NOTHING

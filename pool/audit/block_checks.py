@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pool.accounting.split import fee_of, largest_remainder
 from pool.audit.finding import Finding
 from pool.audit.terms import CreditTerms
-from pool.ledger import income
+from pool.ledger import income, loss
 from pool.ledger.account import SUSPENSE_UNEXPLAINED
 from pool.ledger.transfer import LedgerError, TransferGroup
 from pool.storage.audit_views import StoredBlock, StoredCredit
@@ -96,8 +96,13 @@ def demanded_groups(block: StoredBlock, amounts: Mapping[int, int], unexplained:
         groups.append(income.orphan(credited, event, times))
         if times < voided or block.state != "orphan":
             groups.append(income.reinstate(credited, event, times))
-    if block.state == "mature":
+    if block.state in ("mature", "lost"):
         groups.append(income.mature(block.chain, event, income=block.reward, amounts=amounts))
+    for times in range(1, block.lost_times + 1):
+        lost = loss.loss(block.chain, event, times, income=block.reward, fee=block.fee, unexplained=unexplained)
+        groups.append(lost)
+        if times < block.lost_times or block.state != "lost":
+            groups.append(loss.found(lost, event, times))
     return {group.id: group for group in groups}
 
 

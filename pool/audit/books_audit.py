@@ -17,12 +17,13 @@ from pool.audit import block_checks
 from pool.audit.finding import Finding, shortened
 from pool.audit.terms import TermsBook
 from pool.ledger.account import grows_by_debit, never_negative
+from pool.ledger.solvency import cover_of, payout_obstacle
 from pool.ledger.transfer import TransferGroup, imbalance
-from pool.storage import audit_views, ledger_store
+from pool.storage import audit_views, ledger_links, ledger_store
 from pool.storage.audit_views import StoredBlock, StoredTransfer
 from pool.storage.audit_window import rebuilt_window
 
-BLOCK_KINDS = ("credit", "mature", "orphan", "reinstate")
+BLOCK_KINDS = ("credit", "mature", "orphan", "reinstate", "loss", "found")
 LIABILITY = re.compile(r"liab\.([0-9]+)\.(immature|available|reserved)", re.ASCII)
 OTHER_ACCOUNT = re.compile(r"(asset|income|expense|equity|suspense)\.[a-z_.]+", re.ASCII)
 PROGRESS_TRANSFERS = 10_000
@@ -123,6 +124,12 @@ def _check_balances(connection: Connection, report: AuditReport, rebuilt: dict[s
         coins = sum(amount for account, amount in ours.items() if account.startswith("asset."))
         if owed > coins:
             report.findings.append(Finding("I10", chain, f"{owed} is owed and {coins} is there"))
+        obstacle = payout_obstacle(cover_of(ours))
+        if obstacle is not None:
+            report.findings.append(Finding("I13", chain, obstacle))
+        broken = ledger_links.broken_link(connection, chain)
+        if broken is not None:
+            report.findings.append(Finding("I11", chain, broken))
 
 
 def _check_group_names(connection: Connection, report: AuditReport) -> dict[tuple[str, str], list[str]]:

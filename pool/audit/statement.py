@@ -17,10 +17,12 @@ from pool.storage import audit_views
 from pool.storage.audit_views import StoredBlock
 from pool.storage.audit_window import rebuilt_window
 
-BLOCK_KINDS = ("credit", "mature", "orphan", "reinstate")
+BLOCK_KINDS = ("credit", "mature", "orphan", "reinstate", "loss", "found")
 PARTS = ("immature", "available", "reserved")
-COUNTS_AS = {"immature": "immature", "mature": "available"}
-"""Which balance a credit is part of by the state of its block; in any other state it is void."""
+COUNTS_AS = {"immature": "immature", "mature": "available", "lost": "available"}
+"""Which balance a credit is part of by the state of its block; in any other state it is void. What is taken back of a
+lost block's credits is a movement of its own.
+"""
 
 Progress = Callable[[str], None]
 

@@ -1,6 +1,7 @@
 """The groups of a loss: coins that were final, and that a reorg deeper than the maturity took all the same.
 
-    loss       the coins leave the wallet; the pool's fee of them is no income any more, the rest nobody bears yet
+    loss       the coins leave the wallet; the pool's fee of them is no income any more, what nobody had earned is no
+               longer in suspense, the rest nobody bears yet
     absorb     the operator bears (part of) it
     clawback   those who were credited bear it, as far as their available balances go
     found      the block is back: exactly the opposite of its loss
@@ -14,16 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pool.ledger.account import ASSET_WALLET, EQUITY_LOSS, INCOME_FEE, OPERATOR_WITHDRAWN, available
+from pool.ledger.account import (
+    ASSET_WALLET,
+    EQUITY_LOSS,
+    INCOME_FEE,
+    OPERATOR_WITHDRAWN,
+    SUSPENSE_UNEXPLAINED,
+    available,
+)
 from pool.ledger.transfer import LedgerError, Transfer, TransferGroup, check, reverse
 
 
-def loss(chain: str, event: str, times: int, *, income: int, fee: int) -> TransferGroup:
-    """The event's coins are gone for the `times`-th time. `fee` of them was the pool's income."""
+def loss(chain: str, event: str, times: int, *, income: int, fee: int, unexplained: int = 0) -> TransferGroup:
+    """The event is gone for the `times`-th time. `fee` of it was the pool's income, `unexplained` nobody's."""
     group_id = f"loss:{chain}:{event}:{times}"
-    if not 0 <= fee <= income:
-        raise LedgerError(f"{group_id}: a fee of {fee} in an income of {income}")
-    parts = ((INCOME_FEE, fee), (EQUITY_LOSS, income - fee))
+    rest = income - fee - unexplained
+    if min(fee, unexplained, rest) < 0:
+        raise LedgerError(f"{group_id}: fee {fee} and suspense {unexplained} are no parts of an income of {income}")
+    parts = ((INCOME_FEE, fee), (SUSPENSE_UNEXPLAINED, unexplained), (EQUITY_LOSS, rest))
     transfers = tuple(Transfer(account, ASSET_WALLET, amount) for account, amount in parts if amount)
     return check(TransferGroup(group_id, chain, "loss", transfers))
 

@@ -114,6 +114,10 @@ class Books(Protocol):
 
     def reinstate(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool: ...
 
+    def lose(self, block: FoundBlock, now_ms: int) -> None: ...
+
+    def find(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool: ...
+
     def retire(self, block: FoundBlock, now_ms: int) -> None: ...
 
 
@@ -292,7 +296,7 @@ class Bookkeeping:
             step = next_step(block, status, tip_height=view.tip_height, maturity=maturity, now_ms=now_ms)
             steps.append((step, block, status))
         faults: list[Exception] = []
-        for wanted in (Step.ORPHAN, Step.RETIRE, Step.MATURE, Step.REINSTATE, Step.CREDIT):
+        for wanted in (Step.LOSE, Step.ORPHAN, Step.FIND, Step.RETIRE, Step.MATURE, Step.REINSTATE, Step.CREDIT):
             for step, block, status in steps:
                 if step is wanted:
                     try:
@@ -325,6 +329,12 @@ class Bookkeeping:
         elif step is Step.REINSTATE:
             if await self._in_thread(self._books.reinstate, block, confirmations, now_ms):
                 log.warning("block reinstated %s reward=%s", tail, block.reward)
+        elif step is Step.LOSE:
+            await self._in_thread(self._books.lose, block, now_ms)
+            log.critical("final block lost to a deep reorg, its chain's payouts stop %s reward=%s", tail, block.reward)
+        elif step is Step.FIND:
+            if await self._in_thread(self._books.find, block, confirmations, now_ms):
+                log.warning("lost block is back %s reward=%s", tail, block.reward)
         elif step is Step.RETIRE:
             await self._in_thread(self._books.retire, block, now_ms)
             log.info("block no longer watched %s state=%s", tail, block.state)

@@ -85,10 +85,12 @@ class StoredBlock:
     fee: int | None
     log_id: int
     log_name: str
+    pool: str
     share_sequence: int
     target_hex: str
     found_ms: int
     orphaned_times: int
+    lost_times: int
 
 
 @contextmanager
@@ -238,7 +240,8 @@ def _stream(connection: Connection, query: Any) -> Any:
 
 
 def _blocks() -> Any:
-    return select(blocks, share_logs.c.name.label("log_name")).join(share_logs, share_logs.c.id == blocks.c.log_id)
+    log = (share_logs.c.name.label("log_name"), share_logs.c.pool)
+    return select(blocks, *log).join(share_logs, share_logs.c.id == blocks.c.log_id)
 
 
 def _block(row: Row[Any]) -> StoredBlock:
@@ -252,8 +255,10 @@ def _block(row: Row[Any]) -> StoredBlock:
         fee=row.fee,
         log_id=row.log_id,
         log_name=row.log_name,
+        pool=row.pool or row.log_name,
         share_sequence=row.share_sequence,
         target_hex=row.target_hex,
         found_ms=row.found_ms,
         orphaned_times=row.orphaned_times,
+        lost_times=row.lost_times,
     )

@@ -49,10 +49,14 @@ def answered(connection: Connection, chain: str, hash_hex: str, state: BlockStat
 
 
 def watched(connection: Connection, log_name: str, chain: str) -> list[FoundBlock]:
-    """The chain's blocks, found by shares of this log, that something may still move; oldest first."""
+    """The chain's blocks, found by shares of this log, that something may still move, oldest first; and the highest
+    mature one, which speaks for all mature ones below it.
+    """
     query = select(blocks).join(share_logs, share_logs.c.id == blocks.c.log_id)
-    query = query.where(blocks.c.chain == chain, blocks.c.watched == 1, share_logs.c.name == log_name)
-    return [_found_block(row) for row in connection.execute(query.order_by(blocks.c.id))]
+    query = query.where(blocks.c.chain == chain, share_logs.c.name == log_name)
+    found = connection.execute(query.where(blocks.c.watched == 1).order_by(blocks.c.id)).all()
+    mature = query.where(blocks.c.state == "mature").order_by(blocks.c.height.desc()).limit(1)
+    return [_found_block(row) for row in (*found, *connection.execute(mature))]
 
 
 def find(connection: Connection, block_id: int) -> FoundBlock:
@@ -102,4 +106,5 @@ def _found_block(row: Row[Any]) -> FoundBlock:
         confirmations=row.confirmations,
         orphaned_times=row.orphaned_times,
         watched=bool(row.watched),
+        lost_times=row.lost_times,
     )

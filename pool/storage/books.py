@@ -16,7 +16,7 @@ from pool.blocks.solution_store import SolutionRecord
 from pool.ledger import income
 from pool.ledger.transfer import LedgerError, TransferGroup
 from pool.shares.record import LoggedShare, Position, ShareRecord
-from pool.storage import block_store, ledger_store
+from pool.storage import block_losses, block_store, ledger_store
 from pool.storage.database import Database
 from pool.storage.share_store import ShareStore
 
@@ -178,6 +178,16 @@ class SqlBooks:
             ledger_store.post(connection, group, now_ms)
             block_store.change(connection, block.id, now_ms, state="immature", confirmations=confirmations)
             return True
+
+    def lose(self, block: FoundBlock, now_ms: int) -> None:
+        """A final block left the main chain: a loss, which stops the chain's payouts until somebody bears it."""
+        with self._database.write() as connection:
+            block_losses.lose(connection, block, now_ms)
+
+    def find(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool:
+        """A lost block is back: its loss is undone. False when another of our blocks holds its height."""
+        with self._database.write() as connection:
+            return block_losses.find(connection, block, confirmations, now_ms)
 
     def retire(self, block: FoundBlock, now_ms: int) -> None:
         """Nothing is expected to move this block any more."""

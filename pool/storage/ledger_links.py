@@ -33,14 +33,17 @@ def link(connection: Connection, group: TransferGroup, created_ms: int) -> None:
     connection.execute(insert(ledger_links), [row])
 
 
-def link_missing(connection: Connection) -> int:
-    """Links the groups that a version without links wrote, oldest first; for the pool's start. Returns how many."""
-    linked = select(ledger_links.c.group_id).where(ledger_links.c.group_id == transfer_groups.c.id)
-    query = select(transfer_groups).where(~linked.exists())
-    missing = connection.execute(query.order_by(transfer_groups.c.created_ms, transfer_groups.c.id)).all()
-    for row in missing:
+def link_first(connection: Connection) -> int:
+    """Links the groups that a version without links wrote, oldest first, and returns how many. Only while nothing is
+    linked at all, right after the migration: from then on a group without a link is one that was slipped in.
+    """
+    if connection.execute(select(ledger_links.c.number).limit(1)).first() is not None:
+        return 0
+    query = select(transfer_groups).order_by(transfer_groups.c.created_ms, transfer_groups.c.id)
+    groups = connection.execute(query).all()
+    for row in groups:
         link(connection, _group(connection, row), row.created_ms)
-    return len(missing)
+    return len(groups)
 
 
 def all_links(connection: Connection, chain: str) -> Iterator[Link]:
@@ -60,7 +63,10 @@ def broken_link(connection: Connection, chain: str) -> str | None:
         if link_hash(previous, _group(connection, row), row.created_ms) != stored:
             return f"link {number}: {group_id} is not as it was written, or not where it was"
         previous, expected = stored, expected + 1
-    return None
+    linked = select(ledger_links.c.group_id).where(ledger_links.c.group_id == transfer_groups.c.id)
+    query = select(transfer_groups.c.id).where(transfer_groups.c.chain == chain, ~linked.exists())
+    slipped_in = connection.execute(query.order_by(transfer_groups.c.id).limit(1)).scalar_one_or_none()
+    return None if slipped_in is None else f"{slipped_in} is not linked to the groups before it"
 
 
 def _last(connection: Connection, chain: str) -> Any:

@@ -154,7 +154,7 @@ def _chain_sums(connection: Connection) -> dict[str, Any]:
         return chains.setdefault(
             chain,
             {
-                "blocks": {state: 0 for state in ("submitted", "immature", "mature", "orphan", "rejected")},
+                "blocks": {state: 0 for state in ("submitted", "immature", "mature", "orphan", "rejected", "lost")},
                 "last_block": None,
                 "immature": 0,
                 "available": 0,

@@ -12,7 +12,7 @@ from pool.web.units import amount_text, duration_text, hashrate_text
 
 REFRESH_S = 5
 TEXT_COLUMNS = frozenset({"Kind", "State", "In jobs", "Hash"})
-BLOCK_STATES = ("submitted", "immature", "mature", "orphan", "rejected")
+BLOCK_STATES = ("submitted", "immature", "mature", "orphan", "rejected", "lost")
 
 STYLE = """
 :root{color-scheme:light dark;--line:light-dark(#d5d9e0,#3a3f47);--dim:light-dark(#5c6470,#9aa3ae);

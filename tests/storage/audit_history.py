@@ -58,7 +58,8 @@ def audited(world: World, *past: PastTerms, present: dict[str, CreditTerms] | No
 
 
 def found(world: World) -> list[str]:
-    return [str(finding) for finding in audited(world).findings]
+    """What is found beside the broken chain of hashes, which a thief could have computed anew."""
+    return [str(finding) for finding in audited(world).findings if finding.rule != "I11"]
 
 
 def corrupt(world: World, *statements: str) -> None:

@@ -163,6 +163,13 @@ def test_audit_finds_a_changed_transfer(world: World, anna: int) -> None:
     ]
 
 
+def test_audit_finds_a_changed_past_by_its_hashes(world: World) -> None:
+    corrupt(world, f"UPDATE transfer_groups SET created_ms = 1 WHERE id = '{group('credit', RETURNED)}'")
+    assert [str(finding) for finding in audited(world).findings] == [
+        f"I11 alpha: link 3: {group('credit', RETURNED)} is not as it was written, or not where it was"
+    ]
+
+
 def test_audit_finds_a_transfer_turned_to_somebody_else(world: World, anna: int, bert: int) -> None:
     """The balances were made to fit, as a thief would."""
     corrupt(
@@ -205,7 +212,10 @@ def test_audit_finds_that_more_is_owed_than_there_is(world: World, anna: int) ->
         f"UPDATE balances SET amount = 1543 WHERE account = 'liab.{anna}.available'",
         "INSERT INTO balances (chain, account, amount) VALUES ('alpha', 'equity.operator', -800)",
     )
-    assert found(world) == ["I10 alpha: 2561 is owed and 1778 is there"]
+    assert found(world) == [
+        "I10 alpha: 2561 is owed and 1778 is there",
+        "I13 alpha: the wallet holds 790 less than what is owed for good",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +241,7 @@ def test_audit_finds_a_malformed_transfer(world: World, change: str, fault: str 
 def test_audit_finds_a_transfer_on_another_chain_than_its_group(world: World) -> None:
     corrupt(world, "UPDATE transfer_groups SET chain = 'regbtc' WHERE chain = 'beta'")
     hash_hex = block_hash_hex(EMPTY)
-    assert {finding.rule for finding in audited(world).findings} == {"I1", "transfers", "I6", "split"}
+    assert {finding.rule for finding in audited(world).findings} == {"I1", "I11", "transfers", "I6", "split"}
     assert f"credit:beta:{hash_hex}: the id of a credit group is another" in found(world)[1]
     assert found(world)[0].endswith("is of another chain than its group, regbtc")
 

@@ -179,9 +179,7 @@ async def test_bookkeeping_pays_only_one_of_our_blocks_at_a_height(world: World)
     assert world.dump()["audit"] == []
 
 
-async def test_bookkeeping_never_credits_beside_a_mature_block_of_ours(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_bookkeeping_books_a_final_block_as_lost_before_it_credits_the_one_in_its_place(world: World) -> None:
     chain = world.chains["alpha"]
     chain.mine(5, height=5)
     world.solve("alpha", 5, 1, ANNA, "accepted")
@@ -191,7 +189,25 @@ async def test_bookkeeping_never_credits_beside_a_mature_block_of_ours(
     world.solve("alpha", 6, 2, BERT, "accepted", height=5)
     chain.mine(6, height=5)
     await world.settle()
-    assert world.state(6)[0] == "submitted"
+    assert (world.state(5)[0], world.state(6)[0]) == ("lost", "mature")
+    assert world.dump()["audit"] == []
+
+
+async def test_bookkeeping_never_credits_two_blocks_of_ours_at_one_height(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The node that is asked about the second answers from another chain than when it was asked about the first."""
+    chain = world.chains["alpha"]
+    chain.mine(5, height=5)
+    world.solve("alpha", 5, 1, ANNA, "accepted")
+    chain.advance(5)
+    await world.settle()
+    world.solve("alpha", 6, 2, BERT, "accepted", height=5)
+    chain.mine(6, height=5)
+    chain.beside.clear()
+    chain.main[4] = block_hash_hex(5)
+    await world.settle()
+    assert (world.state(5)[0], world.state(6)[0]) == ("mature", "submitted")
     assert caplog.text.count("block waits, another of ours is credited at its height") == 1
 
 

@@ -71,10 +71,20 @@ def test_storage_groups_of_an_older_version_are_linked_at_the_start(database: Da
                 ],
             )
     with database.write() as connection:
-        assert ledger_links.link_missing(connection) == 3
-        assert ledger_links.link_missing(connection) == 0
+        assert ledger_links.broken_link(connection, "alpha") == "credit:alpha:A is not linked to the groups before it"
+        assert ledger_links.link_first(connection) == 3
+        assert ledger_links.link_first(connection) == 0
         assert [link.group_id for link in ledger_links.all_links(connection, "alpha")] == [g.id for g in GROUPS]
         assert ledger_links.broken_link(connection, "alpha") is None
+
+
+def test_storage_links_show_a_group_that_was_slipped_in(database: Database) -> None:
+    _post(database)
+    with database.write() as connection:
+        row = {"id": "gift:alpha:1", "chain": "alpha", "kind": "gift", "created_ms": 1}
+        connection.execute(insert(transfer_groups), [row])
+        assert ledger_links.link_first(connection) == 0
+        assert ledger_links.broken_link(connection, "alpha") == "gift:alpha:1 is not linked to the groups before it"
 
 
 def test_storage_ledger_refuses_what_the_wallet_does_not_cover(database: Database) -> None:

@@ -52,7 +52,7 @@ def test_storage_views_show_the_pool(world: World) -> None:
     assert overview["last_share_ms"] == NOW_MS - 100_000
     assert (overview["miners"], overview["workers"]) == (2, 2)
     alpha = overview["chains"]["alpha"]
-    assert alpha["blocks"] == {"submitted": 0, "immature": 1, "mature": 0, "orphan": 1, "rejected": 0}
+    assert alpha["blocks"] == {"submitted": 0, "immature": 1, "mature": 0, "orphan": 1, "rejected": 0, "lost": 0}
     assert alpha["last_block"]["hash"] == block_hash_hex(12)
     assert {name: alpha[name] for name in ("immature", "available", "fee", "unexplained", "coins")} == {
         "immature": 990,

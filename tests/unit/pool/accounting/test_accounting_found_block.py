@@ -8,6 +8,7 @@ import pytest
 
 from chains.kind import BlockStatus
 from pool.accounting.found_block import (
+    LOST_WATCH_MS,
     ORPHAN_WATCH_MS,
     REJECTED_WATCH_MS,
     BlockState,
@@ -67,7 +68,12 @@ CASES: list[tuple[str, FoundBlock, Seen, Step]] = [
     ("one short of maturity", block("immature", credited=True), in_chain(9), Step.CONFIRM),
     ("maturity", block("immature", credited=True), in_chain(10), Step.MATURE),
     ("mature is final", block("mature", credited=True), in_chain(11), Step.NOTHING),
-    ("mature is final even beside the chain", block("mature", credited=True), beside(), Step.NOTHING),
+    ("a final block is followed still", block("mature", credited=True, watched=False), in_chain(11), Step.NOTHING),
+    ("a final block beside the chain is lost", block("mature", credited=True, watched=False), beside(), Step.LOSE),
+    ("unknown under a competing chain it is lost", block("mature", credited=True), unknown(HEIGHT + 1), Step.LOSE),
+    ("unknown at the tip it may come yet", block("mature", credited=True), unknown(HEIGHT), Step.NOTHING),
+    ("a lost block is back", block("lost", credited=True), in_chain(1), Step.FIND),
+    ("a lost block stays watched however deep", block("lost", credited=True), beside(HEIGHT + 999), Step.NOTHING),
     ("beside the chain", block("immature", credited=True), beside(), Step.ORPHAN),
     ("beside the chain before any credit", block("submitted", credited=False), beside(), Step.ORPHAN),
     ("beside the chain on a node that tells no tip", block("immature", credited=True), beside(None), Step.ORPHAN),
@@ -90,7 +96,8 @@ def test_accounting_found_block_takes_the_right_step(subject: FoundBlock, seen: 
 
 
 @pytest.mark.parametrize(
-    ("state", "limit_ms"), [("rejected", REJECTED_WATCH_MS), ("orphan", ORPHAN_WATCH_MS), ("submitted", None)]
+    ("state", "limit_ms"),
+    [("rejected", REJECTED_WATCH_MS), ("orphan", ORPHAN_WATCH_MS), ("lost", LOST_WATCH_MS), ("submitted", None)],
 )
 def test_accounting_found_block_is_not_watched_for_ever(state: Any, limit_ms: int | None) -> None:
     subject = block(state, credited=False)

@@ -21,7 +21,7 @@ POOL: dict[str, Any] = {
     "shares": {"accepted": 1200, "accepted_work": 125_000_000, "rejected": {"low_difficulty": 2, "stale": 1}},
     "chains": {
         "regbtc": {
-            "blocks": {"submitted": 0, "immature": 10, "mature": 12, "orphan": 1, "rejected": 0},
+            "blocks": {"submitted": 0, "immature": 10, "mature": 12, "orphan": 1, "rejected": 0, "lost": 0},
             "immature": 49_500_000_000, "available": 59_400_000_000, "fee": 1_100_000_000,
         }
     },

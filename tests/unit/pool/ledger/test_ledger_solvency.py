@@ -96,5 +96,5 @@ def test_ledger_found_and_unbear_are_exact_opposites() -> None:
 
 
 def test_ledger_loss_refuses_a_fee_that_is_no_part_of_it() -> None:
-    with pytest.raises(LedgerError, match="a fee of 6 in an income of 5"):
+    with pytest.raises(LedgerError, match="fee 6 and suspense 0 are no parts of an income of 5"):
         loss.loss("a", "B", 1, income=5, fee=6)

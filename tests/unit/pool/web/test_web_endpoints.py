@@ -25,7 +25,7 @@ async def test_web_pool_shape(site: Site):
     up_ms = pool["now_ms"] - pool["started_ms"]
     assert pool["hashrate"] == pool["hashrate_1h"] == 10_000 * 1000 // up_ms, "of the time since the pool began"
     regbtc = pool["chains"]["regbtc"]
-    assert regbtc["blocks"] == {"submitted": 0, "immature": 0, "mature": 1, "orphan": 0, "rejected": 0}
+    assert regbtc["blocks"] == {"submitted": 0, "immature": 0, "mature": 1, "orphan": 0, "rejected": 0, "lost": 0}
     assert (regbtc["immature"], regbtc["fee"]) == (0, 50_000_000)
     assert regbtc["available"] + regbtc["fee"] == 5_000_000_007
     assert set(regbtc["last_block"]) == BLOCK_KEYS
