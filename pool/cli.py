@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import click
 
+from pool.cli_balances import import_balances, release
 from pool.cli_ledger import ledger
 from pool.cli_losses import absorb, clawback, losses
+from pool.cli_miner import miner
 from pool.cli_options import (
     EXIT_NO,
     EXIT_OK,
@@ -158,9 +160,10 @@ def mine(
     sys.exit(run_miner(settings))
 
 
-for command in (losses, absorb, clawback):
+for command in (losses, absorb, clawback, release, import_balances):
     ledger.add_command(command)
 commands.add_command(ledger)
+commands.add_command(miner)
 
 
 @commands.group(short_help="Verify a proof in a file.")

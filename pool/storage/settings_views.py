@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, or_, select
 
 from pool.miners.settings_message import Destination
+from pool.storage.account_store import available_balance
 from pool.storage.settings_store import last_number
 from pool.storage.settings_tables import account_settings, frozen_scripts, settings_messages
+from pool.storage.tables import accounts, route_accounts, routes
 
 MESSAGES_LIMIT = 50
+NAMED_LIMIT = 100
+
+
+class AccountSeen(NamedTuple):
+    """An account of a script; `available` in smallest units."""
+
+    id: int
+    chain: str
+    held: bool
+    available: int
 
 
 def miner_settings(connection: Connection, miner: Destination, parent: str) -> dict[str, Any]:
@@ -40,3 +52,29 @@ def messages_of(connection: Connection, miner: Destination) -> list[dict[str, An
     query = select(column.source, column.number, column.message, column.signature, column.received_ms)
     query = query.where(column.script_hex == miner.script.hex()).order_by(column.id.desc()).limit(MESSAGES_LIMIT)
     return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def accounts_of(connection: Connection, miner: Destination) -> list[AccountSeen]:
+    """Every account of the address's script, on whatever chain."""
+    query = select(accounts.c.id, accounts.c.chain, accounts.c.kind)
+    rows = connection.execute(query.where(accounts.c.script_hex == miner.script.hex()).order_by(accounts.c.id)).all()
+    return [
+        AccountSeen(row.id, row.chain, row.kind == "held", available_balance(connection, row.chain, row.id))
+        for row in rows
+    ]
+
+
+def named_addresses(connection: Connection, miner: Destination) -> list[tuple[str, str]]:
+    """(chain, address) of the first NAMED_LIMIT accounts that logins of a parent address named beside it. For the
+    operator alone: anybody may have named them, and no public answer tells.
+    """
+    query = (
+        select(accounts.c.chain, accounts.c.address)
+        .join(route_accounts, route_accounts.c.account_id == accounts.c.id)
+        .join(routes, routes.c.id == route_accounts.c.route_id)
+        .where(routes.c.login_parent == miner.address, accounts.c.script_hex != miner.script.hex())
+        .distinct()
+        .order_by(accounts.c.chain, accounts.c.address)
+        .limit(NAMED_LIMIT)
+    )
+    return [(row.chain, row.address) for row in connection.execute(query)]

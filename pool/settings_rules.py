@@ -1,0 +1,15 @@
+"""From a configuration to the rules that miners' settings messages and balance files are read by."""
+
+from __future__ import annotations
+
+from chains.families import network
+from pool.config import Config
+from pool.miners.settings_message import SettingsRules
+
+
+def settings_rules(config: Config) -> SettingsRules:
+    """The pool's name, its parent chain, and every configured chain's network, the parent first."""
+    names = [config.parent, *config.aux_chains]
+    sections = config.chains
+    networks = {name: network(sections[name].family, sections[name].network) for name in names}
+    return SettingsRules(config.pool.name, config.parent, networks)
