@@ -18,6 +18,8 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 import migrations
+from migrations.versions import m0006_payouts
+from pool.storage import payout_tables as _with_payouts  # noqa: F401  as below
 from pool.storage import settings_tables as _with_settings  # noqa: F401  their tables are on the metadata, too
 from pool.storage.database import Database, open_engine, upgrade
 from pool.storage.scheme_tables import metadata  # with the tables of schemes
@@ -28,13 +30,17 @@ def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         is_sqlite = connection.dialect.name == "sqlite"
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger'" if is_sqlite else POSTGRESQL_TRIGGERS
-        tables = "credits", "income_events", "ledger_links", "settings_messages", "transfer_groups", "transfers"
+        tables = (
+            "credits", "income_events", "ledger_links", "payout_attempts", "settings_messages", "transfer_groups",
+            "transfers",
+        )  # fmt: skip
         append_only = [
             f"{table}_refuse_{verb}"
             for table in tables
             for verb in (("delete", "update") if is_sqlite else ("delete", "truncate", "update"))
         ]
         checks = ["blocks_add_up_insert", "blocks_add_up_update", "credits_in_time", "income_events_in_time"]
+        checks += [name for name, *_ in m0006_payouts.RULES]
         assert sorted(connection.execute(text(query)).scalars()) == sorted(append_only + checks)
 
 
@@ -207,6 +213,19 @@ PREPARED = [
     " VALUES ('miner', '00', 'x', 1, 'm', 's', 0)",
     "INSERT INTO account_settings VALUES ('a', 'miner', '00', 5, NULL, NULL, 1)",
     "INSERT INTO frozen_scripts VALUES ('00', 'x', 'why', 0, 1)",
+    "INSERT INTO transfer_groups VALUES ('reserve:a:p', 'a', 'reserve', 0)",
+    "INSERT INTO payout_batches (id, chain, kind, state, reason, fee_policy, epoch, created_ms, updated_ms)"
+    " VALUES ('b', 'a', 'payout', 'planned', '', 'pool', 1, 0, 0)",
+    "INSERT INTO payouts (id, batch_id, place, chain, account_id, address, script_hex, gross, minimum, state)"
+    " VALUES ('p', 'b', 0, 'a', 1, 'x', '00', 9, 1, 'open')",
+    "INSERT INTO payout_outputs VALUES ('b', 'p', 0, 9, 0)",
+    "INSERT INTO batch_inputs VALUES ('b', 0, 'a', X'aa', 0, 10, '00', 1)",
+    "INSERT INTO wallet_coins (chain, txid, vout, amount, source, cause, booked_ms)"
+    " VALUES ('a', X'aa', 0, 10, 'income', 'paid', 0)",
+    "INSERT INTO payout_attempts (batch_id, made_ms, action, result, reason) VALUES ('b', 0, 'send', 'sent', '')",
+    "INSERT INTO payer_epochs VALUES ('a', 1, 'x', 0)",
+    "INSERT INTO chain_holds (chain, cause, reason, placed_ms) VALUES ('a', 'operator', 'why', 0)",
+    "INSERT INTO payout_quarantine VALUES (1, 'x', 'why', 0)",
 ]
 
 INSERT_CREDIT = "INSERT INTO credits (block_id, account_id, weight, amount) VALUES "

@@ -1,0 +1,226 @@
+"""The coins of the books: which there are, who reserved them, and what they say against the wallet.
+
+Everything takes an open connection and leaves the commit to its caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, func, select, tuple_, update
+
+from chains.wallet import Outpoint
+from pool.ledger import payment
+from pool.ledger.account import ASSET_WALLET
+from pool.payouts.batch import IN_FLIGHT, Batch, BatchKind
+from pool.payouts.reconcile import BookedCoin, BooksView, CoinSource, Income, Reconciliation
+from pool.storage import ledger_store
+from pool.storage.database import add_missing
+from pool.storage.payout_tables import batch_inputs, payout_batches, payouts, wallet_coins
+from pool.storage.tables import balances, blocks
+
+SPENDABLE = (CoinSource.INCOME, CoinSource.CHANGE, CoinSource.FUND)
+"""A deposit is not ours before the operator claims it, and cold coins are in another wallet."""
+
+_IN_FLIGHT = tuple(sorted(state.value for state in IN_FLIGHT))
+_CHUNK = 400  # names per query, well below SQLite's limit of variables
+
+
+class NoDepositError(Exception):
+    """There is no such deposit to be claimed."""
+
+
+def books_view(
+    connection: Connection, chain: str, shown: Sequence[Outpoint], block_hashes: Collection[str]
+) -> BooksView:
+    """What the books say to the coins that a wallet shows, and to the blocks (displayed hashes) of the coinbases among
+    them."""
+    coins = {coin.outpoint: coin for coin in _unspent(connection, chain)}
+    coins = {coin.outpoint: coin for coin in _unspent(connection, chain)}
+    coins |= {coin.outpoint: coin for coin in _among(connection, chain, [o for o in shown if o not in coins])}
+    return BooksView(
+        wallet=_wallet(connection, chain) + _pending_withdrawals(connection, chain),
+        coins=coins,
+        change=_change_to_come(connection, chain),
+        incomes=_incomes(connection, chain, block_hashes),
+    )
+
+
+def spendable(connection: Connection, chain: str) -> frozenset[Outpoint]:
+    """The coins of ours that no batch has reserved or spent."""
+    reserved = {
+        Outpoint(row.txid, row.vout)
+        for row in connection.execute(
+            select(batch_inputs.c.txid, batch_inputs.c.vout).where(
+                batch_inputs.c.chain == chain, batch_inputs.c.active == 1
+            )
+        )
+    }
+    return frozenset(
+        coin.outpoint
+        for coin in _unspent(connection, chain)
+        if coin.source in SPENDABLE and not coin.in_flight and coin.outpoint not in reserved
+    )
+
+
+def cold_coins(connection: Connection, chain: str) -> list[BookedCoin]:
+    """The coins that were swept out of the hot wallet."""
+    return [coin for coin in _unspent(connection, chain) if coin.source is CoinSource.COLD]
+
+
+def enter(connection: Connection, chain: str, found: Reconciliation, now_ms: int) -> None:
+    """Enters what a reconciliation found: the coins of mature blocks, and strangers' deposits with their ledger groups.
+    Doing it twice is doing it once."""
+    for income in found.incomes:
+        for coin in income.coins:
+            _add(connection, chain, coin.outpoint, coin.amount, CoinSource.INCOME, income.block_hash_hex, now_ms)
+    for coin in found.deposits:
+        txid_hex, vout = coin.outpoint.txid[::-1].hex(), coin.outpoint.vout
+        ledger_store.post(connection, payment.deposit(chain, txid_hex, vout, coin.amount), now_ms)
+        _add(connection, chain, coin.outpoint, coin.amount, CoinSource.DEPOSIT, f"{txid_hex}:{vout}", now_ms)
+
+
+def claim_deposit(connection: Connection, chain: str, outpoint: Outpoint, now_ms: int) -> int:
+    """The operator claims a deposit as his own money. Returns its amount; claiming it again changes nothing. Raises
+    NoDepositError."""
+    row = connection.execute(select(wallet_coins).where(*_is(chain, outpoint))).one_or_none()
+    if row is None or row.source not in (CoinSource.DEPOSIT, CoinSource.FUND):
+        raise NoDepositError("there is no such deposit in the books (is it deep enough? see `pool payouts show`)")
+    name = f"{outpoint.txid[::-1].hex()}:{outpoint.vout}"
+    if ledger_store.post(connection, payment.fund(chain, name, row.amount), now_ms):
+        connection.execute(update(wallet_coins).where(*_is(chain, outpoint)).values(source=CoinSource.FUND.value))
+    return int(row.amount)
+
+
+def deposits(connection: Connection, chain: str) -> list[BookedCoin]:
+    """Strangers' coins that nobody has claimed."""
+    return [coin for coin in _unspent(connection, chain) if coin.source is CoinSource.DEPOSIT]
+
+
+def settle_coins(connection: Connection, batch: Batch, now_ms: int) -> None:
+    """A final batch took its inputs and made its change; what it swept stays in the books as well."""
+    assert batch.built is not None and batch.txid is not None
+    for coin in batch.built.coins:
+        changed = update(wallet_coins).where(*_is(batch.chain, coin.outpoint)).values(spent_batch_id=batch.id)
+        assert connection.execute(changed).rowcount == 1, f"{batch.id} spends a coin that is not in the books"
+    connection.execute(update(batch_inputs).where(batch_inputs.c.batch_id == batch.id).values(active=0))
+    if batch.built.change is not None:
+        outpoint = Outpoint(batch.txid, batch.built.change.vout)
+        _add(connection, batch.chain, outpoint, batch.built.change.amount, CoinSource.CHANGE, batch.id, now_ms)
+    if batch.kind is BatchKind.SWEEP:
+        for output in batch.built.outputs:
+            outpoint = Outpoint(batch.txid, output.vout)
+            _add(connection, batch.chain, outpoint, output.net, CoinSource.COLD, batch.id, now_ms)
+
+
+def unsettle_coins(connection: Connection, batch: Batch) -> None:
+    """The opposite, for a batch that can never be after all: its inputs are unspent as far as it is concerned."""
+    column = wallet_coins.c
+    connection.execute(update(wallet_coins).where(column.spent_batch_id == batch.id).values(spent_batch_id=None))
+    made = (CoinSource.CHANGE.value, CoinSource.COLD.value)
+    connection.execute(
+        delete(wallet_coins).where(column.chain == batch.chain, column.cause == batch.id, column.source.in_(made))
+    )
+    connection.execute(update(batch_inputs).where(batch_inputs.c.batch_id == batch.id).values(active=0))
+
+
+def _add(
+    connection: Connection, chain: str, outpoint: Outpoint, amount: int, source: CoinSource, cause: str, now_ms: int
+) -> None:
+    row = {
+        "chain": chain, "txid": outpoint.txid, "vout": outpoint.vout, "amount": amount, "source": source.value,
+        "cause": cause, "booked_ms": now_ms,
+    }  # fmt: skip
+    add_missing(connection, wallet_coins, [row])
+
+
+def _is(chain: str, outpoint: Outpoint) -> tuple[Any, ...]:
+    column = wallet_coins.c
+    return column.chain == chain, column.txid == outpoint.txid, column.vout == outpoint.vout
+
+
+def _rows(connection: Connection, chain: str, *conditions: Any) -> Iterable[Row[Any]]:
+    """Coins with the state of the block, spender and maker that they hang on."""
+    coin = wallet_coins.c
+    inputs = batch_inputs.alias("reserving")
+    reserving, spender, maker = (payout_batches.alias(name) for name in ("reserver", "spender", "maker"))
+    query = (
+        select(
+            wallet_coins, blocks.c.state.label("block_state"), reserving.c.state.label("reserver_state"),
+            spender.c.state.label("spender_state"), maker.c.state.label("maker_state"),
+        )
+        .join(blocks, and_(coin.source == "income", blocks.c.chain == coin.chain, blocks.c.hash_hex == coin.cause),
+              isouter=True)
+        .join(inputs, and_(inputs.c.chain == coin.chain, inputs.c.txid == coin.txid, inputs.c.vout == coin.vout,
+                           inputs.c.active == 1), isouter=True)
+        .join(reserving, reserving.c.id == inputs.c.batch_id, isouter=True)
+        .join(spender, spender.c.id == coin.spent_batch_id, isouter=True)
+        .join(maker, and_(coin.source.in_(("change", "cold")), maker.c.id == coin.cause), isouter=True)
+        .where(coin.chain == chain, *conditions)
+    )  # fmt: skip
+    for row in connection.execute(query):
+        # The coins of a block that a reorg took are in no wallet until it is back; the ledger has its loss.
+        if row.source != "income" or row.block_state == "mature":
+            yield row
+
+
+def _booked(row: Row[Any]) -> BookedCoin:
+    # Held batches that are signed may be in the chain as well.
+    moving = {*_IN_FLIGHT, "hold"}
+    return BookedCoin(
+        Outpoint(row.txid, row.vout),
+        row.amount,
+        CoinSource(row.source),
+        row.cause,
+        spent=row.spent_batch_id is not None,
+        in_flight=bool({row.reserver_state, row.spender_state, row.maker_state} & moving),
+    )
+
+
+def _unspent(connection: Connection, chain: str) -> list[BookedCoin]:
+    return [_booked(row) for row in _rows(connection, chain, wallet_coins.c.spent_batch_id.is_(None))]
+
+
+def _among(connection: Connection, chain: str, outpoints: Sequence[Outpoint]) -> list[BookedCoin]:
+    found = []
+    for start in range(0, len(outpoints), _CHUNK):
+        names = [tuple(outpoint) for outpoint in outpoints[start : start + _CHUNK]]
+        wanted = tuple_(wallet_coins.c.txid, wallet_coins.c.vout).in_(names)
+        found += [_booked(row) for row in _rows(connection, chain, wanted)]
+    return found
+
+
+def _wallet(connection: Connection, chain: str) -> int:
+    query = select(balances.c.amount).where(balances.c.chain == chain, balances.c.account == ASSET_WALLET)
+    return connection.execute(query).scalar_one_or_none() or 0
+
+
+def _pending_withdrawals(connection: Connection, chain: str) -> int:
+    """What the ledger has taken out already and the wallet not yet."""
+    query = select(func.sum(payouts.c.gross)).join(payout_batches, payout_batches.c.id == payouts.c.batch_id)
+    query = query.where(payouts.c.chain == chain, payouts.c.state == "open", payout_batches.c.kind == "withdraw")
+    return int(connection.execute(query).scalar_one_or_none() or 0)
+
+
+def _change_to_come(connection: Connection, chain: str) -> frozenset[Outpoint]:
+    column = payout_batches.c
+    query = select(column.txid, column.change_vout).where(
+        column.chain == chain, column.watched == 1, column.raw.is_not(None), column.change_vout.is_not(None),
+        column.settled_ms.is_(None),
+    )  # fmt: skip
+    return frozenset(Outpoint(row.txid, row.change_vout) for row in connection.execute(query))
+
+
+def _incomes(connection: Connection, chain: str, block_hashes: Collection[str]) -> dict[str, Income]:
+    """Mature blocks of which no coin is entered, and the blocks asked for."""
+    column, coin = blocks.c, wallet_coins.c
+    of_block = (coin.chain == column.chain, coin.cause == column.hash_hex, coin.source == "income")
+    entered = select(coin.vout).where(*of_block)
+    query = select(column.hash_hex, column.height, column.reward, column.state).where(column.chain == chain)
+    waiting = query.where(column.state == "mature", column.reward > 0, ~entered.exists())
+    rows = list(connection.execute(waiting))
+    names = sorted(block_hashes)
+    for start in range(0, len(names), _CHUNK):
+        rows += connection.execute(query.where(column.hash_hex.in_(names[start : start + _CHUNK])))
+    return {row.hash_hex: Income(row.hash_hex, row.height, row.reward or 0, row.state == "mature") for row in rows}
