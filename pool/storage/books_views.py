@@ -25,26 +25,28 @@ class BooksViews:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="books-views")
 
     async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]:
-        return await self._read(views.pool_overview, now_ms, started_ms)
+        return await self.read(views.pool_overview, now_ms, started_ms)
 
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
-        return await self._read(views.chain_blocks, chain, cursor, limit)
+        return await self.read(views.chain_blocks, chain, cursor, limit)
 
     async def block_with_credits(self, chain: str, hash_hex: str) -> Mapping[str, Any] | None:
-        return await self._read(views.block_with_credits, chain, hash_hex)
+        return await self.read(views.block_with_credits, chain, hash_hex)
 
     async def miner(self, address: str, now_ms: int, started_ms: int) -> Mapping[str, Any] | None:
-        return await self._read(views.miner, address, now_ms, started_ms)
+        return await self.read(views.miner, address, now_ms, started_ms)
 
     async def block_counts(self) -> dict[tuple[str, str], int]:
-        return await self._read(views.block_counts)
+        return await self.read(views.block_counts)
 
     def close(self) -> None:
         """Waits for the view under way; those that wait are dropped."""
         self._executor.shutdown(cancel_futures=True)
         self._database.close()
 
-    async def _read(self, view: Callable[..., T], *arguments: Any) -> T:
+    async def read(self, view: Callable[..., T], *arguments: Any) -> T:
+        """What a function finds that takes a connection first."""
+
         def read() -> T:
             with self._database.read() as connection:
                 return view(connection, *arguments)

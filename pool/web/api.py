@@ -216,6 +216,13 @@ class Api:
         return any(chain.name == name for chain in self.live.chains())
 
 
+def checked_address(text: str) -> str:
+    """The address, if it may be one of any chain. Raises ApiError."""
+    if not _ADDRESS.fullmatch(text):
+        raise ApiError(400, f"address: expected at most {MAX_ADDRESS} letters and digits")
+    return text
+
+
 def _chain_name(text: str) -> str:
     if not _CHAIN.fullmatch(text):
         raise ApiError(400, "chain: expected the name of a chain")

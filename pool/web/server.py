@@ -1,7 +1,8 @@
 """The HTTP edge: routes, limits and error answers around pool/web/api.py, on the loop that serves the miners.
 
-It only reads. Whatever comes in is answered with JSON and a sentence, never a stack trace, and never enough work to
-delay a share: connections, requests at the books and the length of every parameter are bounded.
+It reads, and takes settings that miners signed. Whatever comes in is answered with JSON and a sentence, never a stack
+trace, and never enough work to delay a share: connections, requests at the books, posts of a client and the length of
+every parameter are bounded.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
@@ -21,6 +24,8 @@ from prometheus_client.registry import Collector
 from pool.accounting.books_away import BooksAwayError
 from pool.web.api import Api, ApiError, Books, LiveStatus
 from pool.web.page import STYLE_HASH, status_page
+from pool.web.rate_limit import RateLimit
+from pool.web.settings_api import MAX_BODY, MinerSettings, SettingsApi
 
 log = logging.getLogger("parapool.http")
 
@@ -39,6 +44,12 @@ MAX_BOOKS_REQUESTS = 16
 """Requests that wait for the books at a time; one thread answers them."""
 
 BOOKS_TIMEOUT_S = 10.0
+
+POSTS_BURST, POSTS_PER_S = 30, 1.0
+"""Posts of one client at once, and from then on each second; each costs a signature check of under a millisecond."""
+
+BODY_TIMEOUT_S = 10.0
+"""For the whole of a posted body to arrive."""
 
 SECURITY_HEADERS = {
     "Server": "parapool",
@@ -68,9 +79,14 @@ _aiohttp_log.addFilter(_NotMalformed())
 class WebServer:
     """The API, the status page and the metrics of one process. `port` is the one it listens on."""
 
-    def __init__(self, live: LiveStatus, books: Books, registry: Collector) -> None:
+    def __init__(
+        self, live: LiveStatus, books: Books, registry: Collector, settings: MinerSettings | None = None
+    ) -> None:
+        """Without `settings` nothing can be posted here."""
         self.api = Api(live, books)
+        self.settings = None if settings is None else SettingsApi(settings)
         self.registry = registry
+        self._posts = RateLimit(POSTS_BURST, POSTS_PER_S)
         self.port: int | None = None
         self._books_requests = 0
         self._runner: web.AppRunner | None = None
@@ -116,7 +132,7 @@ class WebServer:
     # -- requests -----------------------------------------------------------------------------------------------
 
     def _application(self) -> web.Application:
-        application = web.Application(middlewares=[self._answer], client_max_size=1024)
+        application = web.Application(middlewares=[self._answer], client_max_size=MAX_BODY)
         application.on_response_prepare.append(_add_headers)
         application.add_routes(
             [
@@ -130,6 +146,9 @@ class WebServer:
                 web.get("/api/v1/miners/{address}", self._miner),
             ]
         )
+        if self.settings is not None:
+            path = "/api/v1/miners/{address}/settings"
+            application.add_routes([web.get(path, self._miner_settings), web.post(path, self._change_settings)])
         return application
 
     @web.middleware
@@ -144,7 +163,11 @@ class WebServer:
         except ApiError as error:
             return _error(error.status, error.sentence)
         except web.HTTPMethodNotAllowed as error:
-            return _error(405, "only GET and HEAD are answered here", {"Allow": error.headers["Allow"]})
+            allowed = sorted(error.allowed_methods)
+            words = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
+            return _error(405, f"only {words} are answered here", {"Allow": error.headers["Allow"]})
+        except web.HTTPRequestEntityTooLarge:
+            return _error(413, f"a body has at most {MAX_BODY} bytes")
         except web.HTTPException as error:
             sentence = "there is nothing here; the API begins at /api/v1/pool" if error.status == 404 else error.reason
             return _error(error.status, sentence)
@@ -192,6 +215,17 @@ class WebServer:
     async def _miner(self, request: web.Request) -> web.Response:
         return _json(await self._from_books(self.api.miner(request.match_info["address"])))
 
+    async def _miner_settings(self, request: web.Request) -> web.Response:
+        assert self.settings is not None
+        return _json(await self._from_books(self.settings.show(request.match_info["address"])))
+
+    async def _change_settings(self, request: web.Request) -> web.Response:
+        assert self.settings is not None
+        if not self._posts.take(request.remote, time.monotonic()):
+            raise ApiError(429, "too many posts from your address, please wait a minute")
+        body = await _body(request)
+        return _json(await self._from_books(self.settings.change(request.match_info["address"], body)))
+
     async def _page(self, request: web.Request) -> web.Response:
         pool = await self._from_books(self.api.pool())
         blocks = await self._from_books(self.api.blocks({"limit": "10"}))
@@ -221,6 +255,16 @@ class _TurnedAway(asyncio.Protocol):
 
 async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.headers.update(SECURITY_HEADERS)
+
+
+async def _body(request: web.Request) -> bytes:
+    """A posted body, whole. Raises ApiError, and aiohttp's own answer when it is too long."""
+    try:
+        return await asyncio.wait_for(request.read(), BODY_TIMEOUT_S)
+    except TimeoutError:
+        raise ApiError(408, f"the body did not arrive within {BODY_TIMEOUT_S:g} s") from None
+    except (ConnectionError, HttpProcessingError):
+        raise ApiError(400, "the body is broken") from None
 
 
 def _json(payload: dict[str, Any]) -> web.Response:
