@@ -40,17 +40,19 @@ from pool.jobs.version_bits import FixedVersionBits
 from pool.live_status import LiveStatus
 from pool.metrics import registry_of
 from pool.services.block_submission import BlockSubmission
-from pool.services.bookkeeping import Bookkeeping
+from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.chain_view import ChainNodesView
 from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast, JobSettings
 from pool.services.share_intake import ShareIntake
+from pool.settings_rules import settings_rules
 from pool.shares.log_segment import CorruptShareLog
 from pool.shares.share_log import ShareLog
 from pool.storage.books import SqlBooks
 from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, in_short, upgrade
 from pool.storage.ledger_links import link_first
+from pool.storage.settings_books import SettingsBooks
 from pool.web.server import WebServer
 from stratum.addresses import AddressBook
 from stratum.extranonce import ExtranonceAllocator
@@ -153,7 +155,8 @@ class RunningPool:
             config, self.chains, self.intake, self.jobs, self.blocks, self.share_log, self.log_directory,
             self.bookkeeping, list(self.servers.values()),
         )  # fmt: skip
-        self.web = WebServer(self.status, self.views, registry_of(self.status))
+        settings = SettingsBooks(self.database, self.sql, self.views, settings_rules(config), wall_ms)
+        self.web = WebServer(self.status, self.views, registry_of(self.status), settings)
 
     def _servers(self) -> dict[int, StratumServer]:
         """One server per extranonce2 size; they share extranonces, so that no two connections ever collide, and the
