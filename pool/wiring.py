@@ -40,10 +40,11 @@ from pool.jobs.version_bits import FixedVersionBits
 from pool.live_status import LiveStatus
 from pool.metrics import registry_of
 from pool.services.block_submission import BlockSubmission
-from pool.services.bookkeeping import Bookkeeping, wall_ms
+from pool.services.bookkeeping import Bookkeeping, wall_ms, wall_ms
 from pool.services.chain_view import ChainNodesView
 from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast, JobSettings
+from pool.services.log_ingest import LogIngest
 from pool.services.share_intake import ShareIntake
 from pool.settings_rules import settings_rules
 from pool.shares.log_segment import CorruptShareLog
@@ -148,9 +149,8 @@ class RunningPool:
             for name, section in config.chains.items()
         }
         views_by_chain = {name: ChainNodesView(chain) for name, chain in self.chains.items()}
-        self.bookkeeping = Bookkeeping(
-            self.share_log, self.solutions, self.books, views_by_chain, terms, self.sql
-        )
+        ingest = LogIngest(self.share_log, self.solutions, self.books, wall_ms)
+        self.bookkeeping = Bookkeeping(ingest, self.books, views_by_chain, terms, self.sql)
         self.status = LiveStatus(
             config, self.chains, self.intake, self.jobs, self.blocks, self.share_log, self.log_directory,
             self.bookkeeping, list(self.servers.values()),

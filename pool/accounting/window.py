@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 
 class WindowShare(NamedTuple):
-    """A share as the window sees it. `chain_set` numbers the set of chains it counts for."""
+    """A share as the window sees it. `chain_set` numbers the set of chains it counts for, `log_id` the share log that
+    its sequence is one of.
+    """
 
     sequence: int
     time_ms: int
@@ -23,6 +25,7 @@ class WindowShare(NamedTuple):
     weight: int
     chain_set: int
     stale: bool
+    log_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,16 @@ class Window:
 
     weights: Mapping[int, int]
     total: int
-    oldest_sequence: int | None
-    newest_sequence: int | None
+    oldest: WindowShare | None
+    newest: WindowShare | None
+
+    @property
+    def oldest_sequence(self) -> int | None:
+        return None if self.oldest is None else self.oldest.sequence
+
+    @property
+    def newest_sequence(self) -> int | None:
+        return None if self.newest is None else self.newest.sequence
 
 
 def target_work(target: int) -> int:
@@ -44,7 +55,7 @@ def pplns_window(
     shares: Iterable[WindowShare],
     *,
     counting_sets: frozenset[int],
-    solvers: frozenset[int],
+    solvers: frozenset[tuple[int, int]],
     work: int,
     factor: Fraction | int,
     end_ms: int,
@@ -52,26 +63,27 @@ def pplns_window(
 ) -> Window:
     """The window over `shares`, which come newest first and start with the solving share.
 
-    `counting_sets` are the chain sets that hold the block's chain; `solvers` the sequences of the shares that solved
-    this very block. A solver counts always, another share only if its job carried the chain and it was not stale.
+    `counting_sets` are the chain sets that hold the block's chain; `solvers` the (log, sequence) of the shares that
+    solved this very block. A solver counts always, another share only if its job carried the chain and it was not stale.
     `end_ms` is the time of the solve. Stops reading as soon as a share lies beyond both bounds.
     """
     bound = work * factor.numerator // factor.denominator
     oldest_ms = end_ms - int(window_min_s * 1000)
     weights: dict[int, int] = {}
     total = 0
-    oldest = newest = None
+    oldest: WindowShare | None = None
+    newest: WindowShare | None = None
     for share in shares:
-        sequence, time_ms, route, weight, chain_set, stale = share
+        sequence, time_ms, route, weight, chain_set, stale, log_id = share
         in_time = time_ms >= oldest_ms
         if total >= bound and not in_time:
             break
-        if sequence not in solvers and (stale or chain_set not in counting_sets):
+        if (stale or chain_set not in counting_sets) and (log_id, sequence) not in solvers:
             continue
         counted = weight if in_time else min(weight, bound - total)
         weights[route] = weights.get(route, 0) + counted
         total += counted
-        oldest = sequence
+        oldest = share
         if newest is None:
-            newest = sequence
+            newest = share
     return Window(weights, total, oldest, newest)

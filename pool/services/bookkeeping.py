@@ -1,33 +1,30 @@
-"""Keeps the books: share log into SQL, found blocks into rows, rows followed on their chains until they are final.
+"""Keeps the books: shares and found blocks into SQL, blocks followed on their chains until they are final.
 
-Three loops, none of which ever stands in the way of mining. One consumes the share log in batches and learns of
-solutions; one per chain asks its node about every block that is not final, so a node that hangs delays its own
-chain's books only. Every SQL call runs in the one worker thread that is handed in. Every step may be interrupted and
-repeated: the position moves in the shares' transaction, a solution stays on disk until its row is committed, and a
-block's credits, transfers and state are one transaction that looks at the block's state first.
+Loops that never stand in the way of mining. One takes shares and solutions in (log_ingest.py, stream_ingest.py); one
+per chain asks its node about every block that is not final, so a node that hangs delays its own chain's books only.
+Every SQL call runs in the one worker thread that is handed in. Every step may be interrupted and repeated: a block's
+credits, transfers and state are one transaction that looks at the block's state first. Of several processes that keep
+the books of one pool, one follows its blocks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from typing import Protocol, TypeVar
 
 from chains.kind import BlockStatus
 from pool.accounting.books_away import BooksAwayError
-from pool.accounting.found_block import BlockState, ChainTerms, FoundBlock, Step, next_step
+from pool.accounting.found_block import ChainTerms, FoundBlock, Step, next_step
 from pool.accounting.split import Split
-from pool.blocks.solution_store import ClosedSolution, SolutionRecord
-from pool.shares.record import LoggedShare, Position
+from pool.services.log_ingest import InThread
 
 log = logging.getLogger("parapool.books")
 
-BATCH_SHARES = 1000
 NODE_TIMEOUT_S = 15.0
 SLOWEST_LOOK_S = 60.0
 LOOKS_PER_AGE = 20
@@ -39,10 +36,8 @@ RETRY_S = 5.0
 SILENT_S = 90.0
 """A call at the database that takes longer is told: its own time limits should have ended it by then."""
 
-TRIM_S = 60.0
-
-BLOCK_STATES: Mapping[str, BlockState] = {"accepted": "submitted", "unknown": "submitted", "rejected": "rejected"}
-"""A submission's answer is not yet a block's place in the chain: only `rejected` is worth a state of its own."""
+LEAD_S = 5.0
+"""The lead is asked for so often; it lasts four times as long."""
 
 T = TypeVar("T")
 
@@ -68,37 +63,32 @@ class ChainView(Protocol):
         """What the block's actual coinbase pays to us, in the chain's smallest unit."""
 
 
-class ShareSource(Protocol):
-    """The share log's reading side."""
+class Ingest(Protocol):
+    """Where shares and solutions come from. `consumed_through`: all shares up to this sequence of this process's own
+    log are in SQL, -1 before the first pass; `caught_up_ms`: when everything that was there was in SQL last.
+    """
 
     @property
-    def durable_sequence(self) -> int: ...
+    def consumed_through(self) -> int: ...
 
-    def read_from(self, position: Position) -> Iterator[LoggedShare]: ...
+    @property
+    def caught_up_ms(self) -> int: ...
 
-    def trim(self, position: Position) -> int: ...
+    async def step(self, in_thread: InThread) -> bool:
+        """One pass; whether it could do anything. Errors are raised."""
 
-
-class SolutionSource(Protocol):
-    """The solution store's side towards the books."""
-
-    def open_names(self) -> set[tuple[str, str]]: ...
-
-    def open_record(self, chain: str, block_hash_hex: str) -> SolutionRecord | None: ...
-
-    def closed_solutions(self) -> Iterator[ClosedSolution]: ...
-
-    def booked(self, chain: str, block_hash_hex: str) -> None: ...
+    def hurry(self) -> None:
+        """A block waits to hear how far the share logs are drained."""
 
 
 class Books(Protocol):
     """The books in SQL, synchronous; each call is one transaction and may be repeated."""
 
-    def position(self) -> tuple[Position, int]: ...
+    def take_lead(self, now_ms: int, lasts_ms: int) -> bool:
+        """Whether this process follows the pool's blocks, for so long."""
 
-    def store_shares(self, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int: ...
-
-    def book_solution(self, record: SolutionRecord, state: BlockState, reason: str, now_ms: int) -> None: ...
+    def window_drained(self, block: FoundBlock) -> bool:
+        """Whether every share that can be in the block's window is stored, of all the pool's front ends."""
 
     def watched_blocks(self, chain: str) -> list[FoundBlock]: ...
 
@@ -130,8 +120,7 @@ class Bookkeeping:
 
     def __init__(
         self,
-        shares: ShareSource,
-        solutions: SolutionSource,
+        ingest: Ingest,
         books: Books,
         chains: Mapping[str, ChainView],
         terms: Mapping[str, ChainTerms],
@@ -141,20 +130,16 @@ class Bookkeeping:
         interval_s: float = 0.5,
     ) -> None:
         """`executor` has a single thread, which makes every SQL call; `chains` and `terms` have the same keys."""
-        self._shares = shares
-        self._solutions = solutions
+        self._ingest = ingest
         self._books = books
         self._chains = chains
         self._terms = terms
         self._executor = executor
         self._now_ms = now_ms
         self._interval_s = interval_s
-        self._position: Position | None = None
-        self._consumed_through = -1
-        self._caught_up_ms = now_ms()
-        self._known_open: set[tuple[str, str]] = set()
         self._look_at_ms: dict[str, dict[int, int]] = {chain: {} for chain in chains}
-        self._trimmed_s = 0.0
+        self._leads = False
+        self._lead_asked_s: float | None = None
         self.faults: dict[str, str] = {}
         self._without_database: set[str] = set()
         self._silent = False
@@ -162,27 +147,27 @@ class Bookkeeping:
     @property
     def lag_ms(self) -> int:
         """How long ago everything durable was in SQL; about the pass interval when all is well."""
-        return max(0, self._now_ms() - self._caught_up_ms)
+        return max(0, self._now_ms() - self._ingest.caught_up_ms)
 
     @property
     def consumed_through(self) -> int:
         """All durable shares up to this sequence are in SQL; -1 before the first pass."""
-        return self._consumed_through
+        return self._ingest.consumed_through
 
     async def catch_up(self) -> None:
         """Brings everything durable into SQL once, e.g. at a stop when `run` was cancelled; errors are raised."""
-        await self._ingest()
+        await self._ingest.step(self._in_thread)
 
     async def run(self) -> None:
         """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat("shares", self._ingest))
+            group.create_task(self._repeat("shares", partial(self._ingest.step, self._in_thread)))
             for chain in self._chains:
                 group.create_task(self._repeat(chain, partial(self._follow, chain)))
 
     async def step(self) -> None:
         """One pass of everything, each watched block looked at once; errors are raised."""
-        await self._ingest()
+        await self._ingest.step(self._in_thread)
         for chain in self._chains:
             self._look_at_ms[chain].clear()
             await self._follow(chain)
@@ -236,47 +221,21 @@ class Bookkeeping:
             self._silent = True
             log.error("the database has not answered for %g s, the books wait", SILENT_S)
 
-    async def _ingest(self) -> bool:
-        # What is durable now will be in SQL when the reading below has come to its end.
-        durable, now_ms = self._shares.durable_sequence, self._now_ms()
-        while await self._in_thread(self._consume_batch) == BATCH_SHARES:
-            pass
-        self._consumed_through = durable
-        self._caught_up_ms = now_ms
-        await self._in_thread(self._learn_of_solutions)
-        if time.monotonic() - self._trimmed_s > TRIM_S and self._position is not None:
-            self._trimmed_s = time.monotonic()
-            await self._in_thread(self._shares.trim, self._position)
-        return True
-
-    def _consume_batch(self) -> int:
-        if self._position is None:
-            self._position, _ = self._books.position()
-        batch = list(itertools.islice(self._shares.read_from(self._position), BATCH_SHARES))
-        if batch:
-            position, self._position = batch[-1].position, None
-            # When this raises, the commit may have happened or not: the next pass asks the books.
-            self._books.store_shares(batch, position, self._now_ms())
-            self._position = position
-        return len(batch)
-
-    def _learn_of_solutions(self) -> None:
-        names = self._solutions.open_names()
-        for chain, hash_hex in names - self._known_open:
-            record = self._solutions.open_record(chain, hash_hex)
-            if record is not None:
-                self._books.book_solution(record, "submitted", "", self._now_ms())
-        self._known_open = names
-        for closed in self._solutions.closed_solutions():
-            record = closed.record
-            reason = "" if closed.state == "accepted" else closed.reason
-            self._books.book_solution(record, BLOCK_STATES[closed.state], reason, self._now_ms())
-            self._solutions.booked(record.chain, record.block_hash_hex)
+    async def _is_leader(self) -> bool:
+        now_s = time.monotonic()
+        if self._lead_asked_s is None or now_s - self._lead_asked_s >= LEAD_S:
+            leads = await self._in_thread(self._books.take_lead, self._now_ms(), int(4 * LEAD_S * 1000))
+            if self._lead_asked_s is not None and leads != self._leads:
+                log.info("this process now %s the pool's blocks", "follows" if leads else "leaves to another one")
+            self._leads, self._lead_asked_s = leads, now_s
+        return self._leads
 
     async def _follow(self, chain: str) -> bool:
         """Looks at every block of a chain that is due, then takes the steps: what leaves the chain first, then what
         comes. False when no node of the chain could be asked.
         """
+        if not await self._is_leader():
+            return True
         view = self._chains[chain]
         if not view.synced:
             return False
@@ -340,9 +299,10 @@ class Bookkeeping:
             log.info("block no longer watched %s state=%s", tail, block.state)
 
     async def _credit(self, block: FoundBlock, status: BlockStatus) -> None:
-        """Credits a block once its solving share, and with it the whole window, is in SQL."""
-        if not self._window_consumed(block):
+        """Credits a block once every front end has drained past its solve, so that its whole window is in SQL."""
+        if not await self._in_thread(self._books.window_drained, block):
             self._look_at_ms[block.chain][block.id] = 0
+            self._ingest.hurry()
             return
         reward = await self._ask(block.chain, self._chains[block.chain].block_reward(block.hash_hex))
         terms = self._terms[block.chain]
@@ -363,12 +323,6 @@ class Bookkeeping:
             len(split.amounts),
             split.unexplained,
         )
-
-    def _window_consumed(self, block: FoundBlock) -> bool:
-        if block.share_sequence > 0:
-            return self._consumed_through >= block.share_sequence
-        # The share log had stopped when the solve came: its window ends with what was received before.
-        return self._consumed_through >= 0 and self._caught_up_ms > block.found_ms
 
     def _wait_ms(self, age_ms: int) -> int:
         longest_ms = int(SLOWEST_LOOK_S * 1000)

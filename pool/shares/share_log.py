@@ -184,6 +184,11 @@ class ShareLog:
             self._condition.notify()
         return sequence
 
+    @property
+    def appended_sequence(self) -> int:
+        """The last sequence given out. On the loop's thread."""
+        return self._sequence
+
     def close(self) -> None:
         """Makes everything appended durable and stops the thread; blocks for about one fdatasync. May be called
         twice.

@@ -13,9 +13,10 @@ from sqlalchemy import Connection, func, select
 
 from pool.accounting.window import WindowShare, pplns_window, target_work
 from pool.shares.record import AccountKey, Route
+from pool.storage import front_ends
 from pool.storage.audit_views import StoredBlock
 from pool.storage.share_store import ShareStore
-from pool.storage.tables import accounts, route_accounts, routes, shares
+from pool.storage.tables import accounts, route_accounts, routes, share_sums, shares
 
 IN_ROWS = 500
 
@@ -44,10 +45,10 @@ def rebuilt_window(
     connection: Connection, block: StoredBlock, *, factor: Fraction | int, window_min_s: float
 ) -> RebuiltWindow:
     """The window of a block once more, by the rules it was credited by (SqlBooks.credit)."""
-    store = ShareStore(block.log_name)
+    store = ShareStore(block.log_name, block.pool)
     last = block.share_sequence or store.last_sequence(connection, block.found_ms)
     solve_ms = store.time_ms(connection, last)
-    rows, counting, solvers = store.window_shares(connection, block.chain, block.hash_hex, last)
+    rows, counting, solvers = store.window_shares(connection, block.chain, block.hash_hex, last, block.found_ms)
     read = _Counted(rows)
     window = pplns_window(
         read,
@@ -63,20 +64,28 @@ def rebuilt_window(
     for route_id, weight in window.weights.items():
         if route_id in found:
             weights[found[route_id]] = weights.get(found[route_id], 0) + weight
-    ended_early = read.last is not None and read.last.sequence != window.oldest_sequence
-    first = connection.execute(select(func.min(shares.c.sequence)).where(shares.c.log_id == block.log_id)).scalar()
-    oldest, newest = window.oldest_sequence, window.newest_sequence
+    ended_early = read.last is not None and read.last != window.oldest
+    oldest, newest = window.oldest, window.newest
     return RebuiltWindow(
         weights=weights,
         unknown=window.total - sum(weights.values()),
         total=window.total,
         share_count=read.count - int(ended_early),
-        oldest_sequence=oldest,
-        newest_sequence=newest,
-        oldest_ms=None if oldest is None else store.time_ms(connection, oldest),
-        newest_ms=None if newest is None else store.time_ms(connection, newest),
-        complete=ended_early or first == 1,  # a log's first sequence is 1
+        oldest_sequence=window.oldest_sequence,
+        newest_sequence=window.newest_sequence,
+        oldest_ms=None if oldest is None else oldest.time_ms,
+        newest_ms=None if newest is None else newest.time_ms,
+        complete=ended_early or not _has_lost_shares(connection, block),
     )
+
+
+def _has_lost_shares(connection: Connection, block: StoredBlock) -> bool:
+    """Whether shares of the block's pool, which its window may have held, are no longer stored one by one."""
+    logs = {block.log_id, *front_ends.log_ids(connection, block.pool)}
+    if connection.execute(select(share_sums.c.log_id).where(share_sums.c.log_id.in_(logs)).limit(1)).first():
+        return True
+    firsts = select(func.min(shares.c.sequence)).where(shares.c.log_id.in_(logs)).group_by(shares.c.log_id)
+    return any(first != 1 for first in connection.execute(firsts).scalars())  # a log's first sequence is 1
 
 
 class _Counted:

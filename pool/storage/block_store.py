@@ -48,12 +48,18 @@ def answered(connection: Connection, chain: str, hash_hex: str, state: BlockStat
     connection.execute(changed.values(state=state, reason=reason[:REASON_LIMIT], updated_ms=now_ms))
 
 
-def watched(connection: Connection, log_name: str, chain: str) -> list[FoundBlock]:
-    """The chain's blocks, found by shares of this log, that something may still move, oldest first; and the highest
+def log_name(connection: Connection, block_id: int) -> str:
+    """The share log that found a block."""
+    query = select(share_logs.c.name).join(blocks, blocks.c.log_id == share_logs.c.id)
+    return str(connection.execute(query.where(blocks.c.id == block_id)).scalar_one())
+
+
+def watched(connection: Connection, pool: str, chain: str) -> list[FoundBlock]:
+    """The chain's blocks, found by front ends of this pool, that something may still move, oldest first; and the highest
     mature one, which speaks for all mature ones below it.
     """
     query = select(blocks).join(share_logs, share_logs.c.id == blocks.c.log_id)
-    query = query.where(blocks.c.chain == chain, share_logs.c.name == log_name)
+    query = query.where(blocks.c.chain == chain, share_logs.c.pool == pool)
     found = connection.execute(query.where(blocks.c.watched == 1).order_by(blocks.c.id)).all()
     mature = query.where(blocks.c.state == "mature").order_by(blocks.c.height.desc()).limit(1)
     return [_found_block(row) for row in (*found, *connection.execute(mature))]

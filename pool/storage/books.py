@@ -16,7 +16,8 @@ from pool.blocks.solution_store import SolutionRecord
 from pool.ledger import income
 from pool.ledger.transfer import LedgerError, TransferGroup
 from pool.shares.record import LoggedShare, Position, ShareRecord
-from pool.storage import block_losses, block_store, ledger_store
+from pool.shares.watermark import Watermark
+from pool.storage import block_losses, block_store, front_ends, ledger_store
 from pool.storage.database import Database
 from pool.storage.share_store import ShareStore
 
@@ -30,11 +31,14 @@ class PositionMovedError(Exception):
 class SqlBooks:
     """Synchronous; every call comes from the one worker thread of the books."""
 
-    def __init__(self, database: Database, log_name: str = "main") -> None:
-        """`log_name` names this process's share log; processes that share a database need different ones."""
+    def __init__(self, database: Database, log_name: str = "main", pool: str | None = None) -> None:
+        """`log_name` names a share log; processes that share a database need different ones. `pool` is the pool whose
+        blocks are kept, by default the one of that name.
+        """
         self._database = database
         self._log_name = log_name
-        self._shares = ShareStore(log_name)
+        self._pool = log_name if pool is None else pool
+        self._shares = ShareStore(log_name, self._pool)
         self._waiting: set[int] = set()
         self._reached: Position | None = None
 
@@ -65,6 +69,21 @@ class SqlBooks:
         self._reached = position
         return stored
 
+    def drain(self, watermark: Watermark, now_ms: int) -> None:
+        """Tells how far this share log is drained."""
+        with self._database.write() as connection:
+            front_ends.drain(connection, self._shares.log_id(connection), watermark, now_ms)
+
+    def take_lead(self, now_ms: int, lasts_ms: int) -> bool:
+        """Whether this process follows the pool's blocks, for so long."""
+        with self._database.write() as connection:
+            return front_ends.take_lead(connection, self._pool, self._log_name, now_ms, lasts_ms)
+
+    def window_drained(self, block: FoundBlock) -> bool:
+        """Whether every share that can be in the block's window is stored, of all the pool's front ends."""
+        with self._database.read() as connection:
+            return front_ends.window_drained(connection, block.id)
+
     def book_solution(self, record: SolutionRecord, state: BlockState, reason: str, now_ms: int) -> None:
         """The block's row, and its solving share where the record carries it; then the submission's answer."""
         try:
@@ -94,7 +113,7 @@ class SqlBooks:
     def watched_blocks(self, chain: str) -> list[FoundBlock]:
         """The chain's blocks that something may still move, oldest first."""
         with self._database.read() as connection:
-            return block_store.watched(connection, self._log_name, chain)
+            return block_store.watched(connection, self._pool, chain)
 
     def credit(
         self, block: FoundBlock, height: int, confirmations: int, reward: int, terms: ChainTerms, now_ms: int
@@ -196,10 +215,13 @@ class SqlBooks:
 
     def _window(self, block: FoundBlock, terms: ChainTerms) -> Window:
         with self._database.read() as connection:
+            store = ShareStore(block_store.log_name(connection, block.id), self._pool)
             # A solve that could not be logged has no sequence; its window ends with the last share before it.
-            last = block.share_sequence or self._shares.last_sequence(connection, block.found_ms)
-            solve_ms = self._shares.time_ms(connection, last)
-            shares, counting, solvers = self._shares.window_shares(connection, block.chain, block.hash_hex, last)
+            last = block.share_sequence or store.last_sequence(connection, block.found_ms)
+            solve_ms = store.time_ms(connection, last)
+            shares, counting, solvers = store.window_shares(
+                connection, block.chain, block.hash_hex, last, block.found_ms
+            )
             return pplns_window(
                 shares,
                 counting_sets=counting,

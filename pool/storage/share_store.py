@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, func, or_, select, update
+from sqlalchemy import Connection, Table, func, select, update
 
 from pool.accounting.window import WindowShare
 from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
+from pool.storage import front_ends
 from pool.storage.database import add_missing
+from pool.storage.pool_window import SolvingPlace, pool_shares
 from pool.storage.tables import accounts, chain_sets, route_accounts, routes, share_logs, share_solves, shares
 
 CACHE_LIMIT = 100_000
 """Routes remembered by their digest; logins are free, so strangers decide how many there are."""
-
-FETCH_ROWS = 2000
 
 
 class SequenceReusedError(Exception):
@@ -29,8 +29,10 @@ class SequenceReusedError(Exception):
 class ShareStore:
     """The shares of one share log. Remembers row ids between batches; `forget` after a rolled-back transaction."""
 
-    def __init__(self, log_name: str) -> None:
+    def __init__(self, log_name: str, pool: str | None = None) -> None:
+        """`pool` is the pool that the log belongs to, by default the one of its name."""
         self._log_name = log_name
+        self._pool = log_name if pool is None else pool
         self._log_id: int | None = None
         self._routes: dict[bytes, int] = {}
         self._chain_sets: dict[tuple[str, ...], int] = {}
@@ -43,8 +45,7 @@ class ShareStore:
     def log_id(self, connection: Connection) -> int:
         """The row of this log, made at its first use."""
         if self._log_id is None:
-            row = {"name": self._log_name, "segment": 0, "byte_offset": 0, "sequence": 0, "updated_ms": 0}
-            self._log_id = _row_id(connection, share_logs, {"name": self._log_name}, row)
+            self._log_id = front_ends.register(connection, self._log_name, self._pool)
         return self._log_id
 
     def position(self, connection: Connection) -> tuple[Position, int]:
@@ -109,10 +110,11 @@ class ShareStore:
         return connection.execute(query.where(shares.c.time_ms <= until_ms)).scalar() or 0
 
     def window_shares(
-        self, connection: Connection, chain: str, block_hash_hex: str, last_sequence: int
-    ) -> tuple[Iterator[WindowShare], frozenset[int], frozenset[int]]:
-        """The shares up to `last_sequence`, newest first, with the chain sets that hold `chain` and the block's
-        solvers.
+        self, connection: Connection, chain: str, block_hash_hex: str, last_sequence: int, found_ms: int
+    ) -> tuple[Iterator[WindowShare], frozenset[int], frozenset[tuple[int, int]]]:
+        """The pool's shares up to this log's `last_sequence`, newest first, with the chain sets that hold `chain` and
+        the block's solvers as (log, sequence). Other front ends' shares count up to the time of that share; when it is
+        not stored, up to `found_ms`.
 
         Shares that can count for no window of this chain are left out. Read as far as needed; the rest is never
         fetched.
@@ -121,20 +123,14 @@ class ShareStore:
         sets = connection.execute(select(chain_sets.c.id, chain_sets.c.names)).all()
         counting = frozenset(row.id for row in sets if chain in row.names.split(","))
         solves = share_solves.c
-        solved = select(solves.sequence).where(
-            solves.chain == chain, solves.block_hash_hex == block_hash_hex, solves.log_id == log_id
+        logs = {log_id, *front_ends.log_ids(connection, self._pool)}
+        solved = select(solves.log_id, solves.sequence).where(
+            solves.chain == chain, solves.block_hash_hex == block_hash_hex, solves.log_id.in_(logs)
         )
-        solvers = frozenset(connection.execute(solved).scalars())
-        column = shares.c
-        columns = (column.sequence, column.time_ms, column.route_id, column.weight, column.chain_set_id, column.stale)
-        counts = or_(and_(column.stale == 0, column.chain_set_id.in_(counting)), column.sequence.in_(solvers))
-        query = (
-            select(*columns)
-            .where(column.log_id == log_id, column.sequence <= last_sequence, counts)
-            .order_by(column.sequence.desc())
-        )
-        result = connection.execution_options(yield_per=FETCH_ROWS).execute(query)
-        return (WindowShare(*row) for row in result), counting, solvers
+        solvers = frozenset((row.log_id, row.sequence) for row in connection.execute(solved))
+        solve_ms = self.time_ms(connection, last_sequence)
+        place = SolvingPlace(log_id, last_sequence, found_ms if solve_ms is None else solve_ms)
+        return pool_shares(connection, logs, place, counting, solvers), counting, solvers
 
     def accounts_of(self, connection: Connection, chain: str, route_ids: Sequence[int]) -> dict[int, int]:
         """Route id to the account id that earns on `chain`; routes that do not know the chain are held for the

@@ -15,6 +15,7 @@ from chains.kind import BlockStatus
 from pool.accounting.found_block import ChainTerms
 from pool.blocks.solution_store import SolutionStore
 from pool.services.bookkeeping import Bookkeeping
+from pool.services.log_ingest import LogIngest
 from pool.shares.record import LoggedShare, Position, Route
 from pool.storage import ledger_store
 from pool.storage.books import SqlBooks
@@ -83,6 +84,10 @@ class FakeLog:
         self.items.append(logged(sequence, route, **options))
         self.durable_sequence = sequence
 
+    @property
+    def appended_sequence(self) -> int:
+        return self.durable_sequence
+
     def read_from(self, position: Position) -> Iterator[LoggedShare]:
         start = bisect.bisect_right([item.position for item in self.items], position)
         return iter(self.items[start:])
@@ -110,8 +115,9 @@ class World:
         self.database = self._database_type(self.url, **self._options)
         self.solutions = SolutionStore(self.folder / "solutions")
         self.books = SqlBooks(self.database)
+        self.ingest = LogIngest(self.log, self.solutions, self.books, lambda: self.now_ms)
         self.bookkeeping = Bookkeeping(
-            self.log, self.solutions, self.books, self.chains, TERMS, self.executor, now_ms=lambda: self.now_ms
+            self.ingest, self.books, self.chains, TERMS, self.executor, now_ms=lambda: self.now_ms
         )
 
     def restart(self) -> None:

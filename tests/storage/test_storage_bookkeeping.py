@@ -14,7 +14,8 @@ from sqlalchemy import Connection, event
 from storage_samples import block_hash_hex, header_hash, make_route, solution
 
 from pool.blocks.solution_store import SolvingShare
-from pool.services.bookkeeping import Bookkeeping
+from pool.services.bookkeeping import Bookkeeping, wall_ms
+from pool.services.log_ingest import LogIngest
 from pool.shares.share_log import ShareLog
 from pool.storage.database import Database
 
@@ -291,7 +292,8 @@ async def test_bookkeeping_runs_on_when_one_chain_hangs(world: World, caplog: py
         world.chains[chain].mine(5, height=5)
     world.solve("alpha", 5, 1, ANNA, "accepted")
     world.solutions.put(solution("beta", 6, 1))
-    running = Bookkeeping(world.log, world.solutions, world.books, world.chains, TERMS, world.executor, interval_s=0.01)
+    ingest = LogIngest(world.log, world.solutions, world.books, wall_ms)
+    running = Bookkeeping(ingest, world.books, world.chains, TERMS, world.executor, interval_s=0.01)
     task = asyncio.create_task(running.run())
     async with asyncio.timeout(10):
         while "beta" not in running.faults or world.state(5)[0] != "immature":
@@ -319,7 +321,8 @@ async def test_bookkeeping_reads_the_real_share_log_through_a_restart(world: Wor
         for number in range(10):
             log.append(ANNA, "rig", 1000 * turn + number, 10, ("regbtc", "alpha"), header_hash(100 * turn + number))
         log.close()
-        books = Bookkeeping(log, world.solutions, world.books, world.chains, TERMS, world.executor)
+        ingest = LogIngest(log, world.solutions, world.books, wall_ms)
+        books = Bookkeeping(ingest, world.books, world.chains, TERMS, world.executor)
         await books.step()
         assert len(world.dump()["shares"]) == 10 * (turn + 1)
         world.restart()

@@ -17,6 +17,7 @@ from support.postgresql import PostgresqlServer
 
 from pool.accounting.books_away import BooksAwayError
 from pool.services import bookkeeping
+from pool.services.log_ingest import LogIngest
 from pool.shares.record import Position
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database
@@ -119,8 +120,9 @@ async def test_postgresql_outage_is_told_once_and_all_is_credited_afterwards(
     with own_server.database() as url:
         world = World(tmp_path, url)
         running = bookkeeping.Bookkeeping(
-            world.log, world.solutions, world.books, world.chains, TERMS, world.executor, interval_s=0.01
-        )
+            LogIngest(world.log, world.solutions, world.books, bookkeeping.wall_ms),
+            world.books, world.chains, TERMS, world.executor, interval_s=0.01,
+        )  # fmt: skip
         task = asyncio.create_task(running.run())
         try:
             world.log.append(1, ANNA)

@@ -26,8 +26,8 @@ def count(database: Database) -> int:
 
 def window(database: Database, chain: str, block: int, last: int) -> tuple[list[int], frozenset[int]]:
     with database.read() as connection:
-        shares, _, solvers = ShareStore("main").window_shares(connection, chain, block_hash_hex(block), last)
-        return [share.sequence for share in shares], solvers
+        shares, _, solvers = ShareStore("main").window_shares(connection, chain, block_hash_hex(block), last, 0)
+        return [share.sequence for share in shares], frozenset(sequence for _, sequence in solvers)
 
 
 def test_storage_shares_and_position_are_one(database: Database, books: SqlBooks) -> None:

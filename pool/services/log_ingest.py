@@ -1,0 +1,154 @@
+"""Brings this process's own share log and found blocks into the books: the way of a pool without a transport.
+
+Everything may be interrupted and repeated: the position moves in the shares' transaction, and a solution stays on disk
+until its row is committed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from pool.accounting.found_block import BlockState
+from pool.blocks.solution_store import ClosedSolution, SolutionRecord
+from pool.shares.record import LoggedShare, Position
+from pool.shares.watermark import Watermark
+
+BATCH_SHARES = 1000
+TRIM_S = 60.0
+MARK_S = 5.0
+"""An idle log tells so often how far it is drained; a block that waits for it is told at the next pass."""
+
+BLOCK_STATES: Mapping[str, BlockState] = {"accepted": "submitted", "unknown": "submitted", "rejected": "rejected"}
+"""A submission's answer is not yet a block's place in the chain: only `rejected` is worth a state of its own."""
+
+InThread = Callable[..., Awaitable[Any]]
+"""Runs a function in the thread that makes every SQL call."""
+
+
+class ShareSource(Protocol):
+    """The share log's reading side."""
+
+    @property
+    def appended_sequence(self) -> int: ...
+
+    @property
+    def durable_sequence(self) -> int: ...
+
+    def read_from(self, position: Position) -> Iterator[LoggedShare]: ...
+
+    def trim(self, position: Position) -> int: ...
+
+
+class SolutionSource(Protocol):
+    """The solution store's side towards the books."""
+
+    def open_names(self) -> set[tuple[str, str]]: ...
+
+    def open_record(self, chain: str, block_hash_hex: str) -> SolutionRecord | None: ...
+
+    def closed_solutions(self) -> Iterator[ClosedSolution]: ...
+
+    def booked(self, chain: str, block_hash_hex: str) -> None: ...
+
+
+class LogBooks(Protocol):
+    """The books of one share log, synchronous; each call is one transaction and may be repeated."""
+
+    def position(self) -> tuple[Position, int]: ...
+
+    def store_shares(self, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int: ...
+
+    def drain(self, watermark: Watermark, now_ms: int) -> None: ...
+
+    def book_solution(self, record: SolutionRecord, state: BlockState, reason: str, now_ms: int) -> None: ...
+
+
+class DrainClock:
+    """Finds a log's watermark. A moment is taken while the loop is between two submissions: what was received before it
+    is appended by then. Once all of that is durable and has been read, nothing from before the moment can still come.
+    """
+
+    def __init__(self, shares: ShareSource, now_ms: Callable[[], int]) -> None:
+        self._shares = shares
+        self._now_ms = now_ms
+        self._moment: Watermark | None = None
+        self._reached_ms = 0
+
+    def before_reading(self) -> Watermark:
+        """What will be the watermark when everything durable now has been read. On the loop's thread."""
+        if self._moment is None:
+            self._moment = Watermark(self._shares.appended_sequence, self._now_ms())
+        durable = self._shares.durable_sequence
+        if durable >= self._moment.sequence:
+            self._reached_ms, self._moment = self._moment.time_ms, None
+        return Watermark(durable, self._reached_ms)
+
+
+class LogIngest:
+    """One consumer of one log. `consumed_through` and `caught_up_ms` are plain attributes for metrics and health."""
+
+    def __init__(
+        self, shares: ShareSource, solutions: SolutionSource, books: LogBooks, now_ms: Callable[[], int]
+    ) -> None:
+        self._shares = shares
+        self._solutions = solutions
+        self._books = books
+        self._now_ms = now_ms
+        self._clock = DrainClock(shares, now_ms)
+        self._position: Position | None = None
+        self._known_open: set[tuple[str, str]] = set()
+        self._trimmed_s = 0.0
+        self._marked_s: float | None = None
+        self.consumed_through = -1
+        self.caught_up_ms = now_ms()
+
+    def hurry(self) -> None:
+        """A block waits for the watermark: write it at the next pass."""
+        self._marked_s = None
+
+    async def step(self, in_thread: InThread) -> bool:
+        """Brings everything that is durable now into the books."""
+        now_ms = self._now_ms()
+        watermark = self._clock.before_reading()
+        stored = 0
+        while count := await in_thread(self._consume_batch):
+            stored += count
+            if count < BATCH_SHARES:
+                break
+        if stored or self._marked_s is None or time.monotonic() - self._marked_s >= MARK_S:
+            await in_thread(self._books.drain, watermark, now_ms)
+            self._marked_s = time.monotonic()
+        self.consumed_through = watermark.sequence
+        self.caught_up_ms = now_ms
+        await in_thread(self._learn_of_solutions)
+        if time.monotonic() - self._trimmed_s > TRIM_S and self._position is not None:
+            self._trimmed_s = time.monotonic()
+            await in_thread(self._shares.trim, self._position)
+        return True
+
+    def _consume_batch(self) -> int:
+        if self._position is None:
+            self._position, _ = self._books.position()
+        batch = list(itertools.islice(self._shares.read_from(self._position), BATCH_SHARES))
+        if batch:
+            position, self._position = batch[-1].position, None
+            # When this raises, the commit may have happened or not: the next pass asks the books.
+            self._books.store_shares(batch, position, self._now_ms())
+            self._position = position
+        return len(batch)
+
+    def _learn_of_solutions(self) -> None:
+        names = self._solutions.open_names()
+        for chain, hash_hex in names - self._known_open:
+            record = self._solutions.open_record(chain, hash_hex)
+            if record is not None:
+                self._books.book_solution(record, "submitted", "", self._now_ms())
+        self._known_open = names
+        for closed in self._solutions.closed_solutions():
+            record = closed.record
+            reason = "" if closed.state == "accepted" else closed.reason
+            self._books.book_solution(record, BLOCK_STATES[closed.state], reason, self._now_ms())
+            self._solutions.booked(record.chain, record.block_hash_hex)
