@@ -40,7 +40,7 @@ from pool.jobs.version_bits import FixedVersionBits
 from pool.live_status import LiveStatus
 from pool.metrics import registry_of
 from pool.services.block_submission import BlockSubmission
-from pool.services.bookkeeping import Bookkeeping, wall_ms, wall_ms
+from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.chain_view import ChainNodesView
 from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast, JobSettings

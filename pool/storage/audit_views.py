@@ -256,7 +256,6 @@ def _block(row: Row[Any]) -> StoredBlock:
         log_id=row.log_id,
         log_name=row.log_name,
         pool=row.pool or row.log_name,
-        pool=row.pool or row.log_name,
         share_sequence=row.share_sequence,
         target_hex=row.target_hex,
         found_ms=row.found_ms,
