@@ -42,7 +42,7 @@ class Postponed:
 @dataclass(frozen=True, slots=True)
 class Composition:
     """What a transaction will be made of. `nets` belongs to `payouts`, in order; sum(coins) = sum(nets) + change + fee,
-    and fee = pool_fee + sum(gross - net). `change` is 0 when none comes back.
+    and fee = pool_fee + sum(gross - net). `change` is 0 when none comes back, `fee_rate` what the fee was reckoned by.
     """
 
     payouts: tuple[Payout, ...]
@@ -51,6 +51,7 @@ class Composition:
     change: int
     fee: int
     pool_fee: int
+    fee_rate: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def compose(
             if net >= max(payout.minimum, dust_limit(payout.script, terms.dust))
         )  # fmt: skip
         if good == rows:
-            return Composition(rows, nets, fit.coins, fit.change, fit.fee, fit.pool_fee)
+            return Composition(rows, nets, fit.coins, fit.change, fit.fee, fit.pool_fee, fee_rate)
         if not good:
             break
         rows = good
@@ -204,4 +205,4 @@ def _consolidation(
         return Postponed(Wait.FEE_SHARE, f"a fee of {fee} is too much for coins of {total}")
     if fee > pool_budget:
         return Postponed(Wait.POOL_EQUITY, f"the operator's equity covers a fee of {max(pool_budget, 0)}, not {fee}")
-    return Composition((), (), tuple(chosen), total - fee, fee, fee)
+    return Composition((), (), tuple(chosen), total - fee, fee, fee, fee_rate)

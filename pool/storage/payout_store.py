@@ -92,7 +92,6 @@ class SqlPayouts:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    @property
     def holds_lock(self) -> bool:
         """Whether this is still the chain's payer, asked before anything is signed."""
         return self._lock.held
@@ -191,6 +190,11 @@ class SqlPayouts:
             self._lock.fence(connection)
             account_ids = _accounts_of(connection, record)
             return payout_steps.adopt(connection, batch_of(record, account_ids), self._lock.epoch, now_ms)
+
+    def close(self) -> None:
+        """Lets somebody else pay."""
+        self._file.close()
+        self._lock.close()
 
 
 def claims(connection: Connection, chain: str) -> list[Claim]:

@@ -1,0 +1,336 @@
+"""The payer of one chain: plan, build, sign, send the same bytes until they are final, settle. One pass at a time.
+
+Nothing is remembered between two passes but what makes them polite: each begins with what is durable and goes on from
+there, so that a crash anywhere loses nothing and repeats nothing that could pay twice. The order that this rests on:
+reserved before built, built and verified before signed, signed bytes in the database and in the payout file before
+they are sent, and after that never other bytes. The states: pool/payouts/batch.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from chains.node_rpc import NodeUnavailableError
+from chains.primitives.serialize import MalformedError
+from chains.primitives.transaction import parse_transaction
+from chains.wallet import ChainWallet, Coin, Outpoint, SendResult, Tip, WalletRefusedError
+from pool.ledger.solvency import payout_obstacle
+from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePolicy, Payout
+from pool.payouts.build import BatchMismatchError, build, verify_built, verify_signed
+from pool.payouts.coins import spendable, to_consolidate
+from pool.payouts.compose import Composition, Postponed, Wait, compose
+from pool.payouts.follow import Conflict, Look, after_send, follow, frees_payouts, is_stuck, look_from, resend_due
+from pool.payouts.plan import Passed, is_due, plan
+from pool.payouts.terms import PayoutTerms, usable_fee_rate
+from pool.services.payout_books import InThread, PayoutBooks
+from pool.services.wallet_check import WalletCheck
+
+log = logging.getLogger("parapool.payouts")
+
+CHECK_INTERVAL_MS = 600_000
+POSTPONED_MS = 600_000
+"""After a batch had to wait for fees or coins, it is looked at again so much later."""
+
+UNSIGNED = (BatchState.PLANNED, BatchState.BUILT)
+STANDING_IN_THE_WAY = (
+    BatchState.SIGNED, BatchState.BROADCAST, BatchState.CONFLICTED, BatchState.REPLACED, BatchState.HOLD,
+)  # fmt: skip
+"""While a batch is in one of these, no further one is planned: something is on its way or wrong."""
+
+
+class PayoutRun:
+    """One chain's payer. `new_id` gives ids of batches and payouts, `now_ms` the time."""
+
+    def __init__(
+        self,
+        wallet: ChainWallet,
+        books: PayoutBooks,
+        terms: PayoutTerms,
+        in_thread: InThread,
+        *,
+        now_ms: Callable[[], int],
+        new_id: Callable[[], str],
+    ) -> None:
+        self.terms = terms
+        self.check = WalletCheck(wallet, books, terms, in_thread)
+        self._wallet = wallet
+        self._books = books
+        self._in_thread = in_thread
+        self._now_ms = now_ms
+        self._new_id = new_id
+        self._change_script: bytes | None = None
+        self._not_before_ms = 0
+        self._told: set[tuple[str, str]] = set()
+
+    async def step(self) -> None:
+        """One pass. Raises NodeUnavailableError, WalletRefusedError and what the books raise; nothing is lost then."""
+        await self._compare_file()
+        tip = await self._wallet.tip()
+        for batch in await self._in_thread(self._books.batches):
+            if batch.state not in UNSIGNED:
+                await self._follow(batch, tip)
+        batches = await self._in_thread(self._books.batches)
+        self._tell_stuck(batches)
+        unsigned = next((batch for batch in batches if batch.state in UNSIGNED), None)
+        free = unsigned is None and not any(batch.state in STANDING_IN_THE_WAY for batch in batches)
+        holds = await self._in_thread(self._books.holds)
+        may_pay = not holds and (unsigned is not None or free)
+        due = may_pay and (unsigned is not None or await self._is_due())
+        if not due and not self._check_due():
+            return
+        coins = await self.check.look(self._now_ms())
+        if coins is None or not may_pay:
+            return
+        if unsigned is None:
+            unsigned = await (self._plan(coins) if due else self._tidy(coins))
+        if unsigned is not None and unsigned.state is BatchState.PLANNED:
+            unsigned = await self._build(unsigned, coins)
+        if unsigned is not None and unsigned.state is BatchState.BUILT:
+            signed = await self._sign(unsigned)
+            if signed is not None:
+                await self._send(signed)
+
+    # -- what was signed ----------------------------------------------------------------------------------------------
+
+    async def _compare_file(self) -> None:
+        """Books that are older than the payout file must not pay before they know what was signed since."""
+        unknown = await self._in_thread(self._books.unknown_records)
+        if unknown:
+            reason = f"the payout file holds {len(unknown)} signed batches that the books do not know: {unknown[0]}"
+            if await self._in_thread(self._books.hold, "restore", reason, self._now_ms()):
+                log.error("payouts on hold, the books are older than their file chain=%s: %s", self.terms.chain, reason)
+
+    async def _follow(self, batch: Batch, tip: Tip) -> None:
+        assert batch.txid is not None or batch.state is BatchState.HOLD
+        if batch.state is BatchState.HOLD or batch.txid is None:
+            return
+        look = await self._look(batch, tip)
+        wanted = follow(batch, look, final=self.terms.confirmations, maturity=self.terms.maturity)
+        if (look.confirmations, look.block_hash_hex) != (batch.confirmations, batch.block_hash_hex):
+            await self._in_thread(self._books.seen, batch, look, self._now_ms())
+        if wanted.event is not None:
+            await self._move(batch, wanted.event, wanted.words, look.conflict)
+        elif batch.state is BatchState.SETTLED and look.confirmations > 2 * self.terms.maturity:
+            await self._in_thread(self._books.retire, batch)
+        elif wanted.send and resend_due(batch, self._now_ms()):
+            await self._send(batch)
+
+    async def _look(self, batch: Batch, tip: Tip) -> Look:
+        assert batch.txid is not None
+        transaction = await self._wallet.transaction(batch.txid)
+        if transaction is not None and transaction.confirmations > 0:
+            return look_from(transaction, None)
+        suspicious = transaction is None or transaction.confirmations < 0 or batch.state is BatchState.CONFLICTED
+        return look_from(transaction, await self._conflict(batch, tip) if suspicious else None)
+
+    async def _conflict(self, batch: Batch, tip: Tip) -> Conflict | None:
+        """The confirmed transaction, if there is one, that spends an input of the batch. The coin is the wallet's own,
+        so the wallet knows who spent it."""
+        assert batch.built is not None
+        inputs = set(batch.built.inputs)
+        since = max(0, min(batch.height or tip.height, tip.height) - 3 * self.terms.maturity)
+        for transaction in await self._wallet.transactions_since(since):
+            if transaction.txid == batch.txid or transaction.confirmations <= 0:
+                continue
+            try:
+                spent = parse_transaction(transaction.raw).inputs
+            except MalformedError:
+                continue  # of a form that no payout has, so it is no payout's; the coin's absence tells all the same
+            if inputs & {Outpoint(i.previous_txid, i.previous_index) for i in spent}:
+                owner = await self._in_thread(self._books.batch_of_txid, transaction.txid)
+                same_family = owner is not None and owner == batch.replaces
+                return Conflict(transaction.txid, transaction.confirmations, owner is not None, same_family)
+        return None
+
+    async def _move(self, batch: Batch, event: BatchEvent, words: str, conflict: Conflict | None = None) -> None:
+        frees = conflict is None or frees_payouts(conflict)
+        state = await self._in_thread(
+            lambda: self._books.move(
+                batch, event, self._now_ms(), reason=words, conflict_txid=conflict.txid if conflict else None,
+                frees_payouts=frees,
+            )
+        )  # fmt: skip
+        tail = f"chain={batch.chain} batch={batch.id} txid={_hex(batch.txid)}"
+        if event is BatchEvent.SETTLE:
+            log.info("payouts settled %s payouts=%d", tail, len(batch.payouts))
+        elif event in (BatchEvent.CONFLICT, BatchEvent.REOPEN, BatchEvent.HOLD):
+            log.error("payout batch %s, %s %s", state, words, tail)
+        elif event in (BatchEvent.DROP, BatchEvent.CLEAR, BatchEvent.VOID):
+            log.warning("payout batch %s, %s %s", state, words, tail)
+        else:
+            log.info("payout batch %s %s", state, tail)
+
+    async def _send(self, batch: Batch) -> None:
+        """Sends the batch's bytes, which are in both durable places before."""
+        assert batch.raw is not None and batch.txid is not None
+        await self._in_thread(self._books.file, batch, self._now_ms())
+        try:
+            answer = await self._wallet.broadcast(batch.raw)
+        except NodeUnavailableError as error:
+            # It may have got through or not: the same bytes again, later.
+            await self._in_thread(self._books.attempt, batch, "send", "unknown", str(error), self._now_ms())
+            raise
+        found = False
+        if answer.result is SendResult.MISSING_INPUTS:
+            known = await self._wallet.transaction(batch.txid)
+            found = known is not None and known.confirmations >= 0
+        await self._in_thread(self._books.attempt, batch, "send", answer.result, answer.reason, self._now_ms())
+        wanted = after_send(batch.state, answer, found=found)
+        if wanted.event is not None:
+            await self._move(batch, wanted.event, wanted.words)
+        elif wanted.words:
+            self._tell_once("payout not taken", batch.id, wanted.words)
+
+    # -- what is to be signed -----------------------------------------------------------------------------------------
+
+    async def _is_due(self) -> bool:
+        """Whether the schedule wants a batch and nothing is known that it would have to wait for."""
+        if self._now_ms() < self._not_before_ms:
+            return False
+        funds = await self._in_thread(self._books.funds)
+        obstacle = payout_obstacle(funds.cover)
+        if obstacle is not None:
+            self._tell_once("payouts wait", self.terms.chain, obstacle)
+            return False
+        return is_due(self._now_ms(), await self._in_thread(self._books.last_planned_ms), self.terms)
+
+    async def _plan(self, coins: list[Coin]) -> Batch | None:
+        """A new batch of those who can be paid now, reserved; None when nobody can."""
+        payouts, bad = await self.wanted()
+        if bad:
+            await self._in_thread(self._books.quarantine, bad, self._now_ms())
+            for account_id, address, words in bad:
+                log.warning(
+                    "address quarantined chain=%s account=%d address=%a: %s",
+                    self.terms.chain, account_id, address, words,
+                )  # fmt: skip
+        composed = await self.compose(BatchKind.PAYOUT, payouts, coins)
+        if isinstance(composed, Composition):
+            return await self._reserve(BatchKind.PAYOUT, composed.payouts)
+        self._not_before_ms = self._now_ms() + POSTPONED_MS
+        if composed.wait is not Wait.NOTHING:
+            self._tell_once("payouts wait", self.terms.chain, f"{composed.wait}: {composed.words}")
+        return await self._tidy(coins)
+
+    async def _tidy(self, coins: list[Coin]) -> Batch | None:
+        """A batch that makes one coin of many, when there are too many."""
+        composed = await self.compose(BatchKind.CONSOLIDATE, (), coins)
+        return await self._reserve(BatchKind.CONSOLIDATE, ()) if isinstance(composed, Composition) else None
+
+    async def _reserve(self, kind: BatchKind, payouts: tuple[Payout, ...]) -> Batch:
+        now_ms = self._now_ms()
+        policy = self.terms.fee_policy if kind is BatchKind.PAYOUT else FeePolicy.POOL
+        batch = Batch(self._new_id(), self.terms.chain, kind, BatchState.PLANNED, policy, payouts, now_ms, now_ms)
+        await self._in_thread(self._books.plan, batch, now_ms)
+        log.info(
+            "payouts planned chain=%s batch=%s kind=%s payouts=%d amount=%d",
+            batch.chain, batch.id, kind, len(payouts), sum(payout.gross for payout in payouts),
+        )  # fmt: skip
+        return batch
+
+    async def wanted(self) -> tuple[tuple[Payout, ...], list[tuple[int, str, str]]]:
+        """Who would be paid now, and addresses (account id, address, why) that are none."""
+        planned = plan(await self._in_thread(self._books.claims), self.terms, self._new_id)
+        bad = [
+            (claim.account_id, claim.address, words)
+            for claim, reason, words in planned.passed
+            if reason is Passed.BAD_ADDRESS
+        ]
+        return planned.payouts, bad
+
+    async def compose(
+        self, kind: BatchKind, payouts: tuple[Payout, ...], coins: list[Coin]
+    ) -> Composition | Postponed:
+        """What a transaction could pay with the coins there are."""
+        usable = spendable(coins, await self._in_thread(self._books.spendable), (), self.terms)
+        if kind is BatchKind.CONSOLIDATE:
+            usable = to_consolidate(usable, self.terms)
+        if not payouts and kind is not BatchKind.CONSOLIDATE:
+            return Postponed(Wait.NOTHING, "nobody is owed enough")
+        if not usable:
+            return Postponed(Wait.COINS, "there is no coin that may be spent")
+        rate = usable_fee_rate(await self._wallet.fee_rate(self.terms.fee_target_blocks), self.terms)
+        if rate is None:
+            return Postponed(Wait.FEE_SHARE, "no fee rate within the cap is known")
+        policy = self.terms.fee_policy if kind is BatchKind.PAYOUT else FeePolicy.POOL
+        funds = await self._in_thread(self._books.funds)
+        if self._change_script is None:
+            self._change_script = await self._wallet.change_script()
+        return compose(
+            kind, payouts, usable, self.terms, fee_policy=policy, fee_rate=rate,
+            change_script=self._change_script, pool_budget=funds.fee_budget,
+        )  # fmt: skip
+
+    async def _build(self, batch: Batch, coins: list[Coin]) -> Batch | None:
+        """Inputs and outputs of a planned batch, verified and reserved; None when it had to be given up."""
+        composed = await self.compose(batch.kind, batch.payouts, coins)
+        if isinstance(composed, Postponed):
+            self._not_before_ms = self._now_ms() + POSTPONED_MS
+            await self._move(batch, BatchEvent.VOID, f"{composed.wait}: {composed.words}")
+            return None
+        assert self._change_script is not None
+        built = build(composed, self._change_script, tuple(payout.id for payout in batch.payouts))
+        await self._in_thread(self._books.build, batch, built, composed.fee_rate, self._now_ms())
+        self._change_script = None
+        return await self._again(batch)
+
+    async def _sign(self, batch: Batch) -> Batch | None:
+        """The signed batch, durable in the books; None when it waits or goes on hold."""
+        built = batch.built
+        assert built is not None
+        try:
+            verify_built(built, {payout.id: (payout.script, payout.gross) for payout in batch.payouts})
+            if not await self._in_thread(self._books.holds_lock):
+                log.error("payer lost its lock, nothing is signed chain=%s batch=%s", batch.chain, batch.id)
+                return None
+            raw = await self._wallet.sign(built.raw, built.coins)
+            ids = verify_signed(raw, built)
+        except (BatchMismatchError, WalletRefusedError) as error:
+            await self._in_thread(self._books.attempt, batch, "sign", "refused", str(error), self._now_ms())
+            await self._move(batch, BatchEvent.HOLD, f"signing: {error}")
+            return None
+        refusal = await self._wallet.accepts(raw)
+        if refusal is not None:
+            await self._refused(batch, refusal)
+            return None
+        await self._in_thread(self._books.sign, batch, raw, ids, self._now_ms())
+        log.info("payouts signed chain=%s batch=%s txid=%s fee=%d", batch.chain, batch.id, _hex(ids.txid), built.fee)
+        return await self._again(batch)
+
+    async def _refused(self, batch: Batch, refusal: str) -> None:
+        """The node would not take it, and it is not signed as far as the books go: nothing is lost by giving it up."""
+        await self._in_thread(self._books.attempt, batch, "test", "refused", refusal, self._now_ms())
+        if "fee" in refusal.lower():
+            self._not_before_ms = self._now_ms() + POSTPONED_MS
+            await self._move(batch, BatchEvent.VOID, f"the node wants more fee: {refusal}")
+        else:
+            await self._move(batch, BatchEvent.HOLD, f"the node would refuse it: {refusal}")
+
+    async def _again(self, batch: Batch) -> Batch | None:
+        """The batch as it is in the books now."""
+        return next((found for found in await self._in_thread(self._books.batches) if found.id == batch.id), None)
+
+    # -- telling ------------------------------------------------------------------------------------------------------
+
+    def _check_due(self) -> bool:
+        checked_ms, now_ms = self.check.checked_ms, self._now_ms()
+        return checked_ms is None or not checked_ms <= now_ms < checked_ms + CHECK_INTERVAL_MS
+
+    def _tell_once(self, what: str, key: str, words: str) -> None:
+        if (key, words) not in self._told:
+            self._told.add((key, words))
+            log.warning("%s chain=%s %s: %s", what, self.terms.chain, key, words)
+
+    def _tell_stuck(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            if is_stuck(batch, self._now_ms()) and (batch.id, batch.state) not in self._told:
+                self._told.add((batch.id, batch.state))
+                log.error(
+                    "payout batch is stuck chain=%s batch=%s state=%s reason=%s",
+                    batch.chain, batch.id, batch.state, batch.reason,
+                )  # fmt: skip
+
+
+def _hex(txid: bytes | None) -> str:
+    return txid[::-1].hex() if txid is not None else "-"
