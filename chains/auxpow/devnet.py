@@ -34,7 +34,8 @@ TEMPLATE_AGE_S = 60  # a changed mempool makes a new template when the last one 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a daemon answers: error of a bad address, one template for all scripts, nIndex checked, segwit."""
+    """How a daemon answers: error of a bad address, one template for all scripts, nIndex checked, segwit. The one
+    without segwit has the wallet of its time, too."""
 
     bad_address: tuple[int, str]
     shares_template: bool
@@ -134,7 +135,8 @@ class AuxpowDevnet:
         self._dialect = DIALECTS[settings.dialect]
         self._chain_id = settings.chain_id
         version = settings.chain_id * CHAIN_ID_UNIT | BASE_VERSION
-        rules = settings.rules(version=version, witness=self._dialect.witness)
+        witness = self._dialect.witness
+        rules = settings.rules(version=version, witness=witness, old_wallet=not witness)
         form = AuxpowForm(settings.chain_id, self._dialect, rules, settings.pow_hash)
         self.node = ReferenceNode(rules, form, settings.data_dir, clock)
         self._tip: Entry | None = None

@@ -17,7 +17,7 @@ from chains.primitives.target import bits_to_target, work_of
 from chains.primitives.transaction import NULL_HASH, NULL_INDEX, Transaction, TxIn, TxOut
 from chains.reference.block import Block, BlockForm, parse_block
 from chains.reference.checks import MUTATED, check_alone, check_header_in_context, check_in_context
-from chains.reference.coins import Coins, Undo
+from chains.reference.coins import Coins, Outpoint, Undo
 from chains.reference.difficulty import next_bits
 from chains.reference.rules import GENESIS_TIME_S, MEDIAN_TIME_SPAN, Rules
 
@@ -120,6 +120,13 @@ class Chain:
     def place_of(self, txid: bytes) -> Entry | None:
         """The active block that holds a transaction."""
         return self._tree.place.get(txid)
+
+    def spender_of(self, outpoint: Outpoint) -> Entry | None:
+        """The active block that spends a coin of an earlier block."""
+        for entry in reversed(self._tree.active):
+            if entry.undo is not None and any(spent == outpoint for spent, _ in entry.undo.spent):
+                return entry
+        return None
 
     def leaves(self) -> list[Entry]:
         """Every block that nothing stands on."""

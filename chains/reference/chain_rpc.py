@@ -220,9 +220,15 @@ def validateaddress(node: ReferenceNode, address: object) -> dict[str, Any]:
         "isscript": script[0] == 0xA9 or (witness and len(script) == 34),
         "iswitness": witness,
     }
+    if node.rules.old_wallet:  # later this went to getaddressinfo
+        view["ismine"] = node.wallet.owns(script)
     if witness:
         view |= {"witness_version": max(0, script[0] - 0x50), "witness_program": script[2:].hex()}
     return view
+
+
+def getconnectioncount(node: ReferenceNode) -> int:
+    return 0
 
 
 def getpeerinfo(node: ReferenceNode) -> list[dict[str, Any]]:

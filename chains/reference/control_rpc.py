@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chains.primitives.hashes import displayed
+from chains.primitives.hashes import displayed, from_displayed
+from chains.primitives.transaction import Transaction
 from chains.reference.chain_rpc import entry_of
-from chains.reference.errors import INVALID_PARAMETER, MISC, RpcError
+from chains.reference.errors import INVALID_PARAMETER, MISC, VERIFY_ERROR, RpcError
 from chains.reference.node import Faults, ReferenceNode, TooHardError
 from chains.reference.parameters import boolean, integer, mapping, script_of, text, type_error
+from chains.reference.signing_rpc import read_raw
 from chains.reference.wallet import OWN_BLOCK_KEY
 
 MAX_BLOCKS_PER_CALL = 1000
@@ -32,6 +34,25 @@ def generatetoaddress(
         return [displayed(block_hash) for block_hash in node.generate(count, script)]
     except TooHardError as error:
         raise RpcError(MISC, str(error)) from error
+
+
+def generateblock(node: ReferenceNode, output: object, transactions: object) -> dict[str, Any]:
+    """Mine one block with exactly these transactions, each given whole or by the id of a waiting one."""
+    script = script_of(output, node.rules.addresses, message="Error: Invalid address or descriptor")
+    if not isinstance(transactions, list):
+        raise type_error(transactions, "array")
+    chosen: list[Transaction] = []
+    for item in transactions:
+        given = text(item)
+        waiting = node.mempool.get(from_displayed(given)) if len(given) == 64 else None
+        chosen.append(waiting.transaction if waiting is not None else read_raw(given))
+    try:
+        block_hash = node.generate_one(node.build_block(script, transactions=chosen))
+    except TooHardError as error:
+        raise RpcError(MISC, str(error)) from error
+    except ValueError as error:
+        raise RpcError(VERIFY_ERROR, f"TestBlockValidity failed: {error}") from error
+    return {"hash": displayed(block_hash)}
 
 
 def invalidateblock(node: ReferenceNode, blockhash: object) -> None:

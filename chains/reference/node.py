@@ -150,18 +150,21 @@ class ReferenceNode:
 
     def generate(self, count: int, script: bytes) -> list[bytes]:
         """Mine blocks to a script with a real proof of work. Raises TooHardError when the bits forbid it."""
-        hashes = []
-        for _ in range(count):
-            block = self.build_block(script)
-            target = bits_to_target(block.header.bits)
-            if work_of(target) > MAX_OWN_WORK_HASHES:
-                raise TooHardError(f"bits {block.header.bits:08x}: use devnet_advance")
-            header, proof = self.form.mine(block.header, target)
-            block = Block(header, block.transactions, proof)
-            outcome = self._accept(block, RecordKind.BLOCK)
-            assert outcome.reason is None, outcome.reason
-            hashes.append(self.form.block_hash(header))
-        return hashes
+        return [self.generate_one(self.build_block(script)) for _ in range(count)]
+
+    def generate_one(self, block: Block) -> bytes:
+        """Mine a block that was built on the tip. Raises TooHardError, and ValueError with the reason when one of its
+        transactions breaks a rule."""
+        target = bits_to_target(block.header.bits)
+        if work_of(target) > MAX_OWN_WORK_HASHES:
+            raise TooHardError(f"bits {block.header.bits:08x}: use devnet_advance")
+        reason = self.chain.coins.check(block.transactions, self.chain.tip.height + 1)[0]
+        if reason is not None:
+            raise ValueError(reason)
+        header, proof = self.form.mine(block.header, target)
+        outcome = self._accept(Block(header, block.transactions, proof), RecordKind.BLOCK)
+        assert outcome.reason is None, outcome.reason
+        return self.form.block_hash(header)
 
     def advance(self, count: int, script: bytes) -> list[bytes]:
         """Extend the chain by blocks of our own without proof of work, whatever the bits."""
@@ -210,11 +213,20 @@ class ReferenceNode:
 
     def take_transaction(self, transaction: Transaction) -> str | None:
         """Put a transaction into the mempool; the reason word when it is refused."""
-        reason = self.mempool.add(transaction, self.clock())
+        reason = self._take(transaction, self.clock(), policy=True)
         if reason is None:
             self._record(RecordKind.TRANSACTION, transaction.serialize())
             self._tell()
         return reason
+
+    def _take(self, transaction: Transaction, time_s: int, *, policy: bool) -> str | None:
+        """Into the mempool; what it replaces there is remembered, as a wallet does."""
+        before = {waiting.transaction.txid: waiting.transaction for waiting in self.mempool}
+        judgement = self.mempool.add(transaction, time_s, policy=policy)
+        if judgement.reason is None:
+            self.nowhere.update((txid, before[txid]) for txid in judgement.replaced)
+            self.nowhere.pop(transaction.txid, None)
+        return judgement.reason
 
     def trickle(self) -> bool:
         """One small payment of the wallet to itself, so that templates are not empty; False when it has no coins."""
@@ -228,6 +240,12 @@ class ReferenceNode:
         fresh = self.wallet.new_address()
         self._record(RecordKind.ADDRESS, struct.pack("<I", self.wallet.next_fresh))
         return fresh
+
+    def new_change_address(self) -> str:
+        """As `new_address`; payments to it count as change."""
+        self.wallet.reserve_change(self.wallet.next_fresh)
+        self._record(RecordKind.CHANGE_ADDRESS, struct.pack("<I", self.wallet.next_fresh - 1))
+        return self.wallet.address(self.wallet.next_fresh - 1)
 
     # Inside
 
@@ -281,8 +299,8 @@ class ReferenceNode:
             if self.chain.place_of(txid) is not None:
                 del self.nowhere[txid]
                 continue
-            if not transaction.is_coinbase and self.mempool.add(transaction, self.clock()) is None:
-                del self.nowhere[txid]
+            if not transaction.is_coinbase:
+                self._take(transaction, self.clock(), policy=False)
 
     def _tell(self) -> None:
         for listener in self.listeners:
@@ -304,9 +322,11 @@ class ReferenceNode:
             act = self.chain.invalidate if record.kind is RecordKind.INVALIDATE else self.chain.reconsider
             self._change_tip(lambda: act(entry))
         elif record.kind is RecordKind.TRANSACTION:
-            self.mempool.add(parse_transaction(record.payload), record.time_s)
+            self._take(parse_transaction(record.payload), record.time_s, policy=True)
         elif record.kind is RecordKind.ADDRESS:
             self.wallet.reserve(struct.unpack("<I", record.payload)[0])
+        elif record.kind is RecordKind.CHANGE_ADDRESS:
+            self.wallet.reserve_change(struct.unpack("<I", record.payload)[0])
 
     def _replay_block(self, block: Block, now_s: int) -> None:
         outcome = self.chain.accept(block, now_s, trusted=True)

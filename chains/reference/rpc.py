@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chains.reference import chain_rpc, control_rpc, wallet_rpc
+from chains.reference import chain_rpc, control_rpc, history_rpc, sending_rpc, signing_rpc, wallet_rpc
 from chains.reference.errors import INVALID_REQUEST, METHOD_NOT_FOUND, MISC, RpcError
 from chains.reference.node import ReferenceNode
 
@@ -32,15 +32,30 @@ COMMON: dict[str, Method] = {
         chain_rpc.getchaintips,
         chain_rpc.validateaddress,
         chain_rpc.getpeerinfo,
+        chain_rpc.getconnectioncount,
         wallet_rpc.getnewaddress,
         wallet_rpc.getbalances,
         wallet_rpc.getbalance,
         wallet_rpc.listunspent,
         wallet_rpc.sendtoaddress,
         wallet_rpc.sendmany,
-        wallet_rpc.sendrawtransaction,
-        wallet_rpc.gettransaction,
+        wallet_rpc.getrawchangeaddress,
+        wallet_rpc.getaddressinfo,
+        wallet_rpc.getwalletinfo,
+        history_rpc.gettransaction,
+        history_rpc.listsinceblock,
+        signing_rpc.converttopsbt,
+        signing_rpc.walletprocesspsbt,
+        signing_rpc.finalizepsbt,
+        signing_rpc.signrawtransactionwithwallet,
+        signing_rpc.signrawtransaction,
+        sending_rpc.sendrawtransaction,
+        sending_rpc.testmempoolaccept,
+        sending_rpc.gettxout,
+        sending_rpc.estimatesmartfee,
+        sending_rpc.estimatefee,
         control_rpc.generatetoaddress,
+        control_rpc.generateblock,
         control_rpc.invalidateblock,
         control_rpc.reconsiderblock,
         control_rpc.devnet_advance,
@@ -51,6 +66,19 @@ COMMON: dict[str, Method] = {
         control_rpc.devnet_info,
     )
 } | {"devnet_invalidate": control_rpc.invalidateblock, "devnet_reconsider": control_rpc.reconsiderblock}
+
+# What a wallet and a mempool of Core 0.14 have not yet, and what only they still have.
+NOT_YET = frozenset(
+    {
+        "converttopsbt",
+        "walletprocesspsbt",
+        "finalizepsbt",
+        "signrawtransactionwithwallet",
+        "testmempoolaccept",
+        "getaddressinfo",
+    }
+)
+NO_MORE = frozenset({"signrawtransaction", "estimatefee"})
 
 
 class Dispatcher:
@@ -64,7 +92,8 @@ class Dispatcher:
         """The result of one request object. Raises RpcError."""
         name, params = read_request(request)
         method = self._methods.get(name)
-        bound = COMMON.get(name)
+        absent = NOT_YET if self._node.rules.old_wallet else NO_MORE
+        bound = None if name in absent else COMMON.get(name)
         arguments: list[Any] = []
         if method is None and bound is not None:
             method, arguments = bound, [self._node]

@@ -24,6 +24,8 @@ MEDIAN_TIME_SPAN = 11  # blocks whose median time a new block must exceed (Core'
 MAX_FUTURE_S = 7200  # a block may be two hours ahead of the node's clock (Core's MAX_FUTURE_BLOCK_TIME)
 MAX_WEIGHT = 4_000_000  # BIP141
 MAX_STRIPPED_SIZE = 1_000_000
+RELAY_FEE_SAT = 1000  # per 1000 virtual bytes (Core's DEFAULT_MIN_RELAY_TX_FEE until 30)
+MAX_FEE_RATE_SAT = 10_000_000  # per 1000 virtual bytes; beyond, sendrawtransaction asks whether that was meant
 GENESIS_TIME_S = 1_700_000_000
 
 # Where retargeting starts and where it ends: about 4 s of a 250 kH/s miner, and a sixteenth of that.
@@ -42,7 +44,8 @@ class Rules:
 
     `start_bits` holds for every block when `block_interval_s` is None; otherwise it is the genesis block's and each
     further block retargets towards that interval, never beyond `max_target`. `witness` switches BIP141 and BIP144.
-    `version` is the base block version of templates.
+    `version` is the base block version of templates. `old_wallet` gives the wallet and mempool the RPC of Core 0.14,
+    which Dogecoin 1.14 has: no PSBT, no dry run, other words.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Rules:
     max_target: int = field(default=2**255 - 1)
     version: int = 0x20000000
     chain_name: str = "regtest"
+    old_wallet: bool = False
 
     @property
     def addresses(self) -> AddressFormat:

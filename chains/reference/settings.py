@@ -52,7 +52,7 @@ class NodeSettings:
         if self.pow_hash not in POW_HASHES:
             raise SettingsError(f"proof of work {self.pow_hash!r}: expected one of {', '.join(POW_HASHES)}")
 
-    def rules(self, *, version: int = 0x20000000, witness: bool = True) -> Rules:
+    def rules(self, *, version: int = 0x20000000, witness: bool = True, old_wallet: bool = False) -> Rules:
         retargets = self.block_interval_s is not None
         return Rules(
             name=self.name,
@@ -64,6 +64,7 @@ class NodeSettings:
             block_interval_s=self.block_interval_s,
             max_target=target_of_work(self.least_hashes) if retargets else 2**255 - 1,
             version=version,
+            old_wallet=old_wallet,
         )
 
 

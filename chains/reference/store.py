@@ -28,6 +28,7 @@ class RecordKind(IntEnum):
     RECONSIDER = 4  # payload: a block hash
     TRANSACTION = 5  # a transaction of the wallet
     ADDRESS = 6  # payload: u32, the wallet's next fresh key
+    CHANGE_ADDRESS = 7  # payload: u32, a key of the wallet's that is for change
 
 
 @dataclass(frozen=True, slots=True)

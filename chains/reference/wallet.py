@@ -60,6 +60,7 @@ class Wallet:
         self._chain = chain
         self._mempool = mempool
         self._index_of: dict[bytes, int] = {}
+        self._change: set[bytes] = set()
         self.next_fresh = FIRST_FRESH
         self._watch()
 
@@ -77,6 +78,14 @@ class Wallet:
         """Watch every key below this index."""
         self.next_fresh = max(self.next_fresh, next_fresh)
         self._watch()
+
+    def reserve_change(self, index: int) -> None:
+        """Watch every key up to this one, which is for change."""
+        self.reserve(index + 1)
+        self._change.add(self.script(index))
+
+    def is_change(self, output_script: bytes) -> bool:
+        return output_script in self._change
 
     def new_address(self) -> str:
         self.reserve(self.next_fresh + 1)
@@ -98,10 +107,19 @@ class Wallet:
         free = [(o, c) for o, c in self.coins() if self.is_mature(c) and not self._mempool.spends(o)]
         return sorted(free, key=lambda item: (item[1].height, item[0]))
 
+    def waiting(self) -> list[tuple[Outpoint, TxOut]]:
+        """Outputs of waiting transactions that are ours: nothing spends them here, since only confirmed coins are."""
+        return [
+            ((w.transaction.txid, index), output)
+            for w in self._mempool
+            for index, output in enumerate(w.transaction.outputs)
+            if self.owns(output.script)
+        ]
+
     def balances_sat(self) -> tuple[int, int]:
         """What can be spent (confirmed, or change and receipts of waiting transactions) and what is immature."""
         trusted = sum(coin.output.amount_sat for _, coin in self.spendable())
-        trusted += sum(o.amount_sat for w in self._mempool for o in w.transaction.outputs if self.owns(o.script))
+        trusted += sum(output.amount_sat for _, output in self.waiting())
         return trusted, sum(coin.output.amount_sat for _, coin in self.coins() if not self.is_mature(coin))
 
     def pay(self, outputs: list[TxOut]) -> Transaction:
@@ -123,10 +141,26 @@ class Wallet:
 
     def _sign(self, sources: list[tuple[Outpoint, Coin]], outputs: list[TxOut]) -> Transaction:
         inputs = tuple(TxIn(txid, index, b"", SEQUENCE) for (txid, index), _ in sources)
-        unsigned = Transaction(2, inputs, tuple(outputs))
+        return self.sign(Transaction(2, inputs, tuple(outputs)))
+
+    def source_of(self, i: TxIn) -> TxOut | None:
+        """The confirmed or waiting output that an input names, spent by a waiting transaction or not."""
+        coin = self._chain.coins.get((i.previous_txid, i.previous_index))
+        if coin is not None:
+            return coin.output
+        waiting = self._mempool.get(i.previous_txid)
+        if waiting is None or i.previous_index >= len(waiting.transaction.outputs):
+            return None
+        return waiting.transaction.outputs[i.previous_index]
+
+    def sign(self, transaction: Transaction) -> Transaction:
+        """The transaction with every input signed that the wallet has the key and the output of."""
         signed = []
-        for position, (_, coin) in enumerate(sources):
-            key = private_key(self._chain.rules.seed, self._index_of[coin.output.script])
-            script_sig, witness = sign_input(unsigned, position, coin.output, key)
-            signed.append(replace(inputs[position], script_sig=script_sig, witness=witness))
-        return replace(unsigned, inputs=tuple(signed))
+        for position, i in enumerate(transaction.inputs):
+            source = self.source_of(i)
+            if source is not None and source.script in self._index_of:
+                key = private_key(self._chain.rules.seed, self._index_of[source.script])
+                script_sig, witness = sign_input(transaction, position, source, key)
+                i = replace(i, script_sig=script_sig, witness=witness)
+            signed.append(i)
+        return replace(transaction, inputs=tuple(signed))

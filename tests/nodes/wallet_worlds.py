@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-from node_daemons import START_S, RealNode, RpcFailure
+from node_daemons import START_S, RealNode, RpcFailure, free_ports, start_litecoind
 
+from chains.families import network
 from chains.node_rpc import JsonRpc
 from chains.node_wallet import NodeWallet, wallet_url
 from chains.primitives.address import address_to_script, script_to_address
@@ -23,6 +26,7 @@ from pool.demo.children import Child
 
 FEE = 100_000
 SEQUENCE = 0xFFFFFFFD
+MATURITY = 10  # of devnet
 MINER_SCRIPT = bytes.fromhex("76a914") + bytes(range(20, 40)) + bytes.fromhex("88ac")
 
 
@@ -32,11 +36,13 @@ _numbers = count(1)
 @dataclass
 class WalletWorld:
     """A daemon with a wallet that owns mature coins. `maturity` is what the chain asks of a coinbase; `wallet_name`
-    empty for daemons with one wallet only."""
+    empty for daemons with one wallet only; `old` for a wallet of the age of Dogecoin 1.14, which cannot try a payment
+    beforehand."""
 
     node: RealNode
     wallet_name: str
     maturity: int
+    old: bool = False
     _open: list[NodeWallet] = field(default_factory=list)
     _height: int = 0
 
@@ -75,17 +81,12 @@ class WalletWorld:
         assert address is not None
         return address
 
-    def sign_behind_the_back(self, unsigned: bytes) -> bytes:
-        """Another payment of the same wallet, not the pool's."""
-        method = "signrawtransaction" if not self.node.network.addresses.bech32_hrp else "signrawtransactionwithwallet"
-        return bytes.fromhex(self.node.call(method, unsigned.hex())["hex"])
-
     def kill(self) -> None:
-        """kill -9 of the wallet's daemon. A peer of it lives on, which has all blocks: from there it gets back those
-        that it had not written to disk yet."""
+        """kill -9 of the wallet's daemon. A peer of a litecoind lives on, which has all blocks: from there it gets back
+        those that it had not written to disk yet."""
         self._height = self.node.call("getblockcount")
         deadline_s = time.monotonic() + START_S
-        while self._peer().call("getblockcount") < self._height:
+        while len(self.node.launches) > 1 and self._peer().call("getblockcount") < self._height:
             assert time.monotonic() < deadline_s, "the peer did not get the blocks"
             time.sleep(0.05)
         process = self.node.processes[0].process
@@ -101,9 +102,12 @@ class WalletWorld:
         """After kill(); waits until the daemon has all blocks again."""
         command, directory = self.node.launches[0]
         self.node.processes[0] = Child(self.node.name, command, directory / "output.txt")
+        self.wait_for_blocks()
+
+    def wait_for_blocks(self) -> None:
         deadline_s = time.monotonic() + START_S
         while not self._has_blocks():
-            assert time.monotonic() < deadline_s, f"{self.node.name} did not come back"
+            assert time.monotonic() < deadline_s, f"{self.node.name} did not come up"
             time.sleep(0.1)
 
     def _has_blocks(self) -> bool:
@@ -134,15 +138,46 @@ def shown(coin: Coin) -> str:
 
 
 @asynccontextmanager
-async def litecoin_wallet(node: RealNode, name: str, directory: Path) -> AsyncIterator[WalletWorld]:
-    """A wallet of this name, loaded again at each start, with eight mature coins of the kinds that Litecoin has."""
+async def litecoin_wallet(directory: Path, name: str) -> AsyncIterator[WalletWorld]:
+    """A litecoind whose wallet of this name, loaded again at each start, has six mature coins of its three kinds."""
+    node = start_litecoind(directory)
     world = WalletWorld(node, name, 100)
-    node.call("createwallet", name, False, False, "", False, None, True)
-    for kind in ("bech32", "legacy", "p2sh-segwit"):
-        for _ in range(2):
-            node.call("generatetoaddress", 1, node.call("getnewaddress", "", kind))
-    world.mine(world.maturity + 1)
     try:
+        node.call("createwallet", name, False, False, "", False, None, True)
+        for kind in ("bech32", "legacy", "p2sh-segwit"):
+            for _ in range(2):
+                node.call("generatetoaddress", 1, node.call("getnewaddress", "", kind))
+        world.mine(world.maturity + 1)
         yield world
     finally:
         await world.close()
+        node.stop()
+
+
+REFERENCE = ("bitcoin", "namecoin", "dogecoin", "mm2")
+
+
+@asynccontextmanager
+async def reference_wallet(which: str, directory: Path) -> AsyncIterator[WalletWorld]:
+    """A reference node of devnet whose wallet has six mature coins: a parent, an MM1 chain of either dialect, an MM2
+    chain."""
+    kind = "auxpow" if which in ("namecoin", "dogecoin") else which
+    (port,) = free_ports(1)
+    family = "dogecoin" if which == "dogecoin" else "devnet"
+    node = RealNode(which, f"http://127.0.0.1:{port}/", "u", secrets.token_hex(8), network(family, "regtest"))
+    command = [sys.executable, "-m", "chains.reference.run", "--kind", kind, "--name", which, "--port", str(port)]
+    command += ["--user", node.user, "--password", node.password, "--data", str(directory / which), "--seed", which]
+    command += ["--context-name", which] if kind == "mm2" else []
+    command += ["--dialect", which] if kind == "auxpow" else []
+    world = WalletWorld(node, "", MATURITY, which == "dogecoin")
+    node.launches.append((command, directory))
+    node.processes.append(Child(which, command, directory / "output.txt"))
+    try:
+        world.wait_for_blocks()
+        for _ in range(6):
+            world.mine_to_wallet(1)
+        world.mine(world.maturity + 1)
+        yield world
+    finally:
+        await world.close()
+        node.stop()
