@@ -28,6 +28,7 @@ from chains.primitives.hashes import displayed
 from chains.primitives.transaction import Transaction, parse_transaction
 from chains.send_answer import NODE_TROUBLE, already_there, best, classify, is_known_refusal
 from chains.signed_form import check_signed, check_unsigned
+from chains.synced_tip import synced_tip
 from chains.wallet import (
     Coin,
     Outpoint,
@@ -102,24 +103,7 @@ class NodeWallet:
         self._told: dict[str, str] = {}  # node name -> its last refusal of unknown words
 
     async def tip(self) -> Tip:
-        info = answers.mapping(await self._ask("getblockchaininfo"), "getblockchaininfo")
-        height = answers.integer(info, "blocks", 0, MAX_HEIGHT, "getblockchaininfo")
-        headers = answers.integer(info, "headers", -1, MAX_HEIGHT, "getblockchaininfo")
-        hash_hex = displayed(answers.hash_of(info, "bestblockhash", "getblockchaininfo"))
-        if info.get("chain") != self.network.chain_name:
-            found = one_line(info.get("chain"))
-            raise WalletRefusedError(f"the node's chain is {found!r}, not {self.network.chain_name!r}")
-        if headers > height:
-            raise WalletRefusedError(f"the node is not synced: {headers - height} blocks behind its headers")
-        if self.network.name != "regtest":  # whose nodes are alone and have old tips
-            if info.get("initialblockdownload") is True:
-                raise WalletRefusedError("the node is not synced: initial block download")
-            if await self._ask("getconnectioncount") == 0:
-                raise WalletRefusedError("the node has no peers, so it cannot know the best block")
-        wallet = answers.mapping(await self._ask("getwalletinfo"), "getwalletinfo")
-        if wallet.get("scanning", False) is not False:
-            raise WalletRefusedError("the wallet is still scanning the chain")
-        return Tip(height, hash_hex)
+        return await synced_tip(self._call, self.network)
 
     async def coins(self) -> list[Coin]:
         claims: dict[Outpoint, answers.Unspent] = {}

@@ -244,12 +244,25 @@ async def test_node_wallet_tip_is_no_tip_while_something_is_missing(
         await edge.tip()
 
 
+async def test_node_wallet_tip_of_a_node_that_was_just_started() -> None:
+    """It has not heard of the blocks yet that it lost in a crash."""
+    edge, rpc = wallet({"uptime": 119})
+    with pytest.raises(WalletRefusedError, match="started just now"):
+        await edge.tip()
+    rpc.answers["uptime"] = 120
+    assert (await edge.tip()).height == 10
+    for nonsense in (None, -1, "5", True, Decimal("9.5"), RpcError(-1, "no")):
+        rpc.answers["uptime"] = nonsense
+        with pytest.raises(WalletRefusedError, match="uptime"):
+            await edge.tip()
+
+
 async def test_node_wallet_tip_needs_a_peer_but_on_regtest() -> None:
     edge, _ = wallet({"getconnectioncount": 0})
     with pytest.raises(WalletRefusedError, match="no peers"):
         await edge.tip()
     alone = READY["getblockchaininfo"] | {"chain": "regtest", "initialblockdownload": True}
-    edge, rpc = wallet({"getblockchaininfo": alone, "getconnectioncount": 0}, name="regtest")
+    edge, rpc = wallet({"getblockchaininfo": alone, "getconnectioncount": 0, "uptime": 0}, name="regtest")
     assert (await edge.tip()).height == 10
     rpc.answers["getblockchaininfo"] = alone | {"headers": 12}
     with pytest.raises(WalletRefusedError, match="2 blocks behind"):
