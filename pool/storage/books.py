@@ -17,7 +17,7 @@ from pool.ledger import income
 from pool.ledger.transfer import LedgerError, TransferGroup
 from pool.shares.record import LoggedShare, Position, ShareRecord
 from pool.shares.watermark import Watermark
-from pool.storage import block_losses, block_store, front_ends, ledger_store
+from pool.storage import block_losses, block_store, front_ends, held_store, ledger_store
 from pool.storage.database import Database
 from pool.storage.share_store import ShareStore
 
@@ -161,7 +161,7 @@ class SqlBooks:
                 block_store.change(connection, block_id, now_ms, confirmations=count)
 
     def mature(self, block: FoundBlock, confirmations: int, now_ms: int) -> None:
-        """The block is final: what it earned is available."""
+        """The block is final: what it earned is available, and what is held goes where its owner registered."""
         with self._database.write() as connection:
             current = block_store.find(connection, block.id)
             if current.state != "immature" or current.reward is None:
@@ -170,6 +170,7 @@ class SqlBooks:
             group = income.mature(block.chain, block.hash_hex, income=current.reward, amounts=amounts)
             ledger_store.post(connection, group, now_ms)
             block_store.change(connection, block.id, now_ms, state="mature", confirmations=confirmations, watched=0)
+            held_store.release_registered(connection, block.chain, now_ms)
 
     def orphan(self, block: FoundBlock, now_ms: int) -> None:
         """The block left the main chain: its credits, if any, are void."""

@@ -7,10 +7,11 @@ from datetime import date
 
 import pytest
 from sqlalchemy import text
-from storage_samples import logged
+from storage_samples import logged, solution
 from support.message_signing import SigningKey
 
 from chains.families import network
+from pool.accounting.found_block import ChainTerms
 from pool.ledger.account import ASSET_IMMATURE, ASSET_WALLET, available, immature
 from pool.ledger.transfer import LedgerError, Transfer, TransferGroup
 from pool.miners.refusal import MinerFrozenError, NumberUsedError, TooManyMessagesError, UnknownMinerError
@@ -160,6 +161,22 @@ def test_settings_registration_releases_what_is_held_now_and_later(miners: Miner
     miners.earn("alpha", held, 9)
     with miners.database.write() as connection:
         assert release_registered(connection, "alpha", NOW_MS) == []
+
+
+def test_settings_registered_address_gets_held_credits_as_soon_as_their_block_is_final(miners: Miners) -> None:
+    """Mined, credited while nothing is registered, registered, matured: the way of every held credit."""
+    books = SqlBooks(miners.database)
+    books.book_solution(solution("alpha", 5, 2), "submitted", "", NOW_MS)
+    (block,) = books.watched_blocks("alpha")
+    assert books.credit(block, 5, 1, 1000, ChainTerms(0, 2, 3600, 10), NOW_MS) is not None
+    held, bobs = miners.account("alpha", "held", ADA), miners.account("alpha", "miner", CLEO)
+    earned = miners.balances("alpha")[immature(held)]
+    assert miners.say(ADA, 1, f"register: alpha {of(ADA_ALPHA).address}").released == ()
+    books.mature(books.watched_blocks("alpha")[0], 10, NOW_MS)
+    receiver = miners.account("alpha", "miner", ADA_ALPHA)
+    assert miners.balances("alpha") == {
+        ASSET_WALLET: 1000, available(receiver): earned, available(bobs): 1000 - earned,
+    }  # fmt: skip
 
 
 def test_settings_release_held_is_for_once(miners: Miners) -> None:
