@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import Literal
 
 from chains.kind import BlockStatus
+from pool.shares.scheme import Scheme
 
 BlockState = Literal["submitted", "immature", "mature", "orphan", "rejected", "lost"]
 
@@ -40,13 +41,14 @@ COMPETING_DEPTH = 1
 @dataclass(frozen=True, slots=True)
 class ChainTerms:
     """What a chain's credits are made by: fee in millionths, PPLNS factor and minimum time, confirmations until
-    mature.
+    mature. `scheme` is the chain's own, for blocks of which nothing else tells one.
     """
 
     fee_ppm: int
     factor: Fraction | int
     window_min_s: float
     maturity: int
+    scheme: Scheme = "pplns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class FoundBlock:
     hex.
 
     `orphaned_times` counts how often its credits were voided, `lost_times` how often it was lost when it was final.
-    `watched` is false once nothing is expected to move it any more.
+    `watched` is false once nothing is expected to move it any more. `scheme` is the one its solve counted under.
     """
 
     id: int
@@ -72,6 +74,7 @@ class FoundBlock:
     orphaned_times: int
     watched: bool
     lost_times: int = 0
+    scheme: Scheme | None = None
 
     @property
     def credited(self) -> bool:

@@ -59,7 +59,7 @@ def pplns_window(
     work: int,
     factor: Fraction | int,
     end_ms: int,
-    window_min_s: float,
+    window_min_s: Fraction | float,
 ) -> Window:
     """The window over `shares`, which come newest first and start with the solving share.
 

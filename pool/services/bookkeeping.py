@@ -311,15 +311,16 @@ class Bookkeeping:
         )
         if split is None:
             return
-        level = logging.INFO if split.amounts and reward else logging.ERROR
+        level = logging.INFO if reward and not split.unexplained else logging.ERROR
         log.log(
             level,
-            "block credited chain=%s height=%d hash=%s reward=%d fee=%d accounts=%d unexplained=%d",
+            "block credited chain=%s height=%d hash=%s reward=%d fee=%d operator=%d accounts=%d unexplained=%d",
             block.chain,
             status.height,
             block.hash_hex,
             reward,
             split.fee,
+            split.operator,
             len(split.amounts),
             split.unexplained,
         )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from pool.accounting.found_block import BlockState, FoundBlock
 from pool.blocks.solution_store import SolutionRecord
@@ -36,6 +35,7 @@ def add(
         "orphaned_times": 0,
         "watched": 1,
         "updated_ms": now_ms,
+        "scheme": record.scheme,
     }
     return bool(add_missing(connection, blocks, [row]))
 
@@ -81,20 +81,11 @@ def change(connection: Connection, block_id: int, now_ms: int, **values: Any) ->
     connection.execute(update(blocks).where(blocks.c.id == block_id).values(updated_ms=now_ms, **values))
 
 
-def add_credits(connection: Connection, block_id: int, amounts: Mapping[int, int], weights: Mapping[int, int]) -> None:
-    """What each account earns from a block, with the weight it was earned by."""
-    rows = [
-        {"block_id": block_id, "account_id": account_id, "weight": str(weights[account_id]), "amount": amount}
-        for account_id, amount in sorted(amounts.items())
-    ]
-    if rows:
-        connection.execute(insert(credits), rows)
-
-
 def credited_amounts(connection: Connection, block_id: int) -> dict[int, int]:
-    """Account id to amount, as credited."""
-    query = select(credits.c.account_id, credits.c.amount).where(credits.c.block_id == block_id)
-    return {row.account_id: row.amount for row in connection.execute(query)}
+    """Account id to what the block's events credited to it."""
+    amount = func.sum(credits.c.amount).label("amount")
+    query = select(credits.c.account_id, amount).where(credits.c.block_id == block_id)
+    return {row.account_id: int(row.amount) for row in connection.execute(query.group_by(credits.c.account_id))}
 
 
 def _found_block(row: Row[Any]) -> FoundBlock:
@@ -113,4 +104,5 @@ def _found_block(row: Row[Any]) -> FoundBlock:
         orphaned_times=row.orphaned_times,
         watched=bool(row.watched),
         lost_times=row.lost_times,
+        scheme=row.scheme,
     )

@@ -10,14 +10,12 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from pool.accounting.found_block import BlockState, ChainTerms, FoundBlock
-from pool.accounting.split import Split, split_reward
-from pool.accounting.window import Window, pplns_window, target_work
+from pool.accounting.split import Split
 from pool.blocks.solution_store import SolutionRecord
-from pool.ledger import income
-from pool.ledger.transfer import LedgerError, TransferGroup
 from pool.shares.record import LoggedShare, Position, ShareRecord
 from pool.shares.watermark import Watermark
-from pool.storage import block_losses, block_store, front_ends, held_store, ledger_store
+from pool.storage import block_credit, block_losses, block_store, front_ends, held_store, pps_store
+from pool.storage.block_claim import Claim, read_claim
 from pool.storage.database import Database
 from pool.storage.share_store import ShareStore
 
@@ -103,7 +101,7 @@ class SqlBooks:
                             stale=record.stale,
                             solved=((record.chain, bytes.fromhex(record.block_hash_hex)[::-1]),),
                         )
-                        self._shares.add(connection, share, solving.route)
+                        self._shares.add(connection, share, solving.route, now_ms)
                 elif state != "submitted":
                     block_store.answered(connection, record.chain, record.block_hash_hex, state, reason, now_ms)
         except BaseException:
@@ -120,39 +118,24 @@ class SqlBooks:
     ) -> Split | None:
         """Credits a block of the main chain. None, and nothing written, when another of our blocks holds its height.
 
-        The window is read first, outside the write lock: the shares up to the solving one never change again.
+        The claim is read first, outside the write lock: the shares up to the solving one never change again.
         """
-        window = self._window(block, terms)
+        claim = self._claim(block, terms)
         with self._database.write() as connection:
             current = block_store.find(connection, block.id)
             if current.credited or self._height_taken(block_store.paid_at(connection, block.chain, height), block):
                 return None
-            accounts = self._shares.accounts_of(connection, block.chain, sorted(window.weights))
-            weights: dict[int, int] = {}
-            for route_id, weight in window.weights.items():
-                weights[accounts[route_id]] = weights.get(accounts[route_id], 0) + weight
-            split = split_reward(reward, terms.fee_ppm, weights)
-            group = income.credit(
-                block.chain,
-                block.hash_hex,
-                income=reward,
-                fee=split.fee,
-                amounts=split.amounts,
-                unexplained=split.unexplained,
-            )
-            ledger_store.post(connection, group, now_ms)
-            block_store.add_credits(connection, block.id, split.amounts, weights)
-            block_store.change(
+            return block_credit.credit(
                 connection,
-                block.id,
-                now_ms,
-                state="immature",
+                self._shares,
+                block,
+                claim,
                 height=height,
                 confirmations=confirmations,
                 reward=reward,
-                fee=split.fee,
+                terms=terms,
+                now_ms=now_ms,
             )
-            return split
 
     def confirm(self, confirmations: Mapping[int, int], now_ms: int) -> None:
         """New numbers of confirmations by block id."""
@@ -166,24 +149,17 @@ class SqlBooks:
             current = block_store.find(connection, block.id)
             if current.state != "immature" or current.reward is None:
                 return
-            amounts = block_store.credited_amounts(connection, block.id)
-            group = income.mature(block.chain, block.hash_hex, income=current.reward, amounts=amounts)
-            ledger_store.post(connection, group, now_ms)
-            block_store.change(connection, block.id, now_ms, state="mature", confirmations=confirmations, watched=0)
+            block_credit.mature(connection, block, confirmations, now_ms)
             held_store.release_registered(connection, block.chain, now_ms)
 
     def orphan(self, block: FoundBlock, now_ms: int) -> None:
         """The block left the main chain: its credits, if any, are void."""
         with self._database.write() as connection:
             current = block_store.find(connection, block.id)
-            times = current.orphaned_times
             if current.state == "immature":
-                times += 1
-                credited = self._credit_group(block, ledger_store.find_group(connection, _credit_id(block)))
-                ledger_store.post(connection, income.orphan(credited, block.hash_hex, times), now_ms)
-            elif current.state != "submitted":
-                return
-            block_store.change(connection, block.id, now_ms, state="orphan", confirmations=0, orphaned_times=times)
+                block_credit.orphan(connection, block, current.orphaned_times + 1, now_ms)
+            elif current.state == "submitted":
+                block_store.change(connection, block.id, now_ms, state="orphan", confirmations=0)
 
     def reinstate(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool:
         """The block is back: its credits count again. False when another of our blocks holds its height."""
@@ -193,10 +169,7 @@ class SqlBooks:
                 return False
             if self._height_taken(block_store.paid_at(connection, block.chain, current.height), block):
                 return False
-            credited = self._credit_group(block, ledger_store.find_group(connection, _credit_id(block)))
-            group = income.reinstate(credited, block.hash_hex, current.orphaned_times)
-            ledger_store.post(connection, group, now_ms)
-            block_store.change(connection, block.id, now_ms, state="immature", confirmations=confirmations)
+            block_credit.reinstate(connection, block, current.orphaned_times, confirmations, now_ms)
             return True
 
     def lose(self, block: FoundBlock, now_ms: int) -> None:
@@ -209,28 +182,46 @@ class SqlBooks:
         with self._database.write() as connection:
             return block_losses.find(connection, block, confirmations, now_ms)
 
+    def pps_reserve(self, chain: str) -> int:
+        """What the operator has for shares of this chain beyond what they have earned already."""
+        with self._database.read() as connection:
+            return pps_store.reserve(connection, chain)
+
+    def pps_owed(self, chain: str) -> dict[int, int]:
+        """Account id to what its shares have earned and was not credited yet, whole units."""
+        with self._database.read() as connection:
+            return pps_store.accounts_owed(connection, chain)
+
+    def pps_spendable(self, chain: str) -> int:
+        """What the operator has for credits now."""
+        with self._database.read() as connection:
+            return pps_store.spendable(connection, chain)
+
+    def credit_pps(self, chain: str, amounts: Mapping[int, int], period: int, now_ms: int) -> dict[int, int]:
+        """Credits these accounts for their shares, once per period; returns what was credited. What is held goes where
+        its owner registered.
+        """
+        with self._database.write() as connection:
+            credited = pps_store.credit(connection, chain, amounts, period, now_ms)
+            held_store.release_registered(connection, chain, now_ms)
+            return credited
+
+    def fold_pps(self, chain: str, now_ms: int) -> int:
+        """Folds some rates that are over; returns how many rows went."""
+        with self._database.write() as connection:
+            return pps_store.fold_rates(connection, chain, now_ms)
+
     def retire(self, block: FoundBlock, now_ms: int) -> None:
         """Nothing is expected to move this block any more."""
         with self._database.write() as connection:
             block_store.change(connection, block.id, now_ms, watched=0)
 
-    def _window(self, block: FoundBlock, terms: ChainTerms) -> Window:
+    def _claim(self, block: FoundBlock, terms: ChainTerms) -> Claim:
         with self._database.read() as connection:
             store = ShareStore(block_store.log_name(connection, block.id), self._pool)
-            # A solve that could not be logged has no sequence; its window ends with the last share before it.
-            last = block.share_sequence or store.last_sequence(connection, block.found_ms)
-            solve_ms = store.time_ms(connection, last)
-            shares, counting, solvers = store.window_shares(
-                connection, block.chain, block.hash_hex, last, block.found_ms
-            )
-            return pplns_window(
-                shares,
-                counting_sets=counting,
-                solvers=solvers,
-                work=target_work(int(block.target_hex, 16)),
-                factor=terms.factor,
-                end_ms=block.found_ms if solve_ms is None else solve_ms,
-                window_min_s=terms.window_min_s,
+            window_min_ms = int(terms.window_min_s * 1000)
+            return read_claim(
+                connection, store, block, factor=terms.factor, window_min_ms=window_min_ms, chain_scheme=terms.scheme
             )
 
     def _height_taken(self, paid_hash_hex: str | None, block: FoundBlock) -> bool:
@@ -247,12 +238,3 @@ class SqlBooks:
             paid_hash_hex,
         )
         return True
-
-    def _credit_group(self, block: FoundBlock, group: TransferGroup | None) -> TransferGroup:
-        if group is None:
-            raise LedgerError(f"{_credit_id(block)}: the block is credited but the ledger has no such group")
-        return group
-
-
-def _credit_id(block: FoundBlock) -> str:
-    return f"credit:{block.chain}:{block.hash_hex}"

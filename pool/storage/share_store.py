@@ -16,7 +16,10 @@ from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRe
 from pool.storage import front_ends
 from pool.storage.database import add_missing
 from pool.storage.pool_window import SolvingPlace, pool_shares
+from pool.storage.pps_store import PpsAccrual
 from pool.storage.tables import accounts, chain_sets, route_accounts, routes, share_logs, share_solves, shares
+
+IN_ROWS = 500
 
 CACHE_LIMIT = 100_000
 """Routes remembered by their digest; logins are free, so strangers decide how many there are."""
@@ -36,11 +39,13 @@ class ShareStore:
         self._log_id: int | None = None
         self._routes: dict[bytes, int] = {}
         self._chain_sets: dict[tuple[str, ...], int] = {}
+        self._pps = PpsAccrual()
 
     def forget(self) -> None:
         self._log_id = None
         self._routes.clear()
         self._chain_sets.clear()
+        self._pps.forget()
 
     def log_id(self, connection: Connection) -> int:
         """The row of this log, made at its first use."""
@@ -70,9 +75,12 @@ class ShareStore:
                 solves.append(
                     {"log_id": log_id, "sequence": share.sequence, "chain": chain, "block_hash_hex": block_hash_hex}
                 )
+        bought = self._new_bought(connection, batch, rows)
         stored = add_missing(connection, shares, rows)
         if stored != len(rows):
             self._check_passed_over(connection, batch)
+        if bought:
+            self._pps.accrue(connection, bought, self.accounts_of, now_ms)
         add_missing(connection, share_solves, solves)
         last = batch[-1].share.sequence if batch else 0
         row = share_logs.c
@@ -88,13 +96,15 @@ class ShareStore:
         )
         return stored
 
-    def add(self, connection: Connection, share: ShareRecord, route: Route) -> None:
+    def add(self, connection: Connection, share: ShareRecord, route: Route, now_ms: int) -> None:
         """Adds the share that solved a block, told by the block's own record: a crash may have taken it from the log.
 
         When the log has it, it is passed over there, its header hash being known.
         """
         log_id = self.log_id(connection)
-        add_missing(connection, shares, [self._row(connection, log_id, share, route)])
+        row = self._row(connection, log_id, share, route)
+        if add_missing(connection, shares, [row]) and self._pps.bought(share):
+            self._pps.accrue(connection, [(share, row["route_id"])], self.accounts_of, now_ms)
         for chain, block_hash in share.solved:
             values = {"log_id": log_id, "sequence": share.sequence, "chain": chain}
             add_missing(connection, share_solves, [values | {"block_hash_hex": block_hash[::-1].hex()}])
@@ -189,6 +199,24 @@ class ShareStore:
         names = ",".join(sorted(set(chains)))
         self._chain_sets[chains] = _row_id(connection, chain_sets, {"names": names}, {"names": names})
         return self._chain_sets[chains]
+
+    def _new_bought(
+        self, connection: Connection, batch: Sequence[LoggedShare], rows: Sequence[dict[str, Any]]
+    ) -> list[tuple[ShareRecord, int]]:
+        """The shares of a batch that are bought and not stored yet, each once, with their route ids: asked before the
+        batch is stored, because a database tells how many rows were new and not which.
+        """
+        bought = {
+            logged.share.header_hash: (logged.share, row["route_id"])
+            for logged, row in zip(reversed(batch), reversed(rows), strict=True)  # the first of equal ones is stored
+            if self._pps.bought(logged.share)
+        }
+        hashes = list(bought)
+        for start in range(0, len(hashes), IN_ROWS):
+            query = select(shares.c.header_hash).where(shares.c.header_hash.in_(hashes[start : start + IN_ROWS]))
+            for known in connection.execute(query).scalars():
+                del bought[known]
+        return list(bought.values())
 
     def _check_passed_over(self, connection: Connection, batch: Sequence[LoggedShare]) -> None:
         """Shares were not stored: right if their header hashes are known, else another share has their sequence."""

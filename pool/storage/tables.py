@@ -165,11 +165,14 @@ blocks = Table(
     Column("lost_times", Integer, nullable=False, server_default="0"),
     Column("watched", SmallInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+    # What its solve counted under on this chain; NULL in blocks of before there were schemes.
+    Column("scheme", Text),
     CheckConstraint("state IN ('submitted', 'immature', 'mature', 'orphan', 'rejected', 'lost')", name="state"),
     CheckConstraint("reward >= 0", name="reward"),
     CheckConstraint("fee >= 0 AND fee <= reward", name="fee"),
     CheckConstraint("state NOT IN ('immature', 'mature') OR (reward IS NOT NULL AND fee IS NOT NULL)", name="credited"),
     CheckConstraint("watched IN (0, 1)", name="watched"),
+    CheckConstraint("scheme IN ('pplns', 'solo', 'pps', 'fpps')", name="scheme"),
     UniqueConstraint("chain", "hash_hex"),
     Index(None, "chain", "watched"),
 )

@@ -1,0 +1,309 @@
+"""Who gets a block by the scheme of its solve, and what bought shares earn: over the real books."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookkeeping_world import TERMS, World
+from sqlalchemy import select
+from storage_samples import block_hash_hex, header_hash, make_route, solution
+
+from pool.blocks.solution_store import SolvingShare
+from pool.ledger.account import ASSET_WALLET, OPERATOR_AVAILABLE, OPERATOR_IMMATURE
+from pool.ledger.transfer import Transfer, TransferGroup
+from pool.shares.record import Route
+from pool.storage import income_store, ledger_store, pps_store
+from pool.storage.income_store import ShareRef, Terms
+from pool.storage.scheme_tables import pps_accruals
+from pool.storage.tables import accounts, blocks
+
+ANNA = make_route("anna", alpha="anna-alpha")
+BERT = make_route("bert", alpha="bert-alpha")
+PPS = ("regbtc", "alpha:pps:1000:100:0", "beta")
+SOLO = ("regbtc", "alpha:solo", "beta")
+PERIOD = 3600
+
+
+@pytest.fixture
+async def world(tmp_path: Path, url: str) -> AsyncIterator[World]:
+    made = World(tmp_path, url)
+    yield made
+    made.close()
+
+
+def solve(
+    world: World,
+    number: int,
+    sequence: int,
+    route: Route | None,
+    chains: Sequence[str],
+    scheme: str | None,
+    **options: Any,
+) -> None:
+    """A share of alpha solves a block; without a route it is nobody's, and no share."""
+    world.chains["alpha"].mine(number, height=number, reward=options.pop("reward", 1000))
+    if route is not None:
+        solved = (("alpha", bytes.fromhex(block_hash_hex(number))[::-1]),)
+        world.log.append(sequence, route, chains=tuple(chains), solved=solved, stale=options.get("stale", False))
+    world.solutions.put(solution("alpha", number, sequence if route else 0, scheme=scheme, **options))
+    world.solutions.outcome("alpha", block_hash_hex(number), "accepted", "")
+
+
+def fund(world: World, amount: int) -> None:
+    transfers = (Transfer(ASSET_WALLET, OPERATOR_AVAILABLE, amount),)
+    with world.database.write() as connection:
+        ledger_store.post(connection, TransferGroup("fund:alpha:1", "alpha", "fund", transfers), 0)
+
+
+def named(world: World) -> dict[str, int]:
+    """Balances of alpha by account, miners by name."""
+    with world.database.read() as connection:
+        names = {row.id: row.address for row in connection.execute(select(accounts))}
+    found = {}
+    for account, amount in world.balances("alpha").items():
+        parts = account.split(".")
+        found[f"{names[int(parts[1])]}.{parts[2]}" if parts[0] == "liab" else account] = amount
+    return found
+
+
+def event_of(world: World, number: int) -> income_store.IncomeEvent:
+    with world.database.read() as connection:
+        found = select(blocks.c.id).where(blocks.c.hash_hex == block_hash_hex(number))
+        block_id = connection.execute(found).scalar_one()
+        (event,) = income_store.of_block(connection, block_id)
+        return event
+
+
+def credit(world: World, period: int = PERIOD) -> int:
+    return sum(world.books.credit_pps("alpha", world.books.pps_owed("alpha"), period, 0).values())
+
+
+# -- whose a block is -----------------------------------------------------------------------------------------------
+
+
+async def test_schemes_give_a_solo_block_to_its_solver_less_the_fee(world: World) -> None:
+    for sequence in range(1, 20):
+        world.log.append(sequence, ANNA)
+    solve(world, 5, 20, BERT, SOLO, "solo", reward=1003)
+    await world.settle()
+    assert world.credits(5) == {("miner", "bert-alpha"): 993}
+    assert world.state(5) == ("immature", 1003, 10)
+    event = event_of(world, 5)
+    assert (event.scheme, event.terms, event.total_weight) == ("solo", Terms(10_000), 10)
+    assert event.oldest == event.newest == ShareRef(1, 20, 20_000)
+    world.chains["alpha"].advance(5)
+    await world.settle()
+    assert named(world) == {"asset.wallet": 1003, "income.fee": 10, "bert-alpha.available": 993}
+    assert world.dump()["audit"] == []
+
+
+async def test_schemes_keep_the_terms_of_a_pplns_block(world: World) -> None:
+    for sequence in range(1, 40):
+        world.log.append(sequence, ANNA)
+    solve(world, 5, 40, BERT, ("regbtc", "alpha"), "pplns", reward=1001)
+    await world.settle()
+    event = event_of(world, 5)
+    assert (event.reward, event.fee, event.divided, event.scheme) == (1001, 10, 991, "pplns")
+    assert event.terms == Terms(10_000, Fraction(2), 0)
+    assert (event.total_weight, event.share_count) == (200, 20)
+    assert (event.oldest, event.newest) == (ShareRef(1, 21, 21_000), ShareRef(1, 40, 40_000))
+
+
+async def test_schemes_give_the_operator_a_block_of_bought_shares_at_any_outcome(world: World) -> None:
+    """An orphan takes from the operator what was his, and nothing of what shares have earned."""
+    fund(world, 500)
+    for sequence in range(1, 20):
+        world.log.append(sequence, ANNA, chains=PPS)
+    solve(world, 5, 20, BERT, PPS, "pps")
+    await world.settle()
+    assert world.state(5) == ("immature", 1000, 0)
+    assert world.credits(5) == {}
+    assert credit(world) == 2000 - 1500, "19 shares of Anna and one of Bert are worth 100 each, 500 is there"
+    before = named(world)
+    assert before[OPERATOR_IMMATURE] == 1000
+    world.chains["alpha"].mine(99, height=5)
+    await world.settle()
+    assert world.state(5)[0] == "orphan"
+    gone = {OPERATOR_IMMATURE: 1000, "asset.immature": 1000}
+    assert named(world) == {name: amount for name, amount in before.items() if name not in gone}
+    world.chains["alpha"].mine(5, height=5)
+    world.chains["alpha"].advance(5)
+    await world.settle()
+    assert named(world)[OPERATOR_AVAILABLE] == 1000
+    assert credit(world, 2 * PERIOD) == 1000
+    assert sum(amount for name, amount in named(world).items() if name.endswith("available")) == 1500
+    assert world.dump()["audit"] == []
+
+
+async def test_schemes_keep_shares_out_of_windows_of_another_scheme(world: World) -> None:
+    for sequence in range(1, 10):
+        world.log.append(sequence, BERT, chains=PPS if sequence % 2 else SOLO)
+    world.log.append(10, ANNA)
+    solve(world, 5, 11, ANNA, ("regbtc", "alpha"), "pplns")
+    world.chains["regbtc"].mine(6, height=6)
+    world.solve("regbtc", 6, 12, ANNA, "accepted")
+    await world.settle()
+    assert world.credits(5) == {("miner", "anna-alpha"): 990}
+    # On regbtc all of them count for PPLNS: twelve shares, nine of them Bert's.
+    assert world.credits(6) == {("miner", "bert"): 743, ("miner", "anna"): 247}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "window", "outcome"),
+    [
+        ("pps", True, {OPERATOR_IMMATURE: 1000}),
+        ("fpps", False, {OPERATOR_IMMATURE: 1000}),
+        ("pplns", True, {"anna-alpha.immature": 990, "income.fee": 10}),
+        ("solo", True, {"anna-alpha.immature": 990, "income.fee": 10}),
+        (None, True, {"anna-alpha.immature": 990, "income.fee": 10}),
+        ("solo", False, {"suspense.unexplained": 1000}),
+        (None, False, {"suspense.unexplained": 1000}),
+    ],
+)
+async def test_schemes_of_a_solve_that_is_nobodys_share(
+    world: World, scheme: str | None, window: bool, outcome: dict[str, int]
+) -> None:
+    """Where shares are bought, whoever found a block cannot give it to others by not logging in."""
+    world.log.append(1, ANNA, chains=("regbtc", "alpha") if window else PPS)
+    solve(world, 5, 2, None, (), scheme, found_ms=1500)
+    await world.settle()
+    assert named(world) == outcome | {"asset.immature": 1000}
+
+
+async def test_schemes_leave_a_block_that_nobody_explains_to_the_operator_of_a_chain_that_buys_shares(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TERMS, "alpha", replace(TERMS["alpha"], scheme="fpps"))
+    world.log.append(1, ANNA, chains=PPS)
+    solve(world, 5, 2, None, (), None, found_ms=1500)
+    await world.settle()
+    assert named(world) == {OPERATOR_IMMATURE: 1000, "asset.immature": 1000}
+    assert event_of(world, 5).scheme == "fpps"
+
+
+async def test_schemes_read_the_share_when_the_solution_is_of_an_older_version(world: World) -> None:
+    solve(world, 5, 1, BERT, SOLO, None)
+    await world.settle()
+    assert event_of(world, 5).scheme == "solo"
+
+
+async def test_schemes_pay_a_solo_solver_whose_share_came_too_late_for_anything_else(world: World) -> None:
+    world.log.append(1, ANNA)
+    solve(world, 5, 2, BERT, SOLO, "solo", stale=True)
+    await world.settle()
+    assert world.credits(5) == {("miner", "bert-alpha"): 990}
+
+
+# -- what shares earn -----------------------------------------------------------------------------------------------
+
+
+async def test_schemes_credit_a_share_worth_two_thousandths_of_a_unit_when_five_hundred_are_there(world: World) -> None:
+    fund(world, 100)
+    for sequence in range(1, 1250):
+        world.log.append(sequence, ANNA, chains=("alpha:pps:2:1000:0",), weight=1)
+        if sequence in (499, 500, 999, 1000):
+            await world.settle()
+            assert credit(world, PERIOD * sequence) == (1 if sequence in (500, 1000) else 0)
+    assert named(world)["anna-alpha.available"] == 2
+
+
+async def test_schemes_credit_once_in_a_period_and_take_the_fee_off_what_shares_are_worth(world: World) -> None:
+    fund(world, 10_000)
+    world.log.append(1, ANNA, chains=("alpha:fpps:1000:100:20000",))
+    await world.settle()
+    assert credit(world) == 98
+    world.log.append(2, ANNA, chains=("alpha:fpps:1000:100:20000",))
+    await world.settle()
+    assert credit(world) == 0
+    assert credit(world, 2 * PERIOD) == 98
+    assert named(world) == {"asset.wallet": 10_000, OPERATOR_AVAILABLE: 10_000 - 196, "anna-alpha.available": 196}
+    assert world.dump()["audit"] == []
+
+
+async def test_schemes_never_credit_more_than_the_operator_has(world: World) -> None:
+    fund(world, 150)
+    world.log.append(1, ANNA, chains=PPS)
+    world.log.append(2, BERT, chains=PPS)
+    await world.settle()
+    assert world.books.pps_reserve("alpha") == -50
+    assert credit(world) == 150
+    assert {name: amount for name, amount in named(world).items() if "alpha" in name} == {
+        "anna-alpha.available": 75, "bert-alpha.available": 75,
+    }  # fmt: skip
+    assert OPERATOR_AVAILABLE not in named(world)
+    assert world.books.pps_owed("alpha") != {}
+
+
+async def test_schemes_earn_once_however_often_a_share_comes(world: World) -> None:
+    """Told by the solution and by the log, and read again after a crash in the middle of a batch."""
+    fund(world, 10_000)
+    solving = SolvingShare(ANNA, "rig", 1000, PPS, header_hash(1))
+    world.solutions.put(solution("alpha", 5, sequence=1, solving_share=solving, scheme="pps"))
+    await world.bookkeeping.step()
+    solve(world, 5, 1, ANNA, PPS, "pps")
+    world.log.append(2, ANNA, chains=PPS)
+    await world.settle()
+    world.restart()
+    position, _ = world.books.position()
+    with world.database.write() as connection:
+        shares = pps_store.standings(connection, "alpha")
+    assert [standing.cumulative for standing in shares] == [200]
+    again = [item for item in world.log.items if item.share.sequence == 2] * 2
+    assert world.books.store_shares(again, position, 0) == 0
+    assert credit(world) == 200
+
+
+async def test_schemes_pay_nothing_for_a_solve_that_is_no_share(world: World) -> None:
+    solve(world, 5, 1, ANNA, PPS, "pps", stale=True)
+    await world.settle()
+    assert world.books.pps_owed("alpha") == {}
+    assert event_of(world, 5).operator == 1000
+
+
+async def test_schemes_fold_rates_that_are_over_and_go_on_to_the_unit(world: World) -> None:
+    fund(world, 1_000_000)
+    for sequence in range(1, 31):
+        world.log.append(sequence, ANNA, chains=(f"alpha:pps:{1000 + sequence}:97:10000",))
+    await world.settle()
+    exact = sum(Fraction(10 * (1000 + n) * 99, 97 * 100) for n in range(1, 31))
+    with world.database.write() as connection:
+        assert pps_store.fold_rates(connection, "alpha", 10_000 + pps_store.FOLD_AFTER_MS) == 0
+        assert pps_store.fold_rates(connection, "alpha", 10_001 + pps_store.FOLD_AFTER_MS) == 30
+        assert connection.execute(select(pps_accruals)).all() == []
+    world.log.append(31, ANNA, chains=("alpha:pps:1001:97:10000",))
+    await world.settle()
+    exact += Fraction(10 * 1001 * 99, 97 * 100)
+    assert credit(world) == exact.numerator // exact.denominator
+
+
+async def test_schemes_hold_what_shares_earn_for_want_of_an_address(world: World) -> None:
+    fund(world, 1000)
+    world.log.append(1, make_route("carl"), chains=("regbtc", "alpha:pps:1000:100:0"))
+    await world.settle()
+    assert credit(world) == 100
+    assert named(world)["carl.available"] == 100
+
+
+async def test_schemes_keep_the_reserve_above_what_was_earned_and_not_credited(world: World) -> None:
+    fund(world, 1000)
+    assert world.books.pps_reserve("alpha") == 1000
+    world.log.append(1, ANNA, chains=("alpha:pps:1000:99:0",))
+    await world.settle()
+    assert world.books.pps_reserve("alpha") == 1000 - 102, "101.01 was earned, and that is rounded up"
+    assert credit(world) == 101
+    assert world.books.pps_reserve("alpha") == 1000 - 102
+
+
+async def test_schemes_tell_no_error_when_a_block_is_the_operators(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    solve(world, 5, 1, ANNA, PPS, "pps")
+    with caplog.at_level(logging.ERROR, "parapool.books"):
+        await world.settle()
+    assert caplog.text == ""
