@@ -26,6 +26,7 @@ from pool.cli_options import (
     parse_overrides,
     set_option,
 )
+from pool.cli_simulate import simulate
 
 DEVNET_FILE = "deploy/devnet.yaml"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -164,6 +165,7 @@ for command in (losses, absorb, clawback, release, import_balances):
     ledger.add_command(command)
 commands.add_command(ledger)
 commands.add_command(miner)
+commands.add_command(simulate)
 
 
 @commands.group(short_help="Verify a proof in a file.")
