@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 from support.postgresql import PostgresqlServer
+from support.redis import RedisServer
 
 
 def pytest_asyncio_loop_factories(
@@ -30,6 +31,14 @@ async def reactor() -> AsyncIterator[Any]:
     running.startRunning(installSignalHandlers=False)
     yield running
     running.removeAll()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """Started when first asked for. A test that stops or fills it has one of its own."""
+    server = RedisServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,3 +8,7 @@ class BooksAwayError(Exception):
 
     The text is one line for people. What was being written may be committed or not; everything is safe to repeat.
     """
+
+
+class UnusableLogError(Exception):
+    """The books cannot take a share log's shares: they contradict what is stored. Nothing of them has been stored."""

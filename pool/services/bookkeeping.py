@@ -74,8 +74,10 @@ class Ingest(Protocol):
     @property
     def caught_up_ms(self) -> int: ...
 
-    async def step(self, in_thread: InThread) -> bool:
-        """One pass; whether it could do anything. Errors are raised."""
+    async def step(self, in_thread: InThread, leads: bool) -> bool:
+        """One pass; whether it could do anything. Errors are raised. `leads` tells whether this process is the one
+        that follows the pool's blocks.
+        """
 
     def hurry(self) -> None:
         """A block waits to hear how far the share logs are drained."""
@@ -156,18 +158,18 @@ class Bookkeeping:
 
     async def catch_up(self) -> None:
         """Brings everything durable into SQL once, e.g. at a stop when `run` was cancelled; errors are raised."""
-        await self._ingest.step(self._in_thread)
+        await self._ingest.step(self._in_thread, self._leads)
 
     async def run(self) -> None:
         """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat("shares", partial(self._ingest.step, self._in_thread)))
+            group.create_task(self._repeat("shares", self._take_in))
             for chain in self._chains:
                 group.create_task(self._repeat(chain, partial(self._follow, chain)))
 
     async def step(self) -> None:
         """One pass of everything, each watched block looked at once; errors are raised."""
-        await self._ingest.step(self._in_thread)
+        await self._take_in()
         for chain in self._chains:
             self._look_at_ms[chain].clear()
             await self._follow(chain)
@@ -220,6 +222,9 @@ class Bookkeeping:
         if not self._silent:
             self._silent = True
             log.error("the database has not answered for %g s, the books wait", SILENT_S)
+
+    async def _take_in(self) -> bool:
+        return await self._ingest.step(self._in_thread, await self._is_leader())
 
     async def _is_leader(self) -> bool:
         now_s = time.monotonic()

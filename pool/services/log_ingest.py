@@ -109,8 +109,8 @@ class LogIngest:
         """A block waits for the watermark: write it at the next pass."""
         self._marked_s = None
 
-    async def step(self, in_thread: InThread) -> bool:
-        """Brings everything that is durable now into the books."""
+    async def step(self, in_thread: InThread, leads: bool) -> bool:
+        """Brings everything that is durable now into the books: each process its own log, whoever leads."""
         now_ms = self._now_ms()
         watermark = self._clock.before_reading()
         stored = 0

@@ -39,6 +39,7 @@ class SqlBooks:
         self._shares = ShareStore(log_name, self._pool)
         self._waiting: set[int] = set()
         self._reached: Position | None = None
+        self._of_logs: dict[str, SqlBooks] = {}
 
     def position(self) -> tuple[Position, int]:
         """How far the share log is consumed, and the highest sequence stored."""
@@ -71,6 +72,25 @@ class SqlBooks:
         """Tells how far this share log is drained."""
         with self._database.write() as connection:
             front_ends.drain(connection, self._shares.log_id(connection), watermark, now_ms)
+
+    def of_log(self, name: str) -> SqlBooks:
+        """The books of another share log of this pool, for whoever takes in several."""
+        if name not in self._of_logs:
+            self._of_logs[name] = SqlBooks(self._database, name, self._pool)
+        return self._of_logs[name]
+
+    def front_end_positions(self) -> dict[str, tuple[Position, int | None]]:
+        """By log of the pool: what is stored, and the time it has drained to, None when it is written off or has told
+        none.
+        """
+        # Known positions are given up with this: whoever asks does not know what became of the last commit.
+        self._of_logs.clear()
+        with self._database.read() as connection:
+            found = front_ends.front_ends(connection, self._pool)
+        return {
+            log.name: (log.position, (log.drained.time_ms or None) if log.written_off_ms is None else None)
+            for log in found
+        }
 
     def take_lead(self, now_ms: int, lasts_ms: int) -> bool:
         """Whether this process follows the pool's blocks, for so long."""

@@ -7,9 +7,11 @@ One that will never come back is written off by the operator; if it does come ba
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Row, insert, or_, select, update
 
+from pool.accounting.books_away import UnusableLogError
 from pool.shares.record import Position
 from pool.shares.watermark import Watermark
 from pool.storage.database import add_missing
@@ -19,7 +21,7 @@ CLOCKS_MS = 2000
 """What the clocks of two front ends may differ by: another one's shares are waited for so much longer."""
 
 
-class LogOfAnotherPoolError(Exception):
+class LogOfAnotherPoolError(UnusableLogError):
     """A share log's name belongs to another pool in these books. Nothing has been written."""
 
 
@@ -119,7 +121,7 @@ def take_lead(connection: Connection, pool: str, holder: str, now_ms: int, lasts
     return True
 
 
-def _front_end(row: Row) -> FrontEnd:
+def _front_end(row: Row[Any]) -> FrontEnd:
     return FrontEnd(
         name=row.name,
         position=Position(row.segment, row.byte_offset),

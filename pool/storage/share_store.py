@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, update
 
+from pool.accounting.books_away import UnusableLogError
 from pool.accounting.window import WindowShare
 from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
 from pool.storage import front_ends
@@ -25,7 +26,7 @@ CACHE_LIMIT = 100_000
 """Routes remembered by their digest; logins are free, so strangers decide how many there are."""
 
 
-class SequenceReusedError(Exception):
+class SequenceReusedError(UnusableLogError):
     """The log gave a sequence to a second share: its files were lost or restored. Nothing has been stored."""
 
 

@@ -1,0 +1,173 @@
+"""Redis as the transport between front ends and the accountant: a stream per pool, and what each side tells the other.
+
+    parapool:{POOL}:shares      the stream; entries are pool/blocks/stream_entry.py, read by the group `accountant`
+    parapool:{POOL}:consumed    by share log: how far it is stored in SQL, SEGMENT:OFFSET
+    parapool:{POOL}:wanted      by share log: TICKET:SEGMENT:OFFSET, feed again from there
+    parapool:{POOL}:booked      CHAIN-HASH of found blocks whose answer is in SQL, until the front end has read it
+    parapool:{POOL}:accountant  there while an accountant is at work
+
+Nothing here is the truth: front ends keep their share logs, SQL keeps the books, and both write these keys again after
+Redis lost them. So Redis needs no persistence, and its loss costs a second of feeding again. The braces keep a pool's
+keys on one node of a cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from pool.blocks.stream_entry import TransportAwayError
+from pool.blocks.stream_news import FeedAgain, FrontEndNews
+from pool.shares.record import Position
+
+GROUP = "accountant"
+FIELD = b"e"
+TIMEOUT_S = 5.0
+ALIVE_S = 15
+"""An accountant that has not been heard of for so long is not at work."""
+
+T = TypeVar("T")
+
+
+class RedisStream:
+    """One process's connection. Every call raises TransportAwayError when Redis does not do what it is asked."""
+
+    def __init__(self, url: str, pool: str, name: str) -> None:
+        """`name` is this process's own, for the consumer group. Raises ValueError for a URL that is none."""
+        self._redis: Any = Redis.from_url(
+            url,
+            # With a time limit of its own redis-py uses wait_for, which before Python 3.12 swallows cancellations: a
+            # pool would not stop. _asked has the limit.
+            socket_timeout=None,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            client_name="parapool",
+        )
+        self._name = name
+        self._stream = f"parapool:{{{pool}}}:shares"
+        self._consumed = f"parapool:{{{pool}}}:consumed"
+        self._wanted = f"parapool:{{{pool}}}:wanted"
+        self._booked = f"parapool:{{{pool}}}:booked"
+        self._accountant = f"parapool:{{{pool}}}:accountant"
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    # -- the front end's side ----------------------------------------------------------------------------------------
+
+    async def append(self, entries: Sequence[bytes]) -> None:
+        """Adds entries in order. When it raises, some may have been added: the same ones may be sent again."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for entry in entries:
+            pipeline.xadd(self._stream, {FIELD: entry})
+        await _asked(pipeline.execute())
+
+    async def news(self, log: str) -> FrontEndNews:
+        """What the accountant says about a share log."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hget(self._consumed, log)
+        pipeline.hget(self._wanted, log)
+        pipeline.exists(self._accountant)
+        consumed, wanted, attended = await _asked(pipeline.execute())
+        again = None
+        if wanted is not None:
+            ticket, _, place = wanted.decode().partition(":")
+            again = FeedAgain(ticket, _position(place))
+        return FrontEndNews(None if consumed is None else _position(consumed.decode()), again, bool(attended))
+
+    async def booked(self, names: Sequence[str]) -> list[str]:
+        """Which of these found blocks have their answer in SQL."""
+        found = await _asked(self._redis.hmget(self._booked, list(names)))
+        return [name for name, value in zip(names, found, strict=True) if value is not None]
+
+    async def forget_booked(self, names: Sequence[str]) -> None:
+        await _asked(self._redis.hdel(self._booked, *names))
+
+    # -- the accountant's side ---------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Makes stream and group when they are not there."""
+        try:
+            await _asked(self._redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True))
+        except TransportAwayError as error:
+            if not (isinstance(error.__cause__, ResponseError) and "BUSYGROUP" in str(error)):
+                raise
+
+    async def reclaim(self, count: int) -> list[tuple[bytes, bytes]]:
+        """The oldest entries that were given to a consumer, this one or one that died, and never acknowledged."""
+        answer = await _asked(self._redis.xautoclaim(self._stream, GROUP, self._name, 0, "0-0", count=count))
+        return [(entry_id, fields[FIELD]) for entry_id, fields in answer[1] if FIELD in fields]
+
+    async def read(self, count: int) -> list[tuple[bytes, bytes]]:
+        """The next entries as (id, content), none when there are none."""
+        answer = await _asked(self._redis.xreadgroup(GROUP, self._name, {self._stream: ">"}, count=count))
+        streams = answer.items() if isinstance(answer, dict) else answer
+        return [(entry_id, fields.get(FIELD, b"")) for _, entries in streams for entry_id, fields in entries]
+
+    async def done(self, ids: Sequence[bytes], consumed: Mapping[str, Position], booked: Sequence[str]) -> None:
+        """These entries, and all before them, are committed in SQL: they leave the stream, and the front ends hear of
+        it. What a full Redis still takes comes first, so that it gets room again.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.xack(self._stream, GROUP, *ids)
+        pipeline.xtrim(self._stream, minid=_after(ids[-1]), approximate=False)
+        await _asked(pipeline.execute())
+        await self.publish(consumed, {}, booked)
+
+    async def publish(
+        self, consumed: Mapping[str, Position], again: Mapping[str, FeedAgain], booked: Sequence[str] = ()
+    ) -> None:
+        """Tells front ends how far their logs are stored, and which have to be fed again; and that we are at work."""
+        pipeline = self._redis.pipeline(transaction=False)
+        if consumed:
+            pipeline.hset(self._consumed, mapping={log: _text(place) for log, place in consumed.items()})
+        if again:
+            mapping = {log: f"{wish.ticket}:{_text(wish.position)}" for log, wish in again.items()}
+            pipeline.hset(self._wanted, mapping=mapping)
+        if booked:
+            pipeline.hset(self._booked, mapping=dict.fromkeys(booked, "1"))
+        pipeline.set(self._accountant, self._name, ex=ALIVE_S)
+        await _asked(pipeline.execute())
+
+    async def length(self) -> int:
+        """Entries in the stream."""
+        return int(await _asked(self._redis.xlen(self._stream)))
+
+
+async def _asked(call: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await call
+    except TimeoutError as error:
+        raise TransportAwayError(f"no answer within {TIMEOUT_S:g} s") from error
+    except (RedisError, OSError) as error:
+        raise TransportAwayError(_in_short(error)) from error
+
+
+def _in_short(error: Exception) -> str:
+    """One line for people; redis-py's own words name host and port, never a password."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _text(position: Position) -> str:
+    return f"{position.segment}:{position.offset}"
+
+
+def _position(text: str) -> Position:
+    try:
+        segment, offset = (int(part) for part in text.split(":"))
+    except ValueError as error:
+        raise TransportAwayError(f"somebody else writes into the pool's keys: {text[:40]!r} is no place") from error
+    return Position(segment, offset)
+
+
+def _after(entry_id: bytes) -> bytes:
+    """The smallest id after this one."""
+    milliseconds, _, number = entry_id.partition(b"-")
+    return b"%s-%d" % (milliseconds, int(number) + 1)
