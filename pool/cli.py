@@ -27,6 +27,7 @@ from pool.cli_options import (
     set_option,
 )
 from pool.cli_simulate import simulate
+from pool.cli_payouts import payouts
 
 DEVNET_FILE = "deploy/devnet.yaml"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -46,6 +47,8 @@ def commands() -> None:
       pool mine stratum+tcp://127.0.0.1:3333 -u ADDRESS.worker -p x
     To prove the books:
       pool ledger audit -c pool.yaml         every balance and credit, computed once more
+    To pay:
+      pool payouts show -c pool.yaml         what is on its way, and what waits for you
 
     Exit codes: 0 good, 1 no, 2 wrong use.
     """
@@ -164,6 +167,7 @@ def mine(
 for command in (losses, absorb, clawback, release, import_balances):
     ledger.add_command(command)
 commands.add_command(ledger)
+commands.add_command(payouts)
 commands.add_command(miner)
 commands.add_command(simulate)
 

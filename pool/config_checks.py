@@ -20,6 +20,7 @@ from chains.primitives.script import MAX_SCRIPT_SIG, push
 from pool.config_chain_checks import ChainFacts, Mistake, chain_facts, chain_mistakes, mapping_at, members_at
 from pool.config_lines import Location, dotted
 from pool.config_models import PoolSection, PortSection
+from pool.config_payout_checks import payout_mistakes
 from pool.config_scheme_checks import scheme_mistakes
 from pool.config_values import parse_bind
 
@@ -40,6 +41,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _tag(values, chains)
     yield from chain_mistakes(values, chains)
     yield from scheme_mistakes(values, chains)
+    yield from payout_mistakes(chains)
 
 
 def _binds(values: Mapping[str, Any]) -> Iterator[Mistake]:

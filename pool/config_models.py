@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from chains.auxpow.params import DIALECTS, Dialect
 from chains.families import FAMILIES
+from pool.config_payouts import Payouts
+from pool.config_section import Section as Section
 from pool.config_values import (
     DIALECT_KEYS,
     Bind,
@@ -36,14 +38,6 @@ from pool.config_values import (
 from pool.shares.scheme import PER_SHARE, Scheme
 
 _FAMILY_NAMES = ", ".join(f"`{name}`" for name in FAMILIES)
-
-
-class Section(BaseModel):
-    """What all sections share: unknown keys are refused, nothing is converted, nothing changes."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True
-    )
 
 
 class PoolSection(Section):
@@ -282,6 +276,7 @@ class _Chain(Section):
         description="What miners get for a new block of this auxiliary chain: nothing until the next job, a job, or a "
         "job that throws the old ones away.",
     )
+    payouts: Payouts = None
     poll_interval_s: Seconds = Field(1.0, description="Seconds between two questions for new work.")
     away_s: Seconds = Field(60.0, description="The chain leaves the job so long after its last good template.")
 

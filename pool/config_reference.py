@@ -30,6 +30,7 @@ from pool.config_models import (
     Section,
     StratumSection,
 )
+from pool.config_payouts import PayoutsSection
 
 _HEAD = """# Configuration
 
@@ -67,6 +68,11 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("chains.NAME.nodes[]", NodeSection, ""),
     ("chains.NAME.pplns", PplnsSection, ""),
     ("chains.NAME.pps", PpsSection, ""),
+    (
+        "chains.NAME.payouts",
+        PayoutsSection,
+        "Secrets come from files or the environment, never from this file; docs/operating/paying-out.md.",
+    ),
 )
 
 

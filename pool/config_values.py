@@ -70,6 +70,12 @@ def _check_zmq(text: str) -> str:
     return text
 
 
+def _check_environment_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", text):
+        raise ValueError("expected the name of an environment variable")
+    return text
+
+
 def _check_context(text: str) -> str:
     _check_plain(text)
     if len(text.encode()) > 255:
@@ -151,6 +157,7 @@ ChainName = Annotated[str, AfterValidator(_check_chain_name)]
 Tag = Annotated[str, AfterValidator(_check_tag)]
 NodeUrl = Annotated[str, AfterValidator(_check_url)]
 ZmqAddress = Annotated[str, AfterValidator(_check_zmq)]
+EnvironmentName = Annotated[str, AfterValidator(_check_environment_name)]
 ContextName = Annotated[str, AfterValidator(_check_context)]
 PortScheme = Annotated[Scheme | Mapping[str, Scheme], BeforeValidator(_check_port_scheme)]
 DialectName = Annotated[str | Mapping[str, str | int | bool], BeforeValidator(_check_dialect)]

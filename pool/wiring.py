@@ -39,6 +39,8 @@ from pool.jobs.template_board import TemplateBoard
 from pool.jobs.version_bits import FixedVersionBits
 from pool.live_status import LiveStatus
 from pool.metrics import registry_of
+from pool.payout_metrics import PayoutCollector
+from pool.payout_setup import open_wallet, paying_chains, payout_service
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.chain_view import ChainNodesView
@@ -156,7 +158,18 @@ class RunningPool:
             self.bookkeeping, list(self.servers.values()),
         )  # fmt: skip
         settings = SettingsBooks(self.database, self.sql, self.views, settings_rules(config), wall_ms)
-        self.web = WebServer(self.status, self.views, registry_of(self.status), settings)
+        self._build_payers()
+        registry = registry_of(self.status)
+        registry.register(PayoutCollector(self.payers))
+        self.web = WebServer(self.status, self.views, registry, settings)
+
+    def _build_payers(self) -> None:
+        """One per chain that pays; which of several processes pays a chain, the database decides."""
+        self.wallets = {name: open_wallet(self.config, name) for name in paying_chains(self.config)}
+        self.payers = [
+            payout_service(self.config, name, wallet, self.database, self.sql, wall_ms)
+            for name, wallet in self.wallets.items()
+        ]
 
     def _servers(self) -> dict[int, StratumServer]:
         """One server per extranonce2 size; they share extranonces, so that no two connections ever collide, and the
@@ -238,6 +251,8 @@ class RunningPool:
                     self._spawn(_hints(node.zmq_hashblock, watch))
         for work in (self.jobs.refresh(), self.bookkeeping.run(), self.status.sample_lag(), self._count_blocks()):
             self._spawn(work)
+        for payer in self.payers:
+            self._spawn(payer.run())
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -288,6 +303,8 @@ class RunningPool:
         for chain in parts.get("chains", {}).values():
             for node in chain.nodes:
                 await node.close()
+        for wallet in parts.get("wallets", {}).values():
+            await wallet.close()
         if "views" in parts:
             self.views.close()
         if "sql" in parts:

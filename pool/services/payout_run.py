@@ -16,12 +16,14 @@ from chains.primitives.serialize import MalformedError
 from chains.primitives.transaction import parse_transaction
 from chains.wallet import ChainWallet, Coin, Outpoint, SendResult, Tip, WalletRefusedError
 from pool.ledger.solvency import payout_obstacle
+from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePolicy, Payout
 from pool.payouts.build import BatchMismatchError, build, verify_built, verify_signed
 from pool.payouts.coins import spendable, to_consolidate
 from pool.payouts.compose import Composition, Postponed, Wait, compose
 from pool.payouts.follow import Conflict, Look, after_send, follow, frees_payouts, is_stuck, look_from, resend_due
 from pool.payouts.plan import Passed, is_due, plan
+from pool.payouts.standing import UnknownAccountError
 from pool.payouts.terms import PayoutTerms, usable_fee_rate
 from pool.services.payout_books import InThread, PayoutBooks
 from pool.services.wallet_check import WalletCheck
@@ -31,6 +33,9 @@ log = logging.getLogger("parapool.payouts")
 CHECK_INTERVAL_MS = 600_000
 POSTPONED_MS = 600_000
 """After a batch had to wait for fees or coins, it is looked at again so much later."""
+
+RESTORE = "restore"
+"""The cause of the hold after a restore."""
 
 UNSIGNED = (BatchState.PLANNED, BatchState.BUILT)
 STANDING_IN_THE_WAY = (
@@ -65,7 +70,7 @@ class PayoutRun:
 
     async def step(self) -> None:
         """One pass. Raises NodeUnavailableError, WalletRefusedError and what the books raise; nothing is lost then."""
-        await self._compare_file()
+        known = await self._compare_file()
         tip = await self._wallet.tip()
         for batch in await self._in_thread(self._books.batches):
             if batch.state not in UNSIGNED:
@@ -77,9 +82,13 @@ class PayoutRun:
         holds = await self._in_thread(self._books.holds)
         may_pay = not holds and (unsigned is not None or free)
         due = may_pay and (unsigned is not None or await self._is_due())
-        if not due and not self._check_due():
+        restored = known and any(hold.cause == RESTORE for hold in holds)
+        if not due and not restored and not self._check_due():
             return
         coins = await self.check.look(self._now_ms())
+        if coins is not None and restored:
+            await self._in_thread(self._books.release, RESTORE, "every transaction is matched", self._now_ms())
+            log.warning("every transaction since the restore is matched chain=%s", self.terms.chain)
         if coins is None or not may_pay:
             return
         if unsigned is None:
@@ -93,13 +102,25 @@ class PayoutRun:
 
     # -- what was signed ----------------------------------------------------------------------------------------------
 
-    async def _compare_file(self) -> None:
-        """Books that are older than the payout file must not pay before they know what was signed since."""
+    async def _compare_file(self) -> bool:
+        """Books that are older than the payout file (a restored backup) must not pay before they know what was signed
+        since. It is taken over as it was, and the hold stays until wallet and books agree. Whether all of it is known.
+        """
         unknown = await self._in_thread(self._books.unknown_records)
-        if unknown:
-            reason = f"the payout file holds {len(unknown)} signed batches that the books do not know: {unknown[0]}"
-            if await self._in_thread(self._books.hold, "restore", reason, self._now_ms()):
-                log.error("payouts on hold, the books are older than their file chain=%s: %s", self.terms.chain, reason)
+        if not unknown:
+            return True
+        reason = f"the payout file holds {len(unknown)} signed batches that the books do not know: {unknown[0]}"
+        if await self._in_thread(self._books.hold, RESTORE, reason, self._now_ms()):
+            log.error("payouts on hold, the books are older than their file chain=%s: %s", self.terms.chain, reason)
+        for batch_id in unknown:
+            try:
+                await self._in_thread(self._books.adopt, batch_id, self._now_ms())
+            except (LedgerError, UnknownAccountError) as error:
+                # The books may have to catch up with blocks and shares first.
+                self._tell_once("payout batch cannot be taken over yet", batch_id, str(error))
+                return False
+            log.warning("payout batch taken over from the payout file chain=%s batch=%s", self.terms.chain, batch_id)
+        return True
 
     async def _follow(self, batch: Batch, tip: Tip) -> None:
         assert batch.txid is not None or batch.state is BatchState.HOLD

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 class PayoutService:
     """One chain's. `open_books` takes the right to pay and opens books and payout file, in the SQL thread; it raises
-    OtherPayerError while somebody else has it."""
+    OtherPayerError while somebody else has it. `fault` says why the last pass could not be made."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class PayoutService:
         self._books: PayoutBooks | None = None
         self._payer: PayoutRun | None = None
         self._batches: list[Batch] = []
-        self._fault = ""
+        self.fault = ""
         self.on_hold = False
 
     # -- for metrics --------------------------------------------------------------------------------------------------
@@ -94,7 +94,13 @@ class PayoutService:
                 await self.step()
                 await asyncio.sleep(self._interval_s)
         finally:
-            self._let_go()
+            await self.close()
+
+    async def close(self) -> None:
+        """Lets somebody else pay, once what the SQL thread is at is done."""
+        books, self._books, self._payer = self._books, None, None
+        if books is not None:
+            await asyncio.shield(self._in_thread(books.close))
 
     async def step(self) -> bool:
         """One pass; whether it could be made. Errors are told once and kept for the next pass."""
@@ -104,14 +110,14 @@ class PayoutService:
         except Exception as error:
             await self._report(error)
             return False
-        if self._fault:
-            self._fault = ""
+        if self.fault:
+            self.fault = ""
             log.info("payouts go on chain=%s", self.chain)
         return True
 
     async def _pass(self) -> None:
         if self._books is not None and not await self._in_thread(self._books.holds_lock):
-            self._let_go()
+            await self.close()
         if self._books is None or self._payer is None:
             self._books = await self._in_thread(self._open_books)
             self._payer = PayoutRun(
@@ -125,23 +131,17 @@ class PayoutService:
 
     async def _report(self, error: Exception) -> None:
         if isinstance(error, FencedError):
-            self._let_go()
+            await self.close()
         words = str(error) or type(error).__name__
-        if words == self._fault:
+        if words == self.fault:
             return
-        self._fault = words
+        self.fault = words
         if isinstance(error, OtherPayerError):
             log.info("payer stands by chain=%s: %s", self.chain, words)
         elif isinstance(error, NodeUnavailableError | WalletRefusedError | BooksAwayError | TimeoutError):
             log.warning("payouts wait chain=%s: %s", self.chain, words)
         else:
             log.error("payouts cannot go on, trying again chain=%s: %s", self.chain, words, exc_info=error)
-
-    def _let_go(self) -> None:
-        """Somebody else may pay; the next pass asks for the right again."""
-        if self._books is not None:
-            self._books.close()
-        self._books = self._payer = None
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(call, *arguments))

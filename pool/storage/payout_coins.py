@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, select, tuple_, upda
 from chains.wallet import Outpoint
 from pool.ledger import payment
 from pool.ledger.account import ASSET_WALLET
+from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import IN_FLIGHT, Batch, BatchKind
 from pool.payouts.reconcile import BookedCoin, BooksView, CoinSource, Income, Reconciliation
 from pool.storage import ledger_store
@@ -27,7 +28,7 @@ _IN_FLIGHT = tuple(sorted(state.value for state in IN_FLIGHT))
 _CHUNK = 400  # names per query, well below SQLite's limit of variables
 
 
-class NoDepositError(Exception):
+class NoDepositError(LedgerError):
     """There is no such deposit to be claimed."""
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from chains.families import network
 from chains.node_rpc import NodeUnavailableError
@@ -30,6 +30,7 @@ from pool.storage.payer_lock import PayerLock
 from pool.storage.payout_file import PayoutFile
 from pool.storage.payout_rows import latest
 from pool.storage.payout_store import SqlPayouts
+from pool.storage.payout_tables import payouts
 from pool.storage.scheme_tables import income_events
 from pool.storage.tables import accounts, blocks, credits, share_logs
 from support.fake_wallet import FakeWallet
@@ -265,8 +266,15 @@ class PayoutWorld:
             paid = self.wallet.paid(script_of(number))
             assert len(paid) <= 1, f"account {number} was paid {paid}"
             left = balances.get(available(account_id), 0) + balances.get(reserved(account_id), 0)
-            assert sum(paid) + left == amounts[number], f"account {number}: paid {paid}, owed still {left}"
+            borne = self._fees_borne(account_id)
+            exact = sum(paid) + left + borne == amounts[number]
+            assert exact, f"account {number}: paid {paid}, owed still {left}, fees {borne}"
         assert balances[ASSET_WALLET] == self.wallet.holds()
+
+    def _fees_borne(self, account_id: int) -> int:
+        with self.database.read() as connection:
+            query = select(func.sum(payouts.c.fee_part)).where(payouts.c.account_id == account_id)
+            return connection.execute(query.where(payouts.c.state == "settled")).scalar_one() or 0
 
 
 async def _at_once(call: Callable[..., Any], *arguments: object) -> Any:

@@ -1,0 +1,43 @@
+"""The configuration's rules about payouts that look at more than one key. Each check returns (location, what was
+expected); the plain values may be wrong in other ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pool.config_chain_checks import ChainFacts, Mistake
+from pool.config_payouts import PayoutsSection
+
+LOGINS = ("password_file", "password_env", "cookie_file")
+PASSPHRASES = ("passphrase_file", "passphrase_env")
+
+
+def payout_mistakes(chains: list[ChainFacts]) -> Iterator[Mistake]:
+    """All mistakes in the sections of payouts."""
+    for chain in chains:
+        section = chain.values.get("payouts")
+        if not isinstance(section, Mapping):
+            continue
+        for key, expected in _mistakes(section):
+            yield (*chain.location, "payouts", key), expected
+
+
+def _mistakes(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for keys in (LOGINS, PASSPHRASES):
+        given = [key for key in keys if section.get(key) is not None]
+        if len(given) > 1:
+            yield given[1], f"expected one of {', '.join(keys)}, not {' and '.join(given)}"
+    if section.get("cookie_file") is not None and section.get("user") is not None:
+        yield "user", "expected no user beside a cookie_file, which holds one"
+    for key in LOGINS[:2]:
+        if section.get(key) is not None and section.get("user") is None:
+            yield key, "expected a user as well"
+    if section.get("user") is not None and not any(section.get(key) is not None for key in LOGINS):
+        yield "user", "expected password_file or password_env as well"
+    fields = PayoutsSection.model_fields
+    lowest = section.get("min_fee_rate", fields["min_fee_rate"].default)
+    highest = section.get("max_fee_rate", fields["max_fee_rate"].default)
+    if type(lowest) is int and type(highest) is int and lowest > highest:
+        key = "min_fee_rate" if "min_fee_rate" in section else "max_fee_rate"
+        yield key, f"expected min_fee_rate ≤ max_fee_rate, these are {lowest} and {highest}"

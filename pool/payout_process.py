@@ -1,0 +1,105 @@
+"""Payers in a process of their own (`pool payouts run`), and questions to a wallet that a decision needs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+
+from chains.node_rpc import NodeUnavailableError
+from chains.primitives.transaction import parse_transaction
+from chains.wallet import Outpoint, WalletRefusedError
+from pool.cli_books import from_books
+from pool.config import Config
+from pool.data_dir import StartError
+from pool.payout_setup import open_wallet, paying_chains, payout_service, payout_terms
+from pool.services.payout_service import PayoutService
+from pool.storage import payout_rows
+from pool.storage.database import Database, upgrade
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def run_payers(config: Config, chains: tuple[str, ...], *, once: bool) -> int:
+    """Pays until it is stopped, or one pass of each chain. The exit code: 1 when a pass could not be made."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    names = chains or tuple(paying_chains(config))
+    if not names:
+        raise click.ClickException("no chain has a section payouts")
+    try:
+        return asyncio.run(_run(config, names, once=once))
+    except KeyboardInterrupt:
+        return 0
+
+
+async def _run(config: Config, names: tuple[str, ...], *, once: bool) -> int:
+    url = config.database_url()
+    upgrade(url)
+    database = Database(url)
+    try:
+        wallets = {name: open_wallet(config, name) for name in names}
+    except (OSError, StartError) as error:
+        raise click.ClickException(str(error)) from error
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="books") as executor:
+            payers = [payout_service(config, n, wallets[n], database, executor, wall_ms) for n in names]
+            if once:
+                return await _once(payers)
+            await asyncio.gather(*(payer.run() for payer in payers))
+            return 0
+    finally:
+        for wallet in wallets.values():
+            await wallet.close()
+        database.close()
+
+
+async def _once(payers: list[PayoutService]) -> int:
+    good = True
+    for payer in payers:
+        made = await payer.step()
+        await payer.close()
+        good = good and made
+        state = ", ".join(f"{count} {state}" for state, count in payer.batches_by_state.items()) or "nothing on its way"
+        text = f"{state}{'; on hold' if payer.on_hold else ''}" if made else payer.fault
+        click.echo(f"{payer.chain}: {text}", file=sys.stdout if made else sys.stderr)
+    return 0 if good else 1
+
+
+def proven_conflict(config: Config, chain: str, batch_id: str, txid: bytes) -> bytes:
+    """The txid, when the wallet says that it spends an input of the batch and lies as deep as a coinbase matures.
+    Raises click.ClickException."""
+    batch = from_books(config, lambda books: payout_rows.find(books, batch_id))
+    if batch is None or batch.built is None:
+        raise click.ClickException(f"there is no batch {batch_id} that was built")
+    if txid == batch.txid:
+        raise click.ClickException("that is the batch's own transaction")
+    wallet = open_wallet(config, chain)
+
+    async def ask() -> tuple[int, bool]:
+        try:
+            found = await wallet.transaction(txid)
+        finally:
+            await wallet.close()
+        if found is None:
+            return 0, False
+        spent = {Outpoint(i.previous_txid, i.previous_index) for i in parse_transaction(found.raw).inputs}
+        return found.confirmations, bool(spent & set(batch.built.inputs if batch.built else ()))
+
+    try:
+        depth, spends = asyncio.run(ask())
+    except (NodeUnavailableError, WalletRefusedError) as error:
+        raise click.ClickException(f"the wallet cannot be asked: {error}") from error
+    maturity = payout_terms(config, chain).maturity
+    if not spends or depth < maturity:
+        raise click.ClickException(
+            f"that transaction is {depth} deep and {'spends' if spends else 'does not spend'} an input of the batch;"
+            f" expected one that does, {maturity} deep"
+        )
+    return txid
+

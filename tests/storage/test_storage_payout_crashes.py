@@ -1,0 +1,72 @@
+"""Every point of the payout path, one after the other: each commit, fsync and call to the wallet, and what can happen
+there. Whatever it is, nobody is paid twice, nobody loses anything, and ledger and wallet agree to the unit.
+
+The points are those that a run without faults passes, so a new one is enumerated by itself. The books are SQLite's:
+what is tried is the order of things, which is the same on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.payout_world import Fault, Faults, PayoutWorld
+
+from pool.payouts.batch import FeePolicy
+
+AMOUNTS = {1: 500_000, 2: 300_000}
+
+
+async def run(folder: Path, url: str, faults: Faults, policy: FeePolicy) -> PayoutWorld:
+    world = PayoutWorld(folder, url, faults=faults, fee_policy=policy, max_fee_ppm=20_000)
+    world.wallet.deposit(5_000)
+    world.owe(AMOUNTS)
+    await world.settle()
+    return world
+
+
+async def points(folder: Path, url: str) -> list[str]:
+    faults = Faults()
+    world = await run(folder, url, faults, FeePolicy.POOL)
+    world.close()
+    return faults.names
+
+
+def is_operators(world: PayoutWorld, faults: Faults) -> bool:
+    """A wallet that says no to signing puts the batch on hold, for an operator to look at."""
+    return faults.fault is Fault.ERROR and any(batch.state == "hold" for batch in world.batches())
+
+
+@pytest.mark.parametrize("fault", Fault)
+async def test_storage_payouts_survive_every_point(
+    fault: Fault, tmp_path: Path, new_sqlite_url: Callable[[], str]
+) -> None:
+    names = await points(tmp_path / "count", new_sqlite_url())
+    assert {"plan", "build", "sign", "file", "broadcast", "accepts", "attempt", "move", "enter", "coins"} <= set(names)
+    happened = 0
+    for at, name in enumerate(names):
+        if fault is Fault.LATE_DUPLICATE and name != "broadcast":
+            continue
+        if fault is Fault.ERROR and name in ("tip", "coins", "transaction") and at > len(names) // 2:
+            continue  # the same answer to the same question
+        policy = FeePolicy.MINER if at % 2 else FeePolicy.POOL
+        faults = Faults(at, fault)
+        world = await run(tmp_path / f"{at}", new_sqlite_url(), faults, policy)
+        try:
+            where = f"{fault} at point {at}, {name}"
+            happened += faults.happened
+            assert faults.happened, where
+            assert world.crashes == (fault in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)), where
+            if is_operators(world, faults):
+                assert world.wallet.sent == [], where
+                assert all(world.wallet.paid(batch.payouts[0].script) == [] for batch in world.batches())
+            else:
+                world.check_exact(AMOUNTS, AMOUNTS)
+                assert all(world.owed(number) == (0, 0) for number in AMOUNTS), where
+                assert len(set(world.wallet.sent)) == 1, where
+                assert all(batch.state in ("settled", "void") for batch in world.batches()), where
+                assert world.holds() == [], where
+        finally:
+            world.close()
+    assert happened >= (1 if fault is Fault.LATE_DUPLICATE else 20)
