@@ -80,7 +80,9 @@ def test_payouts_coins_one_is_no_reason_to_consolidate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "expected"), [(P2WPKH, 68), (P2PKH, 148), (P2SH, 91), (P2TR, 58), (P2PK, 114)], ids=repr
+    ("script", "expected"),
+    [(P2WPKH, 68), (P2PKH, 148), (P2SH, 91), (P2TR, 58), (P2PK, 114)],
+    ids=["p2wpkh", "p2pkh", "p2sh", "p2tr", "p2pk"],
 )
 def test_payouts_sizes_an_input_takes_what_it_is_known_to_take(script: bytes, expected: int) -> None:
     """The usual virtual sizes; a byte for the empty stacks of inputs without witness and for the marker aside."""
@@ -107,7 +109,9 @@ def test_payouts_sizes_an_unknown_script_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "bitcoin", "litecoin"), [(P2PKH, 546, 5460), (P2WPKH, 294, 2940), (P2TR, 330, 3300)]
+    ("script", "bitcoin", "litecoin"),
+    [(P2PKH, 546, 5460), (P2WPKH, 294, 2940), (P2TR, 330, 3300)],
+    ids=["p2pkh", "p2wpkh", "p2tr"],
 )
 def test_payouts_sizes_dust_is_what_nodes_call_dust(script: bytes, bitcoin: int, litecoin: int) -> None:
     assert dust_limit(script, DustRule()) == bitcoin
