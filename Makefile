@@ -7,8 +7,9 @@ DATA_DIR ?= ./data
 STRATUM_PORT ?= 3333
 HTTP_PORT ?= 8080
 MINER ?= 1
+MUTATION_PROCESSES ?= 1
 
-.PHONY: demo test lint unit install clean
+.PHONY: demo test lint unit mutation install clean
 
 install: $(STAMP)
 
@@ -40,5 +41,11 @@ lint: install
 unit: install
 	@$(BIN)/pytest tests/unit tests/vectors
 
+# Half an hour on one core. Afterwards: .venv/bin/mutmut show NAME, .venv/bin/mutmut run 'pool.payouts.compose*'.
+mutation: install
+	@rm -rf mutants
+	@$(BIN)/mutmut run --max-children $(MUTATION_PROCESSES)
+	@$(BIN)/python tests/mutation/report.py
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache mutants
