@@ -10,6 +10,7 @@ from pathlib import Path
 
 from chains.kind import NodeState
 from pool.config import Config
+from pool.scheme_setup import schemes_of
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping
 from pool.services.chain_watch import WatchedChain
@@ -87,9 +88,16 @@ class LiveStatus:
         job = self._jobs.table.current
         mined = () if job is None else job.templates.chains()
         return [
-            ChainStatus(c.name, c.kind_name, _height(c), c.target, c.state.value, c.name in mined)
+            ChainStatus(
+                c.name, c.kind_name, _height(c), c.target, c.state.value, c.name in mined,
+                schemes_of(self._config, c.name), self._buying(c.name),
+            )
             for c in self._chains.values()
-        ]
+        ]  # fmt: skip
+
+    def _buying(self, chain: str) -> bool | None:
+        bought = self._intake.schemes.bought.get(chain)
+        return None if bought is None else not bought.guard.suspended
 
     # -- miners ---------------------------------------------------------------------------------------------------
 

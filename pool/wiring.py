@@ -24,11 +24,13 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from chains.bitcoin.zmq_hint import ZmqHint
+from chains.kind import AuxTemplate, ParentTemplate
 from chains.primitives.hashes import POW_HASHES
 from chains.primitives.target import target_to_difficulty
 from chains.registry import AUX_KINDS, PARENT_KINDS
 from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import ChainTerms
+from pool.accounting.reserve import Change
 from pool.blocks.solution_store import SolutionStore
 from pool.chain_setup import strict_chains, watched_chains
 from pool.config import Config, PortSection
@@ -41,12 +43,15 @@ from pool.live_status import LiveStatus
 from pool.metrics import registry_of
 from pool.payout_metrics import PayoutCollector
 from pool.payout_setup import open_wallet, paying_chains, payout_service
+from pool.scheme_metrics import SchemeCollector
+from pool.scheme_setup import announcement, realm_of, scheme_board, share_buying
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.chain_view import ChainNodesView
 from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast, JobSettings
 from pool.services.log_ingest import LogIngest
+from pool.services.share_buying import ShareBuying
 from pool.services.share_intake import ShareIntake
 from pool.settings_rules import settings_rules
 from pool.shares.log_segment import CorruptShareLog
@@ -78,6 +83,7 @@ class RunningPool:
         self.config = config
         self.data_dir: Path = config.pool.data_dir
         self.watches: dict[str, TemplateWatch] = {}
+        self.buying: ShareBuying | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -117,6 +123,7 @@ class RunningPool:
             self.solutions, nodes, kinds, parent_kind, config.parent, on_outcome=self._ask_for_work
         )
         pow_name = parent.network.pow_hash
+        self.schemes = scheme_board(config)
         self.intake = ShareIntake(
             self.table,
             self.share_log,
@@ -125,6 +132,7 @@ class RunningPool:
             config.parent,
             pow_name,
             None if pow_name == "sha256d" else POW_HASHES[pow_name],
+            self.schemes,
         )
         self.servers = self._servers()
         settings = JobSettings(
@@ -137,6 +145,7 @@ class RunningPool:
             propose=self._propose,
             fixed_version_bits=FixedVersionBits(strict_chains(config)),
             extranonce2_sizes=tuple(self.servers),
+            pay_rates=self.schemes.pay_rates,
         )
         self.jobs = JobBroadcast(TemplateBoard(tuple(kinds)), self.table, settings, self._broadcast)
         self.sql = ThreadPoolExecutor(1, thread_name_prefix="books")  # makes every write
@@ -147,12 +156,15 @@ class RunningPool:
                 factor=section.pplns.factor,
                 window_min_s=section.pplns.window_min_s,
                 maturity=section.maturity or self.chains[name].network.maturity,
+                scheme=section.scheme,
             )
             for name, section in config.chains.items()
         }
         views_by_chain = {name: ChainNodesView(chain) for name, chain in self.chains.items()}
         ingest = LogIngest(self.share_log, self.solutions, self.books, wall_ms)
         self.bookkeeping = Bookkeeping(ingest, self.books, views_by_chain, terms, self.sql)
+        self.buying = share_buying(config, self.schemes, self.books, self.sql, self._scheme_changed, wall_ms)
+        self.buying.learn_reserves()
         self.status = LiveStatus(
             config, self.chains, self.intake, self.jobs, self.blocks, self.share_log, self.log_directory,
             self.bookkeeping, list(self.servers.values()),
@@ -161,6 +173,7 @@ class RunningPool:
         self._build_payers()
         registry = registry_of(self.status)
         registry.register(PayoutCollector(self.payers))
+        registry.register(SchemeCollector(self.schemes.bought))
         self.web = WebServer(self.status, self.views, registry, settings)
 
     def _build_payers(self) -> None:
@@ -182,7 +195,7 @@ class RunningPool:
             size = port.extranonce2_size
             if size not in servers:
                 servers[size] = StratumServer(
-                    self.intake.facing(size), port_policy(port), limits, extranonces=extranonces, addresses=addresses
+                    self.intake.facing(size), self._policy(port), limits, extranonces=extranonces, addresses=addresses
                 )
         return servers
 
@@ -230,7 +243,7 @@ class RunningPool:
         for port in self.config.stratum.ports:
             host, number = port.address
             try:
-                self.servers[port.extranonce2_size].listen(reactor, host, number, port_policy(port))
+                self.servers[port.extranonce2_size].listen(reactor, host, number, self._policy(port))
             except CannotListenError as error:
                 raise StartError(f"cannot listen on {port.bind}: {error.socketError}") from error
 
@@ -240,7 +253,7 @@ class RunningPool:
             is_parent = name == self.config.parent
             watch = TemplateWatch(
                 chain,
-                self.jobs.post_parent if is_parent else _posting(self.jobs, name),
+                self._post_parent if is_parent else self._posting(name),
                 poll_interval_s=section.poll_interval_s,
                 longpoll=is_parent and self.config.parent_chain.longpoll,
             )
@@ -251,6 +264,8 @@ class RunningPool:
                     self._spawn(_hints(node.zmq_hashblock, watch))
         for work in (self.jobs.refresh(), self.bookkeeping.run(), self.status.sample_lag(), self._count_blocks()):
             self._spawn(work)
+        if self.buying is not None:
+            self._spawn(self.buying.run())
         for payer in self.payers:
             self._spawn(payer.run())
 
@@ -323,6 +338,31 @@ class RunningPool:
         if chain != self.config.parent and chain in self.watches:
             self.watches[chain].hints.set()
 
+    def _post_parent(self, template: ParentTemplate | None) -> None:
+        if template is not None:
+            self.schemes.saw(template)
+        self.jobs.post_parent(template)
+
+    def _posting(self, name: str) -> Callable[[AuxTemplate | None], None]:
+        def post(template: AuxTemplate | None) -> None:
+            if template is not None:
+                self.schemes.saw(template)
+            self.jobs.post_aux(name, template)
+
+        return post
+
+    def _scheme_changed(self, chain: str, change: Change) -> None:
+        """A chain's shares are bought again, or no more: new jobs say so, and so do we to the miners concerned."""
+        jobs = vars(self).get("jobs")
+        if jobs is None or jobs.table.current is None:
+            return
+        for server in self.servers.values():
+            server.announce(announcement(chain, change), self.schemes.realms_buying(chain))
+        jobs.send(clean=False)
+
+    def _policy(self, port: PortSection) -> PortPolicy:
+        return port_policy(port, realm_of(self.config, port))
+
     def _broadcast(self, job: Job) -> None:
         for size, server in self.servers.items():
             server.broadcast(job.layouts[size].offer)
@@ -347,7 +387,7 @@ def shown_url(url: str) -> str:
         return "in pool.database_url"
 
 
-def port_policy(port: PortSection) -> PortPolicy:
+def port_policy(port: PortSection, realm: str) -> PortPolicy:
     return PortPolicy(
         start_difficulty=port.start_difficulty,
         minimum_difficulty=port.minimum_difficulty,
@@ -358,11 +398,8 @@ def port_policy(port: PortSection) -> PortPolicy:
         version_mask=ROLLING_MASK,
         extranonce2_size=port.extranonce2_size,
         answers_at_once=port.ack == "memory",
+        realm=realm,
     )
-
-
-def _posting(jobs: JobBroadcast, name: str) -> Callable[[Any], None]:
-    return lambda template: jobs.post_aux(name, template)
 
 
 async def _hints(endpoint: str, watch: TemplateWatch) -> None:

@@ -10,7 +10,7 @@ import logging
 import resource
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -163,6 +163,13 @@ class StratumServer:
         self._addresses.leave(connection._address, self.clock())
         if self._stopped is not None and not self.connections:
             self._gone()
+
+    def announce(self, text: str, realms: Container[str]) -> None:
+        """A sentence for the people at the miners of these realms. It goes out with what is sent to each next: send a
+        job after it."""
+        for connection in self.connections:
+            if connection.realm in realms and connection.session.ready:
+                connection.session.out.message(text)
 
     # Jobs.
 

@@ -49,7 +49,10 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChainStatus:
-    """A chain now. `state` is ok, syncing, down or wrong_network; `height` and `target` are None while unknown."""
+    """A chain now. `state` is ok, syncing, down or wrong_network; `height` and `target` are None while unknown.
+    `schemes` are those that shares may count under; `buying` tells whether shares are bought now, None where none ever
+    are.
+    """
 
     name: str
     kind: str
@@ -57,6 +60,8 @@ class ChainStatus:
     target: int | None
     state: str
     in_tree: bool
+    schemes: tuple[str, ...] = ("pplns",)
+    buying: bool | None = None
 
 
 class LiveStatus(Protocol):
@@ -245,6 +250,8 @@ def _chain_item(chain: ChainStatus) -> Json:
         "target": None if chain.target is None else f"{chain.target:064x}",
         "state": chain.state,
         "in_tree": chain.in_tree,
+        "schemes": list(chain.schemes),
+        "buying": chain.buying,
     }
 
 

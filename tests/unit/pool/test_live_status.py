@@ -32,7 +32,8 @@ def world(tmp_path):
             for name, kind in (("regbtc", "bitcoin"), ("alpha", "mm2"))
         },
         factory=JobFactory(),
-        intake=SimpleNamespace(accepted=3, accepted_work=9, expected_solves={}, seen_solves={}),
+        intake=SimpleNamespace(accepted=3, accepted_work=9, expected_solves={}, seen_solves={},
+                               schemes=SimpleNamespace(bought={})),
         blocks=SimpleNamespace(results={("regbtc", "accepted"): 1}, submit_s={"regbtc": 0.5}),
         log=SimpleNamespace(durable_sequence=0, pending=0, last_fsync_s=0.0),
         books=SimpleNamespace(consumed_through=-1, lag_ms=1500),

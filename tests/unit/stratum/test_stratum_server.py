@@ -177,6 +177,21 @@ async def test_server_refused_login_and_message(reactor: Any) -> None:
         assert methods(await miner.lines(2)) == ["#2", "client.show_message"]
 
 
+async def test_server_announces_to_the_miners_of_a_realm_with_their_next_job(reactor: Any) -> None:
+    async with house(reactor) as home:
+        policy = type(POLICY)(1, 1, 1e6, realm="alpha:pps")
+        other = home.server.listen(reactor, "127.0.0.1", 0, policy).getHost().port
+        plain = await home.miner()
+        bought = Miner(*await asyncio.open_connection("127.0.0.1", other))
+        home.miners.append(bought)
+        await plain.start()
+        await bought.start("addr.b")
+        home.server.announce("the scheme changes", {"alpha:pps"})
+        home.server.broadcast(make_job(2))
+        assert methods(await bought.lines(2)) == ["client.show_message", "notify"]
+        assert methods([await plain.line()]) == ["notify"]
+
+
 async def test_server_many_messages_in_one_read_are_all_answered(reactor: Any) -> None:
     async with house(reactor) as home:
         miner = await home.miner()
