@@ -1,5 +1,5 @@
-"""What pytest loads for `make mutation` (-p tests.mutation.pytest_plugin): property tests that always try the same examples, so
-that a mutant is killed in every run or in none, and that do not look for a smaller example once they have failed.
+"""What pytest loads for `make mutation`: property tests always try the same examples, so that a mutant is killed in
+every run or in none, and do not look for a smaller example once they have failed.
 """
 
 from __future__ import annotations

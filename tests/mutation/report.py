@@ -1,9 +1,9 @@
 """What `make mutation` found: killed and survived mutants by module and package, and each survivor as a diff.
 
-Reads what mutmut left in mutants/. A mutant counts as killed when a test failed or never came to an end; one that no test
-ran survived. Those named in equivalent.toml do the same as the code they were made from, so no test can tell them apart;
-they are left out of both figures, and an entry that fits no survivor is an error. Ends with 1 when a package is below
-the limit.
+Reads what mutmut left in mutants/. A mutant counts as killed when a test failed or never came to an end; one that no
+test ran survived. Those named in equivalent.toml do the same as the code they were made from, so that no test can tell
+them apart; they are left out of both figures, and an entry that fits no survivor is an error. Ends with 1 when a
+package is below the limit.
 """
 
 from __future__ import annotations
