@@ -138,16 +138,18 @@ def shown(coin: Coin) -> str:
 
 
 @asynccontextmanager
-async def litecoin_wallet(directory: Path, name: str) -> AsyncIterator[WalletWorld]:
-    """A litecoind whose wallet of this name, loaded again at each start, has six mature coins of its three kinds."""
+async def litecoin_wallet(directory: Path, name: str, *, funded: bool = True) -> AsyncIterator[WalletWorld]:
+    """A litecoind whose wallet of this name, loaded again at each start, has six mature coins of its three kinds, or
+    none."""
     node = start_litecoind(directory)
     world = WalletWorld(node, name, 100)
     try:
         node.call("createwallet", name, False, False, "", False, None, True)
-        for kind in ("bech32", "legacy", "p2sh-segwit"):
-            for _ in range(2):
-                node.call("generatetoaddress", 1, node.call("getnewaddress", "", kind))
-        world.mine(world.maturity + 1)
+        if funded:
+            for kind in ("bech32", "legacy", "p2sh-segwit"):
+                for _ in range(2):
+                    node.call("generatetoaddress", 1, node.call("getnewaddress", "", kind))
+            world.mine(world.maturity + 1)
         yield world
     finally:
         await world.close()
@@ -158,9 +160,9 @@ REFERENCE = ("bitcoin", "namecoin", "dogecoin", "mm2")
 
 
 @asynccontextmanager
-async def reference_wallet(which: str, directory: Path) -> AsyncIterator[WalletWorld]:
-    """A reference node of devnet whose wallet has six mature coins: a parent, an MM1 chain of either dialect, an MM2
-    chain."""
+async def reference_wallet(which: str, directory: Path, *, funded: bool = True) -> AsyncIterator[WalletWorld]:
+    """A reference node of devnet whose wallet has six mature coins, or none: a parent, an MM1 chain of either dialect,
+    an MM2 chain."""
     kind = "auxpow" if which in ("namecoin", "dogecoin") else which
     (port,) = free_ports(1)
     family = "dogecoin" if which == "dogecoin" else "devnet"
@@ -174,9 +176,10 @@ async def reference_wallet(which: str, directory: Path) -> AsyncIterator[WalletW
     node.processes.append(Child(which, command, directory / "output.txt"))
     try:
         world.wait_for_blocks()
-        for _ in range(6):
-            world.mine_to_wallet(1)
-        world.mine(world.maturity + 1)
+        if funded:
+            for _ in range(6):
+                world.mine_to_wallet(1)
+            world.mine(world.maturity + 1)
         yield world
     finally:
         await world.close()
