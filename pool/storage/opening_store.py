@@ -12,7 +12,7 @@ from pool.ledger.opening import opening
 from pool.miners.balance_file import Balance, BalanceFile, BalanceFileError, Mistake
 from pool.shares.record import AccountKey
 from pool.storage import ledger_store
-from pool.storage.account_store import account_id, find_account
+from pool.storage.account_store import account_ids
 from pool.storage.tables import balances, transfer_groups, transfers
 
 log = logging.getLogger("parapool.books")
@@ -38,39 +38,32 @@ def import_balances(connection: Connection, file: BalanceFile, now_ms: int, *, a
     """
     if _is_taken(connection, file):
         return Imported(file.reference, again=True)
-    if not add:
-        _refuse_second_files(connection, file)
     _check_funds(connection, file)
-    for balance in file.balances:
-        receiver = account_id(connection, balance.chain, AccountKey("miner", balance.script_hex, balance.address))
-        ledger_store.post(connection, opening(balance.chain, file.reference, receiver, balance.amount), now_ms)
-    for chain, amount in file.totals().items():
-        log.info("balances imported chain=%s amount=%d reference=%s", chain, amount, file.reference)
+    second: list[Mistake] = []
+    for chain, total in file.totals().items():
+        own = [balance for balance in file.balances if balance.chain == chain]
+        keys = [AccountKey("miner", balance.script_hex, balance.address) for balance in own]
+        ids = account_ids(connection, chain, keys)
+        opened = _opened(connection, chain)
+        second += [
+            Mistake(balance.line, _second(balance)) for balance in own if available(ids[balance.script_hex]) in opened
+        ]
+        amounts = {ids[balance.script_hex]: balance.amount for balance in own}
+        ledger_store.post(connection, opening(chain, file.reference, amounts), now_ms)
+        log.info("balances imported chain=%s amount=%d reference=%s", chain, total, file.reference)
+    if second and not add:
+        raise BalanceFileError(sorted(second))
     return Imported(file.reference, again=False)
 
 
 def _is_taken(connection: Connection, file: BalanceFile) -> bool:
-    """A file is taken whole, so its first balance speaks for all."""
-    first = file.balances[0]
-    receiver = find_account(connection, first.chain, "miner", first.script_hex)
-    if receiver is None:
-        return False
-    group_id = opening(first.chain, file.reference, receiver, first.amount).id
+    """A file is taken whole, so one of its chains speaks for all."""
+    group_id = opening(file.balances[0].chain, file.reference, {}).id
     return ledger_store.find_group(connection, group_id) is not None
 
 
-def _refuse_second_files(connection: Connection, file: BalanceFile) -> None:
-    opened = {chain: _opened(connection, chain) for chain in file.totals()}
-    mistakes = []
-    for balance in file.balances:
-        receiver = find_account(connection, balance.chain, "miner", balance.script_hex)
-        if receiver is not None and available(receiver) in opened[balance.chain]:
-            mistakes.append(Mistake(balance.line, _second(balance)))
-    if mistakes:
-        raise BalanceFileError(mistakes)
-
-
 def _opened(connection: Connection, chain: str) -> set[str]:
+    """The ledger accounts that brought a balance along before."""
     query = select(transfers.c.credit).join(transfer_groups, transfer_groups.c.id == transfers.c.group_id)
     query = query.where(transfers.c.chain == chain, transfers.c.debit == OPERATOR_AVAILABLE)
     return set(connection.execute(query.where(transfer_groups.c.kind == "opening").distinct()).scalars())

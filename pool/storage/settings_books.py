@@ -1,7 +1,7 @@
 """Miners' settings as the HTTP API has them: read beside the bookkeeping, written in its thread, keys checked apart.
 
-The bookkeeping's thread makes every write of the process. What reaches it here carries a good signature already, so
-that strangers cannot keep it busy.
+The bookkeeping's thread makes every write of the process. What reaches it here carries a good signature by a miner's
+key already, so that strangers cannot keep it busy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pool.miners.refusal import SettingsRefusedError
+from pool.miners.refusal import SettingsRefusedError, UnknownMinerError
 from pool.miners.settings_message import SettingsMessage, SettingsRules, read_signed, template
 from pool.storage import settings_store
 from pool.storage.books_views import BooksViews
@@ -44,6 +44,9 @@ class SettingsBooks:
         read = await asyncio.to_thread(read_signed, message, signature, self._rules, self._today())
         if read.miner != miner:
             raise SettingsRefusedError(f"the message is {read.miner.address}'s and was sent for {miner.address}")
+        # Keys cost nothing, and the thread that writes is the bookkeeping's: strangers end here.
+        if not await self._views.read(settings_store.is_known, miner):
+            raise UnknownMinerError("nothing was mined for this address yet")
         write = asyncio.get_running_loop().run_in_executor(self._writer, self._write, read, message, signature)
         return await write
 

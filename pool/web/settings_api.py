@@ -1,7 +1,7 @@
 """Miners' settings over HTTP, without HTTP: what a body must be, what anybody may see, which status a refusal has.
 
 Who knows an address may ask what is set for it and sees no other address in the answer: where its payouts go would tie
-two addresses together. Whoever holds its key may change it, by a message signed with that key, and is told everything.
+two addresses together. Whoever holds its key may change it, by a message signed with that key.
 """
 
 from __future__ import annotations
@@ -56,10 +56,7 @@ class SettingsApi:
             "next_number": found["next_number"],
             "template": found["template"],
             "frozen": found["frozen"] is not None,
-            "chains": {
-                chain: {"minimum_payout": chosen["minimum_payout"], "registered": chosen["registered"] is not None}
-                for chain, chosen in found["chains"].items()
-            },
+            "chains": _chains(found),
         }
 
     async def change(self, address: str, body: bytes) -> Json:
@@ -73,11 +70,16 @@ class SettingsApi:
             "number": done["number"],
             "again": done["again"],
             "released": [{key: item[key] for key in ("chain", "amount", "address")} for item in done["released"]],
-            "chains": {
-                chain: {key: chosen[key] for key in ("minimum_payout", "registered")}
-                for chain, chosen in done["chains"].items()
-            },
+            "chains": _chains(done),
         }
+
+
+def _chains(found: Mapping[str, Any]) -> Json:
+    """What is set per chain. Whoever came by an old message may send it again, so no answer has present addresses."""
+    return {
+        chain: {"minimum_payout": chosen["minimum_payout"], "registered": chosen["registered"] is not None}
+        for chain, chosen in found["chains"].items()
+    }
 
 
 def _signed(body: bytes) -> tuple[str, str]:

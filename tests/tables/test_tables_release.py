@@ -32,9 +32,9 @@ STEPS = {
     "release": release("alpha", HELD, MINER, 1, 60),
     "release again": release("alpha", HELD, OTHER, 2, 30),
     "fund": FUND,
-    "open": opening("alpha", "file", MINER, 70),
-    "open the other": opening("alpha", "file", OTHER, 30),
-    "open too much": opening("alpha", "another", OTHER, 31),
+    "open": opening("alpha", "file", {MINER: 50, OTHER: 20}),
+    "open another": opening("alpha", "another", {OTHER: 30}),
+    "open too much": opening("alpha", "third", {MINER: 30, OTHER: 1}),
 }
 SCENARIOS = {
     "what is held and final is released once": [
@@ -58,10 +58,10 @@ SCENARIOS = {
     ],
     "what the operator funded is owed once it is brought in": [
         ("fund", "wal=100 own=100"),
-        ("open", "own=30 a2=70"),
+        ("open", "own=30 a2=50 a3=20"),
         ("open", "again"),
         ("open too much", "refused"),
-        ("open the other", "own=0 a3=30"),
+        ("open another", "own=0 a3=50"),
     ],
     "nothing is brought in that nobody funded": [
         ("open", "refused"),
@@ -104,7 +104,7 @@ def test_tables_release_and_opening_of_no_whole_amount_is_refused(amount: int) -
     with pytest.raises(LedgerError, match="not a positive whole amount"):
         release("alpha", HELD, MINER, 1, amount)
     with pytest.raises(LedgerError, match="not a positive whole amount"):
-        opening("alpha", "file", MINER, amount)
+        opening("alpha", "file", {MINER: amount})
 
 
 def test_tables_release_is_to_another_account_and_counted_from_1() -> None:

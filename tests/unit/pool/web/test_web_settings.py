@@ -118,16 +118,13 @@ async def test_web_settings_are_changed_by_the_key_and_shown_without_addresses(s
         "again": False,
         "released": [{"chain": "alpha", "amount": 60, "address": ELSEWHERE}],
         "chains": {
-            "alpha": {"minimum_payout": None, "registered": ELSEWHERE},
-            "regbtc": {"minimum_payout": 50_000_000, "registered": None},
+            "alpha": {"minimum_payout": None, "registered": True},
+            "regbtc": {"minimum_payout": 50_000_000, "registered": False},
         },
     }
     status, shown = await site.get(ADA_ADDRESS)
     assert (status, shown["next_number"]) == (200, 8)
-    assert shown["chains"] == {
-        "alpha": {"minimum_payout": None, "registered": True},
-        "regbtc": {"minimum_payout": 50_000_000, "registered": False},
-    }
+    assert shown["chains"] == done["chains"]
     assert ELSEWHERE not in json.dumps(shown)
 
     status, again = await site.post(ADA_ADDRESS.upper(), body)  # the answer was lost on its way
@@ -162,6 +159,15 @@ async def test_web_settings_bad_posts_are_told_and_change_nothing(
     assert (found, list(answer)) == (status, ["error"])
     assert told in answer["error"]
     assert (await site.get(ADA_ADDRESS))[1].items() >= (NOTHING_SET | {"next_number": 1}).items()
+
+
+async def test_web_settings_old_message_sent_by_a_stranger_tells_nothing_new(site: SettingsSite) -> None:
+    old = signed("minimum-payout: regbtc 0.5")
+    assert (await site.post(ADA_ADDRESS, old))[0] == 200
+    assert (await site.post(ADA_ADDRESS, signed(f"register: alpha {ELSEWHERE}", number=2)))[0] == 200
+    status, answer = await site.post(ADA_ADDRESS, old)
+    assert (status, answer["again"]) == (200, True)
+    assert ELSEWHERE not in json.dumps(answer)
 
 
 async def test_web_settings_of_others_and_strangers(site: SettingsSite) -> None:
