@@ -15,7 +15,7 @@ from pool.ledger import payment
 from pool.ledger.account import ASSET_WALLET
 from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import IN_FLIGHT, Batch, BatchKind
-from pool.payouts.reconcile import BookedCoin, BooksView, CoinSource, Income, Reconciliation
+from pool.payouts.reconcile import BookedCoin, BooksView, CoinSource, Income, Reconciliation, named
 from pool.storage import ledger_store
 from pool.storage.database import add_missing
 from pool.storage.payout_tables import batch_inputs, payout_batches, payouts, wallet_coins
@@ -79,7 +79,33 @@ def enter(connection: Connection, chain: str, found: Reconciliation, now_ms: int
     for coin in found.deposits:
         txid_hex, vout = coin.outpoint.txid[::-1].hex(), coin.outpoint.vout
         ledger_store.post(connection, payment.deposit(chain, txid_hex, vout, coin.amount), now_ms)
-        _add(connection, chain, coin.outpoint, coin.amount, CoinSource.DEPOSIT, f"{txid_hex}:{vout}", now_ms)
+        _add(connection, chain, coin.outpoint, coin.amount, CoinSource.DEPOSIT, named(coin.outpoint), now_ms)
+
+
+def sources(connection: Connection, chain: str, outpoints: Sequence[Outpoint]) -> dict[Outpoint, tuple[str, str]]:
+    """Source and cause of coins of the books."""
+    found: dict[Outpoint, tuple[str, str]] = {}
+    for start in range(0, len(outpoints), _CHUNK):
+        names = [tuple(outpoint) for outpoint in outpoints[start : start + _CHUNK]]
+        query = select(wallet_coins).where(
+            wallet_coins.c.chain == chain, tuple_(wallet_coins.c.txid, wallet_coins.c.vout).in_(names)
+        )
+        found |= {Outpoint(row.txid, row.vout): (row.source, row.cause) for row in connection.execute(query)}
+    return found
+
+
+def know(
+    connection: Connection, chain: str, outpoint: Outpoint, amount: int, source: str, cause: str, now_ms: int
+) -> None:
+    """Enters a coin that a transaction of ours spends and that these books, out of a backup, may never have seen. A
+    change comes with the settlement of the batch that made it; a claimed deposit with its groups in the ledger."""
+    if source == CoinSource.CHANGE:
+        return
+    if source == CoinSource.FUND:
+        ledger_store.post(connection, payment.deposit(chain, outpoint.txid[::-1].hex(), outpoint.vout, amount), now_ms)
+        ledger_store.post(connection, payment.fund(chain, named(outpoint), amount), now_ms)
+    _add(connection, chain, outpoint, amount, CoinSource(source), cause, now_ms)
+    connection.execute(update(wallet_coins).where(*_is(chain, outpoint)).values(source=source))
 
 
 def claim_deposit(connection: Connection, chain: str, outpoint: Outpoint, now_ms: int) -> int:
@@ -88,8 +114,7 @@ def claim_deposit(connection: Connection, chain: str, outpoint: Outpoint, now_ms
     row = connection.execute(select(wallet_coins).where(*_is(chain, outpoint))).one_or_none()
     if row is None or row.source not in (CoinSource.DEPOSIT, CoinSource.FUND):
         raise NoDepositError("there is no such deposit in the books (is it deep enough? see `pool payouts show`)")
-    name = f"{outpoint.txid[::-1].hex()}:{outpoint.vout}"
-    if ledger_store.post(connection, payment.fund(chain, name, row.amount), now_ms):
+    if ledger_store.post(connection, payment.fund(chain, named(outpoint), row.amount), now_ms):
         connection.execute(update(wallet_coins).where(*_is(chain, outpoint)).values(source=CoinSource.FUND.value))
     return int(row.amount)
 
@@ -104,7 +129,8 @@ def settle_coins(connection: Connection, batch: Batch, now_ms: int) -> None:
     assert batch.built is not None and batch.txid is not None
     for coin in batch.built.coins:
         changed = update(wallet_coins).where(*_is(batch.chain, coin.outpoint)).values(spent_batch_id=batch.id)
-        assert connection.execute(changed).rowcount == 1, f"{batch.id} spends a coin that is not in the books"
+        if connection.execute(changed).rowcount != 1:
+            raise LedgerError(f"batch {batch.id} spends {named(coin.outpoint)}, which is not in the books")
     connection.execute(update(batch_inputs).where(batch_inputs.c.batch_id == batch.id).values(active=0))
     if batch.built.change is not None:
         outpoint = Outpoint(batch.txid, batch.built.change.vout)

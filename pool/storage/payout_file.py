@@ -39,10 +39,18 @@ class RecordedPayout(msgspec.Struct, frozen=True):
 
 
 class RecordedCoin(msgspec.Struct, frozen=True):
+    """An input with where it came from (pool/payouts/reconcile.py: CoinSource), for books that never saw it."""
+
     txid: str
     vout: int
     amount: int
     script: str
+    source: str
+    cause: str
+
+    @property
+    def outpoint(self) -> Outpoint:
+        return Outpoint(bytes.fromhex(self.txid)[::-1], self.vout)
 
 
 class RecordedBatch(msgspec.Struct, frozen=True):
@@ -118,8 +126,11 @@ class PayoutFile:
         os.close(self._descriptor)
 
 
-def record_of(batch: Batch, accounts: dict[int, tuple[str, str]], signed_ms: int) -> RecordedBatch:
-    """A signed batch as a line. `accounts` gives kind and script (hex) by account id."""
+def record_of(
+    batch: Batch, accounts: dict[int, tuple[str, str]], sources: dict[Outpoint, tuple[str, str]], signed_ms: int
+) -> RecordedBatch:
+    """A signed batch as a line. `accounts` gives kind and script (hex) by account id, `sources` source and cause of
+    each coin."""
     built, raw = batch.built, batch.raw
     assert built is not None and raw is not None and batch.txid is not None and batch.wtxid is not None
     paid = {output.payout_id: output for output in built.outputs}
@@ -131,7 +142,10 @@ def record_of(batch: Batch, accounts: dict[int, tuple[str, str]], signed_ms: int
         change_script=built.change.script.hex() if built.change else "", unsigned=built.raw.hex(), raw=raw.hex(),
         txid=batch.txid[::-1].hex(), wtxid=batch.wtxid[::-1].hex(),
         coins=[
-            RecordedCoin(c.outpoint.txid[::-1].hex(), c.outpoint.vout, c.amount, c.script.hex()) for c in built.coins
+            RecordedCoin(
+                c.outpoint.txid[::-1].hex(), c.outpoint.vout, c.amount, c.script.hex(), *sources[c.outpoint]
+            )
+            for c in built.coins
         ],
         payouts=[
             RecordedPayout(
@@ -153,7 +167,7 @@ def batch_of(record: RecordedBatch, account_ids: dict[str, int]) -> Batch:
     if record.change_vout is not None:
         change = Change(record.change_vout, record.change_amount, bytes.fromhex(record.change_script))
     coins = tuple(
-        Coin(Outpoint(bytes.fromhex(coin.txid)[::-1], coin.vout), coin.amount, bytes.fromhex(coin.script), 0, False)
+        Coin(coin.outpoint, coin.amount, bytes.fromhex(coin.script), 0, False)
         for coin in record.coins
     )
     return Batch(

@@ -133,7 +133,8 @@ class SqlPayouts:
         with self._database.read() as connection:
             ids = [payout.account_id for payout in batch.payouts if payout.account_id is not None]
             names = _account_names(connection, ids)
-        self._file.append(record_of(batch, names, now_ms))
+            sources = payout_coins.sources(connection, self.chain, batch.built.inputs if batch.built else ())
+        self._file.append(record_of(batch, names, sources, now_ms))
 
     def attempt(self, batch: Batch, action: str, result: str, reason: str, now_ms: int) -> None:
         with self._database.write() as connection:
@@ -189,6 +190,8 @@ class SqlPayouts:
         with self._database.write() as connection:
             self._lock.fence(connection)
             account_ids = _accounts_of(connection, record)
+            for coin in record.coins:
+                payout_coins.know(connection, self.chain, coin.outpoint, coin.amount, coin.source, coin.cause, now_ms)
             return payout_steps.adopt(connection, batch_of(record, account_ids), self._lock.epoch, now_ms)
 
     def close(self) -> None:
