@@ -70,8 +70,13 @@ class SqlBooks:
 
     def drain(self, watermark: Watermark, now_ms: int) -> None:
         """Tells how far this share log is drained."""
-        with self._database.write() as connection:
-            front_ends.drain(connection, self._shares.log_id(connection), watermark, now_ms)
+        try:
+            with self._database.write() as connection:
+                front_ends.drain(connection, self._shares.log_id(connection), watermark, now_ms)
+        except BaseException:
+            # The log's row may be one that was rolled back.
+            self._shares.forget()
+            raise
 
     def of_log(self, name: str) -> SqlBooks:
         """The books of another share log of this pool, for whoever takes in several."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, select, update
 from storage_samples import block_hash_hex, header_hash, logged, make_route
 
+from pool.accounting.books_away import BooksAwayError
 from pool.shares.record import AccountKey, LoggedShare, Position, Route
-from pool.storage import tables
+from pool.shares.watermark import Watermark
+from pool.storage import front_ends, tables
 from pool.storage.books import PositionMovedError, SqlBooks
 from pool.storage.database import Database
 from pool.storage.share_store import SequenceReusedError, ShareStore
@@ -81,6 +84,25 @@ def test_storage_shares_of_two_logs_do_not_meet(database: Database, books: SqlBo
     SqlBooks(database, "ltc").store_shares([logged(1, ANNA, header_hash=header_hash(50))], Position(1, 100), NOW_MS)
     assert count(database) == 2
     assert window(database, "regbtc", 1, 9)[0] == [1]
+
+
+def test_storage_watermark_that_was_rolled_back_is_written_the_next_time(
+    database: Database, books: SqlBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first watermark of a log makes its row; when that commit fails, nothing may remember the row."""
+    register = front_ends.drain
+
+    def failing(*arguments: Any) -> None:
+        register(*arguments)
+        raise BooksAwayError("the commit did not come through")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(front_ends, "drain", failing)
+        with pytest.raises(BooksAwayError):
+            books.drain(Watermark(0, 1000), 1000)
+    books.drain(Watermark(0, 2000), 2000)
+    with database.read() as connection:
+        assert [log.drained for log in front_ends.front_ends(connection, "main")] == [Watermark(0, 2000)]
 
 
 def test_storage_window_is_newest_first_and_ends_with_the_solving_share(database: Database, books: SqlBooks) -> None:
