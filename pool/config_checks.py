@@ -22,6 +22,7 @@ from pool.config_lines import Location, dotted
 from pool.config_models import PoolSection, PortSection
 from pool.config_payout_checks import payout_mistakes
 from pool.config_scheme_checks import scheme_mistakes
+from pool.config_transport import transport_mistakes
 from pool.config_values import parse_bind
 
 # What a coinbase scriptSig holds beside the tag: the height push (5 bytes from height 8,388,608 on), the push of the
@@ -36,6 +37,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _binds(values)
     yield from _difficulties(values)
     yield from _data_dir(values)
+    yield from transport_mistakes(values)
     chains, found = chain_facts(values)
     yield from found
     yield from _tag(values, chains)

@@ -24,8 +24,15 @@ from pool.config_models import (
     Section,
     StratumSection,
 )
+from pool.config_transport import BooksSection, TransportSection
 
-_SECTIONS: dict[str, type[Section]] = {"pool": PoolSection, "stratum": StratumSection, "http": HttpSection}
+_SECTIONS: dict[str, type[Section]] = {
+    "pool": PoolSection,
+    "stratum": StratumSection,
+    "http": HttpSection,
+    "transport": TransportSection,
+    "books": BooksSection,
+}
 KIND_EXPECTED = "expected bitcoin, auxpow or mm2"
 
 _EXPECTED_TYPE = {

@@ -16,6 +16,7 @@ from chains.auxpow.params import DIALECTS, Dialect
 from chains.families import FAMILIES
 from pool.config_payouts import Payouts
 from pool.config_section import Section as Section
+from pool.config_transport import BooksSection, FrontEndName, TransportSection
 from pool.config_values import (
     DIALECT_KEYS,
     Bind,
@@ -62,6 +63,20 @@ class PoolSection(Section):
         description="The database: `postgresql+psycopg://USER:PASSWORD@HOST/NAME` or `sqlite:///FILE`. Default: "
         "SQLite in `data_dir`.",
     )
+    front_end: FrontEndName = Field(
+        "main",
+        description="This process's name among those of one pool: each needs its own, for the life of its `data_dir`.",
+    )
+    role: Literal["both", "frontend", "accountant"] = Field(
+        "both",
+        description="What this process does: serve miners (`frontend`, needs no database), keep the books "
+        "(`accountant`), or both. docs/operating/scale-out.md.",
+    )
+
+    @property
+    def log_name(self) -> str:
+        """The name of this process's share log in the books: the pool's, unless it is a further front end."""
+        return self.name if self.front_end == "main" else f"{self.name}/{self.front_end}"
 
 
 class PortSection(Section):
@@ -342,6 +357,10 @@ class Config(Section):
     pool: PoolSection = Field(description="The pool itself.")
     stratum: StratumSection = Field(description="The miners' side.")
     http: HttpSection = Field(description="HTTP API, status page and metrics.")
+    transport: TransportSection = Field(
+        TransportSection(), description="How shares get from front ends to the accountant."
+    )
+    books: BooksSection = Field(BooksSection(), description="How long shares are kept.")
     parent: ChainName = Field(description="Name of the chain whose blocks are mined; its kind is `bitcoin`.")
     chains: dict[ChainName, ChainSection] = Field(min_length=1, description="All chains by name, the parent too.")
 

@@ -31,6 +31,7 @@ from pool.config_models import (
     StratumSection,
 )
 from pool.config_payouts import PayoutsSection
+from pool.config_transport import BooksSection, TransportSection
 
 _HEAD = """# Configuration
 
@@ -58,6 +59,8 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("stratum.ports[]", PortSection, "minimum_difficulty ≤ start_difficulty ≤ maximum_difficulty."),
     ("stratum.limits", LimitsSection, ""),
     ("http", HttpSection, ""),
+    ("transport", TransportSection, ""),
+    ("books", BooksSection, ""),
     (
         "chains.NAME with kind bitcoin",
         BitcoinChain,

@@ -15,6 +15,7 @@ from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping
 from pool.services.chain_watch import WatchedChain
 from pool.services.job_broadcast import JobBroadcast
+from pool.services.share_feed import ShareFeed
 from pool.services.share_intake import ShareIntake
 from pool.shares.share_log import ShareLog
 from pool.web.api import ChainStatus
@@ -36,7 +37,7 @@ class LiveStatus:
         blocks: BlockSubmission,
         log: ShareLog,
         log_directory: Path,
-        books: Bookkeeping,
+        books: Bookkeeping | ShareFeed,
         servers: Sequence[StratumServer],
     ) -> None:
         self.started_ms = time.time_ns() // 1_000_000

@@ -50,18 +50,22 @@ from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.chain_view import ChainNodesView
 from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast, JobSettings
-from pool.services.log_ingest import LogIngest
+from pool.services.payout_service import PayoutService
 from pool.services.share_buying import ShareBuying
+from pool.services.share_feed import ShareFeed
 from pool.services.share_intake import ShareIntake
 from pool.settings_rules import settings_rules
 from pool.shares.log_segment import CorruptShareLog
+from pool.shares.record import BEGINNING, Position
 from pool.shares.share_log import ShareLog
 from pool.storage.books import SqlBooks
 from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, in_short, upgrade
 from pool.storage.ledger_links import link_first
 from pool.storage.settings_books import SettingsBooks
+from pool.web.absent_books import AbsentBooks
 from pool.web.server import WebServer
+from pool.wiring_transport import Transport
 from stratum.addresses import AddressBook
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
@@ -82,6 +86,8 @@ class RunningPool:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.data_dir: Path = config.pool.data_dir
+        self.log_directory = self.data_dir / "shares"
+        self.payers: list[PayoutService] = []
         self.watches: dict[str, TemplateWatch] = {}
         self.buying: ShareBuying | None = None
         self._tasks: list[asyncio.Task[Any]] = []
@@ -89,25 +95,30 @@ class RunningPool:
 
     # -- building ---------------------------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        """Files and database: what survives a restart. Raises StartError, OSError and whatever damaged files cause."""
+    def _open(self, consumed: tuple[Position, int]) -> None:
+        """Files and database: what survives a restart. Raises StartError, OSError and whatever damaged files cause.
+        `consumed` is the books' answer about the share log, for a process that cannot ask them itself.
+        """
         self._lock = lock_data_dir(self.data_dir)
-        claim_name(self.data_dir, self.config.pool.name)
-        url = self.config.database_url()
-        upgrade(url)
-        self.database = Database(url)
-        with self.database.write() as connection:
-            link_first(connection)
-        self.books = SqlBooks(self.database, self.config.pool.name)
+        claim_name(self.data_dir, self.config.pool.log_name)
+        self.books = self._open_books() if self.transport.keeps_books else None
         self.solutions = SolutionStore(self.data_dir / "solutions")
-        self.log_directory = self.data_dir / "shares"
         self.share_log = ShareLog(
             self.log_directory,
             loop=asyncio.get_running_loop(),
             on_durable=lambda sequence: self.intake.on_durable(sequence),
             on_error=self._share_log_failed,
-            consumed=self.books.position(),
+            consumed=consumed if self.books is None else self.books.position(),
+            keep_s=self.config.books.share_log_hours * 3600,
         )
+
+    def _open_books(self) -> SqlBooks:
+        url = self.config.database_url()
+        upgrade(url)
+        self.database = Database(url)
+        with self.database.write() as connection:
+            link_first(connection)
+        return SqlBooks(self.database, self.config.pool.log_name, self.config.pool.name)
 
     def _build(self) -> None:
         """The parts, each given what it needs."""
@@ -148,6 +159,12 @@ class RunningPool:
             pay_rates=self.schemes.pay_rates,
         )
         self.jobs = JobBroadcast(TemplateBoard(tuple(kinds)), self.table, settings, self._broadcast)
+        ingest = self.transport.connect(self.share_log, self.solutions, self.books)
+        if ingest is None or self.books is None:
+            assert self.transport.feed is not None, "without books there is a transport"
+            self.status = self._live_status(self.transport.feed)
+            self.web = WebServer(self.status, AbsentBooks(), registry_of(self.status))
+            return
         self.sql = ThreadPoolExecutor(1, thread_name_prefix="books")  # makes every write
         self.views = BooksViews(config.database_url())
         terms = {
@@ -161,20 +178,22 @@ class RunningPool:
             for name, section in config.chains.items()
         }
         views_by_chain = {name: ChainNodesView(chain) for name, chain in self.chains.items()}
-        ingest = LogIngest(self.share_log, self.solutions, self.books, wall_ms)
         self.bookkeeping = Bookkeeping(ingest, self.books, views_by_chain, terms, self.sql)
         self.buying = share_buying(config, self.schemes, self.books, self.sql, self._scheme_changed, wall_ms)
         self.buying.learn_reserves()
-        self.status = LiveStatus(
-            config, self.chains, self.intake, self.jobs, self.blocks, self.share_log, self.log_directory,
-            self.bookkeeping, list(self.servers.values()),
-        )  # fmt: skip
-        settings = SettingsBooks(self.database, self.sql, self.views, settings_rules(config), wall_ms)
+        self.status = self._live_status(self.bookkeeping)
+        miner_settings = SettingsBooks(self.database, self.sql, self.views, settings_rules(config), wall_ms)
         self._build_payers()
         registry = registry_of(self.status)
         registry.register(PayoutCollector(self.payers))
         registry.register(SchemeCollector(self.schemes.bought))
-        self.web = WebServer(self.status, self.views, registry, settings)
+        self.web = WebServer(self.status, self.views, registry, miner_settings)
+
+    def _live_status(self, books: Bookkeeping | ShareFeed) -> LiveStatus:
+        return LiveStatus(
+            self.config, self.chains, self.intake, self.jobs, self.blocks, self.share_log, self.log_directory,
+            books, list(self.servers.values()),
+        )  # fmt: skip
 
     def _build_payers(self) -> None:
         """One per chain that pays; which of several processes pays a chain, the database decides."""
@@ -221,7 +240,11 @@ class RunningPool:
     async def _open_up(self) -> str:
         """Everything up to listening; a sentence when something is in the way that an operator can remove."""
         try:
-            self._open()
+            self.transport = Transport(self.config)
+            consumed = (BEGINNING, 0)
+            if not self.transport.keeps_books:
+                consumed = await self.transport.consumed(self.log_directory, Transport.has_log(self.log_directory))
+            self._open(consumed)
             self._build()
             await self._listen()
         except (StartError, OSError) as error:
@@ -240,7 +263,7 @@ class RunningPool:
             await self.web.start(*self.config.http.address)
         except OSError as error:
             raise StartError(f"cannot listen on {self.config.http.bind}: {error}") from error
-        for port in self.config.stratum.ports:
+        for port in self.config.stratum.ports if self.transport.serves else ():
             host, number = port.address
             try:
                 self.servers[port.extranonce2_size].listen(reactor, host, number, self._policy(port))
@@ -262,8 +285,13 @@ class RunningPool:
             for node in section.nodes:
                 if node.zmq_hashblock is not None:
                     self._spawn(_hints(node.zmq_hashblock, watch))
-        for work in (self.jobs.refresh(), self.bookkeeping.run(), self.status.sample_lag(), self._count_blocks()):
+        for work in (self.jobs.refresh(), self.status.sample_lag()):
             self._spawn(work)
+        if self.transport.feed is not None:
+            self._spawn(self.transport.feed.run())
+        if self.books is not None:
+            for work in (self.bookkeeping.run(), self._count_blocks()):
+                self._spawn(work)
         if self.buying is not None:
             self._spawn(self.buying.run())
         for payer in self.payers:
@@ -308,6 +336,8 @@ class RunningPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if "transport" in parts and self._tasks:
+            await self.transport.feed_last()
         if "bookkeeping" in parts and self._tasks:
             try:
                 await self.bookkeeping.catch_up()
@@ -315,6 +345,8 @@ class RunningPool:
                 log.error("the last shares are not in the books, the next start takes them in: %s", in_short(error))
         if "web" in parts:
             await self.web.stop()
+        if "transport" in parts:
+            await self.transport.close()
         for chain in parts.get("chains", {}).values():
             for node in chain.nodes:
                 await node.close()

@@ -64,8 +64,8 @@ def pplns_window(
     """The window over `shares`, which come newest first and start with the solving share.
 
     `counting_sets` are the chain sets that hold the block's chain; `solvers` the (log, sequence) of the shares that
-    solved this very block. A solver counts always, another share only if its job carried the chain and it was not stale.
-    `end_ms` is the time of the solve. Stops reading as soon as a share lies beyond both bounds.
+    solved this very block. A solver counts always, another share only if its job carried the chain and it was not
+    stale. `end_ms` is the time of the solve. Stops reading as soon as a share lies beyond both bounds.
     """
     bound = work * factor.numerator // factor.denominator
     oldest_ms = end_ms - int(window_min_s * 1000)

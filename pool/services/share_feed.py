@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pool.blocks.stream_entry import TransportAwayError, drain_note, encode_entry, share_piece, solution_note
 from pool.blocks.stream_news import FrontEndNews
@@ -61,8 +61,17 @@ class LogReader(Protocol):
     def read_from(self, position: Position) -> Iterator[LoggedShare]: ...
 
 
+class _Flying(NamedTuple):
+    """A piece that was fed and is not known to be stored."""
+
+    end: Position
+    shares: int
+    sequence: int
+
+
 class ShareFeed:
-    """The service. For metrics: `unstored` shares are fed and not known to be stored, `fault` tells why nothing is fed.
+    """The service. For metrics: `unstored` shares are fed and not known to be stored, all up to `consumed_through` are
+    (-1 while unknown), `fault` tells why nothing is fed.
     """
 
     def __init__(
@@ -86,13 +95,21 @@ class ShareFeed:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="share-feed")
         self._position: Position | None = None
         self._ticket = ""
-        self._flying: deque[tuple[Position, int]] = deque()
+        self._flying: deque[_Flying] = deque()
         self._noted_s = 0.0
         self._trimmed_s = 0.0
         self._told_open: set[tuple[str, str]] = set()
         self._told_closed_s: dict[str, float] = {}
+        self._now_ms = now_ms
+        self._caught_up_ms = now_ms()
+        self.consumed_through = -1
         self.unstored = 0
         self.fault = ""
+
+    @property
+    def lag_ms(self) -> int:
+        """How long ago everything durable was known to be in the books."""
+        return max(0, self._now_ms() - self._caught_up_ms)
 
     async def run(self) -> None:
         """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
@@ -123,6 +140,9 @@ class ShareFeed:
             return False
         watermark = self._clock.before_reading()
         fed, all_fed = await self._feed_shares()
+        if all_fed and not self._flying:
+            self.consumed_through = max(self.consumed_through, watermark.sequence)
+            self._caught_up_ms = self._now_ms()
         if all_fed and (fed or time.monotonic() - self._noted_s >= NOTE_S):
             await self._note(watermark)
         elif time.monotonic() - self._noted_s >= NOTE_S:
@@ -148,9 +168,9 @@ class ShareFeed:
             self._flying.clear()
             self._told_open.clear()
             self._told_closed_s.clear()
-        while news.consumed is not None and self._flying and self._flying[0][0] <= news.consumed:
-            self._flying.popleft()
-        self.unstored = sum(count for _, count in self._flying)
+        while news.consumed is not None and self._flying and self._flying[0].end <= news.consumed:
+            self.consumed_through = max(self.consumed_through, self._flying.popleft().sequence)
+        self.unstored = sum(piece.shares for piece in self._flying)
         return True
 
     async def _feed_shares(self) -> tuple[bool, bool]:
@@ -161,13 +181,13 @@ class ShareFeed:
             if not entries:
                 return fed, True
             await self._stream.append(entries)
-            self._position = ends[-1][0]
+            self._position = ends[-1].end
             self._flying.extend(ends)
-            self.unstored += sum(count for _, count in ends)
+            self.unstored += sum(piece.shares for piece in ends)
             fed = True
         return fed, False
 
-    def _read_pieces(self, position: Position) -> tuple[list[bytes], list[tuple[Position, int]]]:
+    def _read_pieces(self, position: Position) -> tuple[list[bytes], list[_Flying]]:
         entries, ends = [], []
         reading = self._reader.read_from(position)
         for _ in range(PIECES_AT_ONCE):
@@ -176,7 +196,7 @@ class ShareFeed:
                 break
             piece = share_piece(self._name, position, shares)
             entries.append(encode_entry(piece))
-            ends.append((piece.end, len(shares)))
+            ends.append(_Flying(piece.end, len(shares), shares[-1].share.sequence))
             position = piece.end
         return entries, ends
 

@@ -55,7 +55,6 @@ SEQUENCE_GAP = 1_000_000
 """Left free at each opening; more shares than PENDING_BYTES_LIMIT can hold."""
 
 KEEP_SEGMENTS = 4
-KEEP_S = 3600.0
 
 
 class ShareLogStopped(Exception):
@@ -89,6 +88,7 @@ class ShareLog:
         segment_bytes: int = SEGMENT_BYTES,
         consumed: tuple[Position, int] = (BEGINNING, 0),
         open_file: Callable[[Path], AppendFile] = SegmentFile,
+        keep_s: float = 3600.0,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         """Opens the log and cuts a torn tail.
@@ -104,6 +104,7 @@ class ShareLog:
         self._interval_s = interval_s
         self._segment_bytes = segment_bytes
         self._open_file = open_file
+        self._keep_s = keep_s
         self._wall_s = wall_s
         self._encode = msgspec.msgpack.Encoder().encode
 
@@ -297,8 +298,8 @@ class ShareLog:
                 return
 
     def trim(self, position: Position) -> int:
-        """Deletes segments that are wholly before `position`, except recent ones (the last few, and those of the
-        last hour).
+        """Deletes segments that are wholly before `position`, except recent ones (the last few, and those written to in
+        the last `keep_s`).
 
         Returns how many were deleted.
         """
@@ -306,7 +307,7 @@ class ShareLog:
         removed = 0
         for number in segment_numbers(self._directory)[:-KEEP_SEGMENTS]:
             path = segment_path(self._directory, number)
-            if number >= position.segment or now_s - path.stat().st_mtime < KEEP_S:
+            if number >= position.segment or now_s - path.stat().st_mtime < self._keep_s:
                 break
             path.unlink()
             removed += 1

@@ -55,8 +55,8 @@ def log_name(connection: Connection, block_id: int) -> str:
 
 
 def watched(connection: Connection, pool: str, chain: str) -> list[FoundBlock]:
-    """The chain's blocks, found by front ends of this pool, that something may still move, oldest first; and the highest
-    mature one, which speaks for all mature ones below it.
+    """The chain's blocks, found by front ends of this pool, that something may still move, oldest first; and the
+    highest mature one, which speaks for all mature ones below it.
     """
     query = select(blocks).join(share_logs, share_logs.c.id == blocks.c.log_id)
     query = query.where(blocks.c.chain == chain, share_logs.c.pool == pool)

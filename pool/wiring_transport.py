@@ -1,0 +1,95 @@
+"""What lies between a process's share log and the books: nothing, or Redis. Knows the concrete classes of both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+from pool.blocks.solution_store import SolutionStore
+from pool.blocks.stream_entry import TransportAwayError
+from pool.config import Config
+from pool.data_dir import StartError
+from pool.services.bookkeeping import Ingest, wall_ms
+from pool.services.log_ingest import LogIngest
+from pool.services.share_feed import ShareFeed
+from pool.services.stream_ingest import StreamIngest
+from pool.shares.log_segment import segment_numbers
+from pool.shares.record import BEGINNING, Position
+from pool.shares.share_log import ShareLog
+from pool.storage.books import SqlBooks
+from pool.storage.redis_stream import RedisStream
+
+log = logging.getLogger("parapool.feed")
+
+LAST_FEED_S = 2.0
+FIRST_ANSWER_S = 5.0
+
+
+class Transport:
+    """One process's end. `serves` miners, `keeps_books`: what its role asks of it."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises StartError when the transport's address cannot be used."""
+        self._log_name = config.pool.log_name
+        self.serves = config.pool.role != "accountant"
+        self.keeps_books = config.pool.role != "frontend"
+        self.feed: ShareFeed | None = None
+        self._stream: RedisStream | None = None
+        if config.transport.kind == "redis":
+            try:
+                self._stream = RedisStream(config.transport.redis_url(), config.pool.name, self._log_name)
+            except ValueError as error:
+                raise StartError(str(error)) from error
+
+    async def consumed(self, log_directory: Path, known: bool) -> tuple[Position, int]:
+        """For a front end that has no database to ask: how far the books are with its share log.
+
+        A front end with a share log of its own (`known`) does without the answer. One without any must know whether the
+        books have a log of its name already, else it would give numbers a second time. Raises StartError.
+        """
+        assert self._stream is not None
+        try:
+            async with asyncio.timeout(FIRST_ANSWER_S):
+                news = await self._stream.news(self._log_name)
+        except (TransportAwayError, TimeoutError) as error:
+            if not known:
+                raise StartError(f"a front end's first start needs Redis: {error}") from error
+            log.warning("redis is away at the start, shares wait in the share log: %s", error)
+            return BEGINNING, 0
+        if not known and news.consumed is None and not news.attended:
+            raise StartError("a front end's first start needs the accountant at work: start that first")
+        if not known and news.consumed is not None:
+            raise StartError(
+                f"the books have shares of {self._log_name!r} and {log_directory} has none: restore it, or give this "
+                "front end another pool.front_end and write the old one off (pool ledger write-off)"
+            )
+        return news.consumed or BEGINNING, 0
+
+    def connect(self, share_log: ShareLog, solutions: SolutionStore, books: SqlBooks | None) -> Ingest | None:
+        """Builds this process's side; what the bookkeeping takes in, when there is one."""
+        if self._stream is not None and self.serves:
+            self.feed = ShareFeed(self._log_name, share_log, solutions, self._stream, wall_ms)
+        if books is None:
+            return None
+        if self._stream is None:
+            return LogIngest(share_log, solutions, books, wall_ms)
+        return StreamIngest(self._stream, books, self._log_name, wall_ms)
+
+    @staticmethod
+    def has_log(log_directory: Path) -> bool:
+        return log_directory.is_dir() and bool(segment_numbers(log_directory))
+
+    async def feed_last(self) -> None:
+        """At a stop: what is durable goes out, if there is anybody to take it. The rest waits in the log."""
+        if self.feed is not None:
+            with suppress(TransportAwayError, TimeoutError):
+                async with asyncio.timeout(LAST_FEED_S):
+                    await self.feed.step()
+
+    async def close(self) -> None:
+        if self.feed is not None:
+            self.feed.close()
+        if self._stream is not None:
+            await self._stream.close()

@@ -1,0 +1,77 @@
+"""The sections of a pool of several processes: what goes together, and where Redis's password may come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pool.config_models import PoolSection
+from pool.config_transport import TransportSection, transport_mistakes
+
+URL = "redis://:secret-word@127.0.0.1:6379/0"
+
+
+def mistakes(role: str = "both", **transport: Any) -> list[str]:
+    found = transport_mistakes({"pool": {"role": role}, "transport": transport})
+    return [f"{'.'.join(str(part) for part in location)}: {text}" for location, text in found]
+
+
+def test_config_transport_needs_nothing_for_one_process() -> None:
+    assert list(transport_mistakes({})) == mistakes() == mistakes(kind="none") == []
+
+
+@pytest.mark.parametrize("role", ["frontend", "accountant"])
+def test_config_transport_refuses_half_a_pool_without_a_way_to_the_other(role: str) -> None:
+    [text] = mistakes(role)
+    assert text.startswith("pool.role: expected transport.kind: redis beside it")
+    assert mistakes(role, kind="redis", redis_url_env="REDIS_URL") == []
+
+
+def test_config_transport_wants_one_address(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text(URL)
+    assert mistakes(kind="redis") == ["transport.kind: expected one of redis_url_file and redis_url_env"]
+    assert mistakes(kind="redis", redis_url_file=str(file)) == []
+    both = mistakes(kind="redis", redis_url_file=str(file), redis_url_env="X")
+    assert both == ["transport.redis_url_env: expected one of redis_url_file and redis_url_env"]
+    missing = mistakes(kind="redis", redis_url_file=str(tmp_path / "none"))
+    assert missing == ["transport.redis_url_file: expected a file that can be read"]
+
+
+def test_config_transport_reads_the_url_from_a_file_or_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "url"
+    file.write_text(URL + "\nanother line\n")
+    monkeypatch.setenv("POOL_REDIS", URL)
+    assert TransportSection(kind="redis", redis_url_file=str(file)).redis_url() == URL
+    assert TransportSection(kind="redis", redis_url_env="POOL_REDIS").redis_url() == URL
+
+
+def test_config_transport_names_what_holds_no_url_and_never_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "url"
+    file.write_text("http://secret-word")
+    monkeypatch.delenv("POOL_REDIS", raising=False)
+    with pytest.raises(ValueError, match="redis_url_file holds no URL") as told:
+        TransportSection(kind="redis", redis_url_file=str(file)).redis_url()
+    assert "secret-word" not in str(told.value)
+    with pytest.raises(ValueError, match="variable POOL_REDIS holds no URL"):
+        TransportSection(kind="redis", redis_url_env="POOL_REDIS").redis_url()
+    with pytest.raises(ValueError, match="cannot be read"):
+        TransportSection(kind="redis", redis_url_file=str(tmp_path / "none")).redis_url()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "é", "x" * 33])
+def test_config_front_end_names_are_plain(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError):
+        PoolSection(data_dir=str(tmp_path), front_end=name)
+
+
+def test_config_front_ends_have_share_logs_of_their_own(tmp_path: Path) -> None:
+    assert PoolSection(name="p", data_dir=str(tmp_path)).log_name == "p"
+    assert PoolSection(name="p", data_dir=str(tmp_path), front_end="eu-1").log_name == "p/eu-1"
