@@ -73,7 +73,7 @@ def follow(batch: Batch, look: Look, *, final: int, maturity: int) -> Follow:
         return Follow(BatchEvent.REOPEN, words="a reorg took a settled transaction out of the chain")
     conflict = look.conflict
     if state is BatchState.CONFLICTED and conflict is not None and conflict.depth >= maturity:
-        return _dead(batch, conflict)
+        return _dead(conflict)
     if state is BatchState.CONFIRMING and conflict is None:
         return Follow(BatchEvent.DROP, words="its block left the chain")
     if conflict is not None and state is not BatchState.CONFLICTED:
@@ -92,7 +92,7 @@ def _seen(state: BatchState, confirmations: int, final: int) -> Follow:
     return Follow(BatchEvent.SETTLE) if confirmations >= final else Follow()
 
 
-def _dead(batch: Batch, conflict: Conflict) -> Follow:
+def _dead(conflict: Conflict) -> Follow:
     """A conflict is deep. Only when it is known and pays nothing of this batch may its payouts be planned again."""
     if conflict.txid is None:
         return Follow(BatchEvent.HOLD, words="an input is spent for good by a transaction that the wallet cannot name")
