@@ -24,4 +24,4 @@ def test_payouts_terms_without_settings() -> None:
     assert (terms.minimum_fee_rate, terms.fee_target_blocks, terms.max_fee_ppm) == (1000, 6, 10_000)
     assert (terms.max_outputs, terms.max_inputs, terms.consolidate_above) == (1000, 600, 500)
     assert (terms.dust, terms.hot_ceiling) == (DustRule(3000, 0), None)
-    assert DUST_OF_FAMILY == {"litecoin": DustRule(30_000, 0), "dogecoin": DustRule(0, 1_000_000)}
+    assert {"litecoin": DustRule(30_000, 0), "dogecoin": DustRule(0, 1_000_000)} == DUST_OF_FAMILY
