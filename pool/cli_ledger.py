@@ -50,8 +50,9 @@ def audit(config_file: str, overrides: tuple[str, ...], past_terms: tuple[str, .
     """Compute every balance and credit once more, and compare to the unit.
 
     Balances are rebuilt from the transfers, transfers from the blocks' credits and states, credits from the shares
-    that are still stored. Prints one line per finding (exit code 1), or ok with what was looked at (0); what could
-    not be checked stands on stderr as a note. What each finding means: docs/operating/audit.md.
+    that are still stored, miners' settings from the messages they signed. Prints one line per finding (exit code 1),
+    or ok with what was looked at (0); what could not be checked stands on stderr as a note. What each finding means:
+    docs/operating/audit.md.
 
     \b
     Examples:
@@ -61,9 +62,14 @@ def audit(config_file: str, overrides: tuple[str, ...], past_terms: tuple[str, .
     config = load_config(config_file, overrides)
     terms = _terms_book(config, past_terms)
     from pool.audit.books_audit import audit as audit_books
+    from pool.audit.settings_audit import audit_settings
+    from pool.settings_rules import settings_rules
 
     with _books(config) as connection, _progress() as progress:
         report = audit_books(connection, terms, progress)
+        settings = audit_settings(connection, settings_rules(config))
+    report.findings += settings.findings
+    report.notes += settings.notes
     for note in report.notes:
         click.echo(f"note: {note}", err=True)
     for finding in report.findings:

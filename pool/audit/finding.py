@@ -6,6 +6,7 @@ Rules are named by the invariant (I1, I2, ...) where one says it, else by a word
     fee         the fee is not what the terms give
     weights     the weights are not those of the shares in the window
     split       the amounts are not the split of the reward by the weights
+    settings    a miner's settings are not what its signed messages say
 """
 
 from __future__ import annotations
