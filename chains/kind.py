@@ -19,6 +19,10 @@ class TemplateError(ValueError):
     """A node's template that cannot be mined: a sentence that names the field and what was expected."""
 
 
+BITCOIN_MESSAGE_MAGIC = "Bitcoin Signed Message:\n"
+"""Bitcoin Core, src/util/message.cpp; kept by every fork that did not put its own name there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """One network of a family: `name` is main, test or regtest; `chain_name` is what the node's
@@ -32,7 +36,7 @@ class Network:
     pow_hash: str = "sha256d"
     maturity: int = 100
     template_rules: tuple[str, ...] = ("segwit",)
-    message_magic: str = "Bitcoin Signed Message:\n"
+    message_magic: str = BITCOIN_MESSAGE_MAGIC
 
 
 class NodeState(StrEnum):

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chains.reference import chain_rpc, control_rpc, history_rpc, sending_rpc, signing_rpc, wallet_rpc
+from chains.reference import chain_rpc, control_rpc, history_rpc, message_rpc, sending_rpc, signing_rpc, wallet_rpc
 from chains.reference.errors import INVALID_REQUEST, METHOD_NOT_FOUND, MISC, RpcError
 from chains.reference.node import ReferenceNode
 
@@ -49,6 +49,8 @@ COMMON: dict[str, Method] = {
         signing_rpc.finalizepsbt,
         signing_rpc.signrawtransactionwithwallet,
         signing_rpc.signrawtransaction,
+        message_rpc.signmessage,
+        message_rpc.verifymessage,
         sending_rpc.sendrawtransaction,
         sending_rpc.testmempoolaccept,
         sending_rpc.gettxout,

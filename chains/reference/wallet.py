@@ -94,6 +94,11 @@ class Wallet:
     def owns(self, output_script: bytes) -> bool:
         return output_script in self._index_of
 
+    def key_of(self, output_script: bytes) -> ec.PrivateKey | None:
+        """The key of an address of ours."""
+        index = self._index_of.get(output_script)
+        return None if index is None else private_key(self._chain.rules.seed, index)
+
     def coins(self) -> Iterator[tuple[Outpoint, Coin]]:
         """Every confirmed coin of ours, mature or not, spent by a waiting transaction or not."""
         return (item for item in self._chain.coins.items() if item[1].output.script in self._index_of)
