@@ -65,7 +65,9 @@ def test_payouts_sizes_a_script_that_is_almost_a_known_one_is_unknown(name: str)
             spending(other)
 
 
-@pytest.mark.parametrize("script", [b"", b"\x6a", P2WSH, b"\x00" * 25, b"\x00" * 23, b"\x00" * 35, b"\x00" * 67])
+@pytest.mark.parametrize(
+    "script", [b"", b"\x6a", P2WSH, bytes(25), bytes(23), bytes(35), bytes(67)], ids=lambda s: f"{len(s)}_bytes"
+)
 def test_payouts_sizes_other_scripts_are_unknown(script: bytes) -> None:
     assert not can_be_sized(script)
 
