@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
@@ -216,6 +217,25 @@ def test_settings_message_with_a_used_number_is_refused(miners: Miners, number: 
     assert miners.seen(ADA)["chains"] == {"alpha": {"minimum_payout": 100_000_000, "registered": None}}
     assert miners.say(ADA, 6, "minimum-payout: alpha 2").number == 6
     assert miners.say(BOB, 1, "minimum-payout: alpha 2").number == 1
+
+
+def test_settings_messages_with_one_number_at_the_same_time_are_one(miners: Miners, url: str) -> None:
+    """Four processes get different messages with the number 1: one is applied, the others are told."""
+
+    def say(minimum: int) -> int:
+        own = Miners(Database(url))
+        try:
+            own.say(ADA, 1, f"minimum-payout: alpha {minimum}")
+            return minimum
+        except NumberUsedError:
+            return 0
+        finally:
+            own.database.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        done = [minimum for minimum in threads.map(say, (1, 2, 3, 4)) if minimum]
+    assert len(done) == 1
+    assert miners.seen(ADA)["chains"] == {"alpha": {"minimum_payout": done[0] * 100_000_000, "registered": None}}
 
 
 def test_settings_of_strangers_are_refused(miners: Miners) -> None:
