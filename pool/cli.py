@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from pool.cli_balances import import_balances, release
+from pool.cli_front_ends import front_ends, write_off
 from pool.cli_ledger import ledger
 from pool.cli_losses import absorb, clawback, losses
 from pool.cli_miner import miner
@@ -164,7 +165,7 @@ def mine(
     sys.exit(run_miner(settings))
 
 
-for command in (losses, absorb, clawback, release, import_balances):
+for command in (losses, absorb, clawback, release, import_balances, front_ends, write_off):
     ledger.add_command(command)
 commands.add_command(ledger)
 commands.add_command(payouts)

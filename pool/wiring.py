@@ -28,7 +28,7 @@ from chains.kind import AuxTemplate, ParentTemplate
 from chains.primitives.hashes import POW_HASHES
 from chains.primitives.target import target_to_difficulty
 from chains.registry import AUX_KINDS, PARENT_KINDS
-from pool.accounting.books_away import BooksAwayError
+from pool.accounting.books_away import BooksAwayError, UnusableLogError
 from pool.accounting.found_block import ChainTerms
 from pool.accounting.reserve import Change
 from pool.blocks.solution_store import SolutionStore
@@ -118,7 +118,10 @@ class RunningPool:
         self.database = Database(url)
         with self.database.write() as connection:
             link_first(connection)
-        return SqlBooks(self.database, self.config.pool.log_name, self.config.pool.name)
+        books = SqlBooks(self.database, self.config.pool.log_name, self.config.pool.name)
+        if self.transport.serves:
+            books.register()
+        return books
 
     def _build(self) -> None:
         """The parts, each given what it needs."""
@@ -247,7 +250,7 @@ class RunningPool:
             self._open(consumed)
             self._build()
             await self._listen()
-        except (StartError, OSError) as error:
+        except (StartError, UnusableLogError, OSError) as error:
             return str(error) or repr(error)
         except (SQLAlchemyError, CommandError, BooksAwayError) as error:
             return f"the database {shown_url(self.config.database_url())} cannot be used: {in_short(error)}"

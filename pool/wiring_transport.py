@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pool.blocks.solution_store import SolutionStore
-from pool.blocks.stream_entry import TransportAwayError
+from pool.blocks.stream_entry import TransportAwayError, drain_note, encode_entry
 from pool.config import Config
 from pool.data_dir import StartError
 from pool.services.bookkeeping import Ingest, wall_ms
@@ -18,6 +18,7 @@ from pool.services.stream_ingest import StreamIngest
 from pool.shares.log_segment import segment_numbers
 from pool.shares.record import BEGINNING, Position
 from pool.shares.share_log import ShareLog
+from pool.shares.watermark import UNDRAINED
 from pool.storage.books import SqlBooks
 from pool.storage.redis_stream import RedisStream
 
@@ -25,6 +26,7 @@ log = logging.getLogger("parapool.feed")
 
 LAST_FEED_S = 2.0
 FIRST_ANSWER_S = 5.0
+INTRODUCTION_S = 30.0
 
 
 class Transport:
@@ -58,14 +60,26 @@ class Transport:
                 raise StartError(f"a front end's first start needs Redis: {error}") from error
             log.warning("redis is away at the start, shares wait in the share log: %s", error)
             return BEGINNING, 0
-        if not known and news.consumed is None and not news.attended:
-            raise StartError("a front end's first start needs the accountant at work: start that first")
-        if not known and news.consumed is not None:
+        if not known and news.consumed is None:
+            await self._introduce()
+        elif not known:
             raise StartError(
                 f"the books have shares of {self._log_name!r} and {log_directory} has none: restore it, or give this "
                 "front end another pool.front_end and write the old one off (pool ledger write-off)"
             )
         return news.consumed or BEGINNING, 0
+
+    async def _introduce(self) -> None:
+        """A new front end serves nobody before the books know it, as windows wait for those they know only."""
+        assert self._stream is not None
+        greeting = encode_entry(drain_note(self._log_name, BEGINNING, UNDRAINED))
+        try:
+            async with asyncio.timeout(INTRODUCTION_S):
+                await self._stream.append([greeting])
+                while (await self._stream.news(self._log_name)).consumed is None:
+                    await asyncio.sleep(0.2)
+        except (TransportAwayError, TimeoutError) as error:
+            raise StartError("a front end's first start needs the accountant at work: start that first") from error
 
     def connect(self, share_log: ShareLog, solutions: SolutionStore, books: SqlBooks | None) -> Ingest | None:
         """Builds this process's side; what the bookkeeping takes in, when there is one."""

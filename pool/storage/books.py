@@ -68,6 +68,11 @@ class SqlBooks:
         self._reached = position
         return stored
 
+    def register(self) -> None:
+        """Makes this share log known: from now on windows wait for it. Raises LogOfAnotherPoolError."""
+        with self._database.write() as connection:
+            self._shares.log_id(connection)
+
     def drain(self, watermark: Watermark, now_ms: int) -> None:
         """Tells how far this share log is drained."""
         try:
