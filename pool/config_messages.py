@@ -24,6 +24,7 @@ from pool.config_models import (
     Section,
     StratumSection,
 )
+from pool.config_payouts import PayoutsSection
 from pool.config_transport import BooksSection, TransportSection
 
 _SECTIONS: dict[str, type[Section]] = {
@@ -133,6 +134,8 @@ def _fields_at(location: Location, values: Mapping[str, Any]) -> Mapping[str, Fi
             return PplnsSection.model_fields
         case ("chains", _, "pps"):
             return PpsSection.model_fields
+        case ("chains", _, "payouts"):
+            return PayoutsSection.model_fields
         case ("chains", name):
             return CHAIN_KINDS[values["chains"][name]["kind"]].model_fields
     return {}

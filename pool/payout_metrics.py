@@ -9,9 +9,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pool.metrics import PREFIX
-from pool.payouts.batch import BatchState
-
-WATCHED_STATES = tuple(state.value for state in BatchState if state is not BatchState.VOID)
 
 
 class PayoutReading(Protocol):
@@ -43,9 +40,8 @@ class PayoutCollector(Collector):
         families = self._families()
         for payer in self._payers:
             chain = [payer.chain]
-            counts = payer.batches_by_state
-            for state in WATCHED_STATES:
-                families["batches"].add_metric([*chain, state], counts.get(state, 0))
+            for state, count in payer.batches_by_state.items():
+                families["batches"].add_metric([*chain, state], count)
             families["oldest"].add_metric(chain, payer.oldest_open_s)
             families["hold"].add_metric(chain, payer.on_hold)
             if payer.wallet_difference is not None:
@@ -59,7 +55,9 @@ class PayoutCollector(Collector):
             return GaugeMetricFamily(f"{PREFIX}{name}", meaning, labels=["chain", *labels])
 
         return {
-            "batches": gauge("payout_batches", "Payout batches that something may still move, by state.", "state"),
+            "batches": gauge(
+                "payout_batches", "Payout batches that something may still move, by state; absent without any.", "state"
+            ),
             "oldest": gauge("payout_oldest_open_seconds", "Age of the oldest batch that is not final; 0 without any."),
             "hold": gauge("payout_hold", "1 while nothing new is paid on the chain. Alarm."),
             "difference": gauge(

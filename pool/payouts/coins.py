@@ -34,11 +34,12 @@ def spendable(
     return sorted(usable, key=lambda coin: (-coin.amount, coin.outpoint))
 
 
+def is_crowded(usable: Sequence[Coin], terms: PayoutTerms) -> bool:
+    """Whether there are so many coins that some are to be made one without anybody asking for it."""
+    return len(usable) > terms.consolidate_above
+
+
 def to_consolidate(usable: Sequence[Coin], terms: PayoutTerms) -> list[Coin]:
-    """The smallest coins, at most as many as a transaction may have inputs, when there are more than
-    `consolidate_above`; else none. At least two, or nothing would become one.
-    """
-    if len(usable) <= terms.consolidate_above:
-        return []
+    """The smallest coins, at most as many as a transaction may have inputs; none when there are no two."""
     chosen = sorted(usable, key=lambda coin: (coin.amount, coin.outpoint))[: terms.max_inputs]
     return chosen if len(chosen) >= 2 else []

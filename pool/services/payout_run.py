@@ -19,7 +19,7 @@ from pool.ledger.solvency import payout_obstacle
 from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePolicy, Payout
 from pool.payouts.build import BatchMismatchError, build, verify_built, verify_signed
-from pool.payouts.coins import spendable, to_consolidate
+from pool.payouts.coins import is_crowded, spendable, to_consolidate
 from pool.payouts.compose import Composition, Postponed, Wait, compose
 from pool.payouts.follow import Conflict, Look, after_send, follow, frees_payouts, is_stuck, look_from, resend_due
 from pool.payouts.plan import Passed, is_due, plan
@@ -236,6 +236,8 @@ class PayoutRun:
 
     async def _tidy(self, coins: list[Coin]) -> Batch | None:
         """A batch that makes one coin of many, when there are too many."""
+        if not is_crowded(spendable(coins, await self._in_thread(self._books.spendable), (), self.terms), self.terms):
+            return None
         composed = await self.compose(BatchKind.CONSOLIDATE, (), coins)
         return await self._reserve(BatchKind.CONSOLIDATE, ()) if isinstance(composed, Composition) else None
 

@@ -10,7 +10,7 @@ from payout_samples import CHANGE, make_coin, make_terms, script_of, sign
 from chains.primitives.transaction import parse_transaction
 from pool.payouts.batch import BatchKind, FeePolicy
 from pool.payouts.build import build
-from pool.payouts.coins import spendable, to_consolidate
+from pool.payouts.coins import is_crowded, spendable, to_consolidate
 from pool.payouts.compose import Composition, compose
 from pool.payouts.sizes import (
     UnknownScriptError,
@@ -60,6 +60,7 @@ def test_incident_p14_with_1500_small_coins_payouts_and_consolidation_stay_withi
     terms = make_terms(max_fee_rate=10_000)
     coins = [make_coin(n, 100_000, script=P2PKH) for n in range(1500)]
     usable = spendable(coins, {coin.outpoint for coin in coins}, (), terms)
+    assert is_crowded(usable, terms)
     chosen = to_consolidate(usable, terms)
     result = compose(
         BatchKind.CONSOLIDATE, (), chosen, terms, fee_policy=FeePolicy.POOL, fee_rate=1000, change_script=CHANGE,
@@ -72,11 +73,13 @@ def test_incident_p14_with_1500_small_coins_payouts_and_consolidation_stay_withi
     assert built.fee == fee_for(built.vsize, 1000)
     left = [coin for coin in usable if coin not in set(result.coins)]
     assert len(to_consolidate(left, terms)) == 600
-    assert to_consolidate(left[:500], terms) == []
+    assert is_crowded(left[:501], terms)
+    assert not is_crowded(left[:500], terms)
 
 
 def test_payouts_coins_one_is_no_reason_to_consolidate() -> None:
-    assert to_consolidate([make_coin(1, 5)], make_terms(consolidate_above=0)) == []
+    assert to_consolidate([make_coin(1, 5)], make_terms()) == []
+    assert to_consolidate([make_coin(1, 5), make_coin(2, 4)], make_terms()) == [make_coin(2, 4), make_coin(1, 5)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,212 @@
+"""`pool payouts`: exit codes, orders that may be repeated, and decisions; with the payer going on from them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support.payout_world import CHAIN, PayoutWorld, address_of, script_of
+
+from pool import cli
+from pool.config import load
+from pool.payouts.batch import BatchState
+from pool.storage.database import upgrade
+
+DEVNET = str(Path(__file__).parents[3] / "deploy/devnet.yaml")
+AMOUNTS = {1: 500_000, 2: 300_000}
+
+
+class Outcome(NamedTuple):
+    exit_code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[PayoutWorld]:
+    """The payer of the devnet's chain alpha, over the books that the commands write."""
+    url = load(DEVNET, {"pool.data_dir": str(tmp_path)}).database_url()
+    upgrade(url)
+    world = PayoutWorld(tmp_path, url, confirmations=2)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def payouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `pool payouts COMMAND ...` over the books in tmp_path."""
+
+    def run(*words: str) -> Outcome:
+        given = ["-c", DEVNET, "--set", f"pool.data_dir={tmp_path}"]
+        given += ["--set", f"chains.{CHAIN}.payouts.minimum_payout=10000"]
+        monkeypatch.setattr(sys, "argv", ["pool", "payouts", *words[:1], *given, *words[1:]])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert isinstance(end.value.code, int)
+        return Outcome(end.value.code, *capsys.readouterr())
+
+    return run
+
+
+async def test_cli_payouts_plan_tells_who_would_be_paid_and_writes_nothing(payouts: Run, world: PayoutWorld) -> None:
+    world.owe(AMOUNTS | {3: 5})
+    found = payouts("plan", CHAIN, "--dry-run")
+    assert found.exit_code == 0
+    assert found.out.splitlines() == [
+        f"pay 500000 to {address_of(1)}",
+        f"pay 300000 to {address_of(2)}",
+        "2 payouts, 800000 in all; 1 accounts below their minimum",
+    ]
+    assert world.batches() == []
+
+
+async def test_cli_payouts_show_tells_batches_and_ends_with_1_while_something_waits(
+    payouts: Run, world: PayoutWorld
+) -> None:
+    world.owe(AMOUNTS)
+    await world.settle()
+    shown = payouts("show", CHAIN)
+    assert shown.exit_code == 0
+    assert f"{CHAIN}: wallet " in shown.out
+    (batch,) = world.batches()
+    assert f"batch {batch.id} payout settled since " in shown.out
+    one = payouts("show", "--batch", batch.id)
+    assert one.exit_code == 0
+    assert f"settled 500000 to {address_of(1)}, 500000 arrived as output 0" in one.out
+    assert "send: sent" in one.out
+    assert payouts("show", "--batch", "none").exit_code == 1
+    assert payouts("hold", CHAIN, "--reason", "moving").out == f"{CHAIN} is on hold\n"
+    assert payouts("hold", CHAIN, "--reason", "moving").out == f"{CHAIN} is on hold already\n"
+    held = payouts("show", CHAIN)
+    assert held.exit_code == 1
+    assert "cause operator: moving" in held.out
+    assert payouts("release", CHAIN, "--reason", "moved").out == f"1 holds of {CHAIN} are over\n"
+    assert payouts("release", CHAIN, "--reason", "moved").out == f"0 holds of {CHAIN} are over\n"
+    assert payouts("show", CHAIN).exit_code == 0
+
+
+async def test_cli_payouts_a_deposit_is_claimed_once_and_taken_out_again(payouts: Run, world: PayoutWorld) -> None:
+    coin = world.wallet.deposit(400_000)
+    world.owe(AMOUNTS, fee=0)
+    name = f"{coin.txid[::-1].hex()}:{coin.vout}"
+    assert payouts("fund", CHAIN, name).exit_code == 1
+    await world.passes(3)
+    assert world.batches() == []  # nobody bears the fee yet
+    assert f"deposit {name} of 400000" in payouts("show", CHAIN).out
+    for _ in range(2):
+        assert payouts("fund", CHAIN, name).out == "400000 are the operator's\n"
+    assert world.balances()["equity.operator.available"] == 400_000
+    world.now_ms += 600_000
+    await world.settle()
+    world.check_exact(AMOUNTS, AMOUNTS)
+    for _ in range(2):
+        ordered = payouts("withdraw", CHAIN, address_of(77), "300000", "--ref", "november")
+        assert (ordered.exit_code, ordered.out) == (0, f"batch withdraw-{CHAIN}-november is planned\n")
+    await world.passes(6)
+    assert world.wallet.paid(script_of(77)) == [300_000]
+    assert payouts("withdraw", CHAIN, address_of(77), "300000", "--ref", "november").out.endswith(" is settled\n")
+    other = payouts("withdraw", CHAIN, address_of(77), "1", "--ref", "november")
+    assert (other.exit_code, other.err.count("\n")) == (1, 1)
+    world.check_exact(AMOUNTS, AMOUNTS)
+    assert world.balances()["equity.operator.withdrawn"] == -300_000
+
+
+async def test_cli_payouts_nobody_takes_out_what_is_owed(payouts: Run, world: PayoutWorld) -> None:
+    world.owe(AMOUNTS, fee=100_000)
+    refused = payouts("withdraw", CHAIN, address_of(77), "100001", "--ref", "greedy")
+    assert refused.exit_code == 1
+    assert "less than what is owed" in refused.err
+    assert world.batches() == []
+    assert world.balances().get("equity.operator.withdrawn", 0) == 0
+
+
+async def test_cli_payouts_a_sweep_leaves_the_wallet_and_stays_in_the_books(payouts: Run, world: PayoutWorld) -> None:
+    world.owe({1: 9_000}, fee=500_000)
+    await world.passes(1)
+    assert payouts("sweep", CHAIN, address_of(88), "300000", "--ref", "cold").exit_code == 0
+    await world.passes(6)
+    assert world.wallet.paid(script_of(88)) == [300_000]
+    assert world.batches()[0].state is BatchState.SETTLED
+    assert world.balances()["asset.wallet"] == world.wallet.holds() + 300_000
+    world.now_ms += 600_000
+    await world.passes(2)
+    assert world.holds() == []
+
+
+async def test_cli_payouts_consolidate_makes_one_coin_of_many(payouts: Run, world: PayoutWorld) -> None:
+    for number in (1, 2, 3):
+        world.owe({number: 5_000}, fee=50_000)
+    await world.passes(1)
+    assert payouts("consolidate", CHAIN, "--ref", "tidy").exit_code == 0
+    await world.passes(6)
+    assert len(await world.wallet.coins()) == 1
+    assert world.balances()["asset.wallet"] == world.wallet.holds()
+
+
+async def test_cli_payouts_a_batch_on_hold_goes_on_or_is_given_up(payouts: Run, world: PayoutWorld) -> None:
+    world.owe(AMOUNTS)
+    world.wallet.refuses = "bad-txns-nonstandard"
+    await world.passes(1)
+    (batch,) = world.batches()
+    assert batch.state is BatchState.HOLD
+    assert payouts("show", CHAIN).exit_code == 1
+    assert payouts("resolve", CHAIN, "--batch", batch.id, "--reason", "x").exit_code == 2
+    gone_on = payouts("resolve", CHAIN, "--batch", batch.id, "--go-on", "--reason", "node updated")
+    assert gone_on.out == f"batch {batch.id} is built\n"
+    await world.passes(1)
+    assert world.batches()[0].state is BatchState.HOLD
+    for _ in range(2):
+        given_up = payouts("resolve", CHAIN, "--batch", batch.id, "--void", "--reason", "never signed")
+        assert given_up.out == f"batch {batch.id} is void\n"
+    assert world.owed(1) == (500_000, 0)
+    world.wallet.refuses = None
+    await world.settle()
+    world.check_exact(AMOUNTS, AMOUNTS)
+
+
+async def test_cli_payouts_a_signed_batch_is_not_given_up_at_a_word(payouts: Run, world: PayoutWorld) -> None:
+    world.owe(AMOUNTS)
+    await world.step()
+    (batch,) = world.batches()
+    assert batch.state is BatchState.BROADCAST
+    assert payouts("hold", CHAIN, "--batch", batch.id, "--reason", "wait").out == f"batch {batch.id} is hold\n"
+    refused = payouts("resolve", CHAIN, "--batch", batch.id, "--void", "--reason", "no patience")
+    assert refused.exit_code == 1
+    assert "may be paid any time" in refused.err
+    assert payouts("resolve", CHAIN, "--batch", batch.id, "--go-on", "--reason", "ok").exit_code == 0
+    await world.settle()
+    world.check_exact(AMOUNTS, AMOUNTS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", "gamma"),
+        ("plan", "regbtc"),
+        ("withdraw", CHAIN, "nonsense", "5", "--ref", "a"),
+        ("withdraw", CHAIN, address_of(1), "0.5", "--ref", "a"),
+        ("withdraw", CHAIN, address_of(1), "-5", "--ref", "a"),
+        ("withdraw", CHAIN, address_of(1), "5", "--ref", "a b"),
+        ("fund", CHAIN, "ab:0"),
+        ("fund", CHAIN, "ab" * 32),
+        ("hold", CHAIN, "--reason", "two\nlines"),
+        ("hold", "gamma", "--reason", "x"),
+    ],
+)
+def test_cli_payouts_wrong_use_ends_with_2_and_a_sentence(
+    payouts: Run, world: PayoutWorld, words: tuple[str, ...]
+) -> None:
+    found = payouts(*words)
+    assert found.exit_code == 2
+    assert found.out == ""
+    assert found.err.count("\n") == 1
+
+
+def test_cli_payouts_without_books_say_so(payouts: Run) -> None:
+    assert payouts("show").exit_code == 2
