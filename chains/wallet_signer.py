@@ -131,7 +131,8 @@ class WalletSigner:
             await self._call("walletpassphrase", passphrase, UNLOCK_S)
         except RpcError as error:
             if error.code != RPC_UNENCRYPTED:
-                raise WalletRefusedError(f"walletpassphrase: {error}") from error
+                # Without the node's own error behind it, whose words might repeat what it was sent.
+                raise WalletRefusedError(f"walletpassphrase: {str(error).replace(passphrase, '…')}") from None
             log.warning("wallet is not encrypted, though a passphrase is configured chain=%s", self._chain)
 
     async def _lock(self) -> None:

@@ -6,12 +6,16 @@ The reference nodes of devnet play the same scenarios: where they differ from li
 
 from __future__ import annotations
 
+import base64
+import hmac
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from node_daemons import RealNode
@@ -315,6 +319,44 @@ async def test_nodes_wallet_not_loaded_is_a_refusal(litecoin: WalletWorld) -> No
     for call in (wallet.tip, wallet.coins):
         with pytest.raises(WalletRefusedError, match="-18"):
             await call()
+
+
+def whitelist() -> list[str]:
+    """The calls that docs/operating/paying-out.md tells an operator to allow."""
+    page = (Path(__file__).parents[2] / "docs" / "operating" / "paying-out.md").read_text()
+    step = page.partition("2. **The login.**")[2].partition("3. **")[0]
+    return re.findall(r"`([a-z]+)`", step)
+
+
+async def test_nodes_wallet_needs_no_more_than_the_page_allows(litecoin: WalletWorld) -> None:
+    """A login that may call what the page lists, and nothing else: enough to pay, and nothing pays by itself."""
+    allowed = whitelist()
+    assert {"listunspent", "walletprocesspsbt", "sendrawtransaction"} <= set(allowed)
+    digest = hmac.new(b"salt", b"payer's word", "sha256").hexdigest()
+    command, directory = litecoin.node.launches[0]
+    command = [*command, f"-rpcauth=payer:salt${digest}", f"-rpcwhitelist=payer:{','.join(allowed)}"]
+    litecoin.node.launches[0] = ([*command, "-rpcwhitelistdefault=0"], directory)
+    litecoin.kill()
+    litecoin.start_again()
+    litecoin.node.call("encryptwallet", "secret")
+    wallet = litecoin.wallet(user="payer", password="payer's word", passphrase=lambda: "secret")
+    for signing in (Signing.PSBT, Signing.RAW):
+        signer = litecoin.wallet(user="payer", password="payer's word", passphrase=lambda: "secret", signing=signing)
+        tip = await wallet.tip()
+        coins = (await wallet.coins())[:2]
+        assert await wallet.is_ours(coins[0].script) and await wallet.is_unspent(coins[0].outpoint)
+        assert await wallet.fee_rate(6) is None
+        raw = await signer.sign(payment(coins, PAID, await wallet.change_script()), coins)
+        assert await wallet.accepts(raw) is None
+        assert (await wallet.broadcast(raw)).result is SendResult.SENT
+        litecoin.mine()
+        assert await wallet.transaction(parse_transaction(raw).txid) in await wallet.transactions_since(tip.height)
+    login = base64.b64encode(b"payer:payer's word").decode()
+    async with aiohttp.ClientSession(headers={"Authorization": f"Basic {login}"}) as session:
+        for method in ("sendtoaddress", "sendmany", "fundrawtransaction", "dumpprivkey", "stop"):
+            assert method not in allowed
+            answer = await session.post(litecoin.node.url, json={"id": 1, "method": method, "params": []})
+            assert answer.status == 403
 
 
 async def test_nodes_wallet_finds_its_way_among_mweb(mweb_node: RealNode) -> None:

@@ -47,12 +47,19 @@ class WalletWorld:
     _height: int = 0
 
     def wallet(
-        self, *, signing: Signing = Signing.AUTO, passphrase: Callable[[], str] | None = None, timeout_s: float = 60.0
+        self,
+        *,
+        signing: Signing = Signing.AUTO,
+        passphrase: Callable[[], str] | None = None,
+        timeout_s: float = 60.0,
+        user: str | None = None,
+        password: str | None = None,
     ) -> NodeWallet:
         """The pool's edge to the wallet; closed with the world."""
         node = self.node
         url = wallet_url(node.url, self.wallet_name) if self.wallet_name else node.url
-        rpc = JsonRpc(url, user=node.user, password=node.password, timeout_s=timeout_s, name=node.name)
+        login = {"user": user or node.user, "password": password or node.password}
+        rpc = JsonRpc(url, timeout_s=timeout_s, name=node.name, **login)
         wallet = NodeWallet("paid", node.network, rpc, signing=signing, passphrase=passphrase)
         self._open.append(wallet)
         return wallet

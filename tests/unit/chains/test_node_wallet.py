@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -568,6 +569,10 @@ async def test_node_wallet_wrong_passphrase_and_unencrypted_wallet(caplog: pytes
     with pytest.raises(WalletRefusedError, match="incorrect"):
         await edge.sign(UNSIGNED.serialize(), [COIN])
     assert rpc.methods[-2:] == ["walletpassphrase", "walletlock"]
+    rpc.answers["walletpassphrase"] = RpcError(-1, f"walletpassphrase {SECRET} what?")
+    with pytest.raises(WalletRefusedError, match="walletpassphrase … what") as refused:
+        await edge.sign(UNSIGNED.serialize(), [COIN])
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
     plain = RpcError(-15, "Error: running with an unencrypted wallet")
     caplog.clear()
     edge, rpc = wallet(RAW | dict.fromkeys(UNLOCKED, plain), passphrase=lambda: SECRET)
