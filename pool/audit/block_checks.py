@@ -11,30 +11,37 @@ from collections.abc import Mapping, Sequence
 
 from pool.accounting.split import fee_of, largest_remainder
 from pool.audit.finding import Finding
-from pool.audit.terms import CreditTerms
 from pool.ledger import income, loss
-from pool.ledger.account import SUSPENSE_UNEXPLAINED
 from pool.ledger.transfer import LedgerError, TransferGroup
+from pool.shares.scheme import PER_SHARE
 from pool.storage.audit_views import StoredBlock, StoredCredit
 from pool.storage.audit_window import RebuiltWindow
+from pool.storage.income_store import IncomeEvent
 
 
 def subject_of(block: StoredBlock) -> str:
     return f"{block.chain} block {block.hash_hex}"
 
 
-def unexplained_of(credited: TransferGroup | None) -> int:
-    """What a credit group left to suspense."""
-    if credited is None:
-        return 0
-    return sum(
-        transfer.amount * ((transfer.credit == SUSPENSE_UNEXPLAINED) - (transfer.debit == SUSPENSE_UNEXPLAINED))
-        for transfer in credited.transfers
-    )
+def check_block(block: StoredBlock, events: Sequence[IncomeEvent], credits: Sequence[StoredCredit]) -> list[Finding]:
+    """I6 over all events of a block: together they are what its coinbase pays us; each credit is of one of them."""
+    subject, found = subject_of(block), []
+    indexes = {event.index for event in events}
+    strays = sum(credit.amount for credit in credits if credit.event_index not in indexes)
+    if (block.reward is None or block.fee is None) and (events or credits):
+        amounts = sum(credit.amount for credit in credits)
+        found.append(Finding("I6", subject, f"credits of {amounts}, but no reward was ever read"))
+    elif strays:
+        found.append(Finding("I6", subject, f"credits of {strays} are of no income event"))
+    if events:
+        for word, whole in (("reward", block.reward), ("fee", block.fee)):
+            if whole != _sum(events, word):
+                found.append(Finding("I6", subject, f"the {word} is {whole}, its events have {_sum(events, word)}"))
+    return found
 
 
-def check_credits(block: StoredBlock, credits: Sequence[StoredCredit], unexplained: int) -> list[Finding]:
-    """I6, and that credits are of the block's own chain and readable."""
+def check_event(block: StoredBlock, event: IncomeEvent, credits: Sequence[StoredCredit]) -> list[Finding]:
+    """I6 of one event, and that its credits are of the block's own chain and readable."""
     subject, found = subject_of(block), []
     for credit in credits:
         if credit.chain != block.chain:
@@ -42,17 +49,20 @@ def check_credits(block: StoredBlock, credits: Sequence[StoredCredit], unexplain
         if not (credit.weight.isascii() and credit.weight.isdigit()):
             found.append(Finding("weights", subject, f"account {credit.account_id}: {credit.weight!r} is no weight"))
     amounts = sum(credit.amount for credit in credits)
-    if block.reward is None or block.fee is None:
-        if credits:
-            found.append(Finding("I6", subject, f"credits of {amounts}, but no reward was ever read"))
-    elif amounts + block.fee + unexplained != block.reward:
-        text = f"credits {amounts} + fee {block.fee} + unexplained {unexplained} are not the reward {block.reward}"
+    if amounts != event.divided:
+        text = (
+            f"credits {amounts} + fee {event.fee} + operator {event.operator} + unexplained {event.unexplained}"
+            f" are not the reward {event.reward}"
+        )
         found.append(Finding("I6", subject, text))
     return found
 
 
 def check_groups(
-    block: StoredBlock, credits: Sequence[StoredCredit], unexplained: int, stored: Mapping[str, TransferGroup]
+    block: StoredBlock,
+    events: Sequence[IncomeEvent],
+    credits: Sequence[StoredCredit],
+    stored: Mapping[str, TransferGroup],
 ) -> list[Finding]:
     """Whether the ledger holds exactly the groups that the block's state demands, with exactly these transfers.
 
@@ -61,7 +71,7 @@ def check_groups(
     """
     subject, found = subject_of(block), []
     try:
-        expected = demanded_groups(block, {credit.account_id: credit.amount for credit in credits}, unexplained)
+        expected = demanded_groups(block, events, credits)
     except LedgerError as error:
         return [Finding("transfers", subject, f"the credits cannot be transfers: {error}")]
     for group_id in sorted(expected.keys() - stored.keys()):
@@ -76,43 +86,68 @@ def check_groups(
                 found.append(Finding("transfers", subject, f"{group_id}: {words}"))
     counts = {"credit": 1, "reinstate": 1, "orphan": -1}
     active = sum(counts.get(group.kind, 0) for group in stored.values())
-    if active > 1:
+    if active > max(1, len(events)):
         found.append(Finding("I5", subject, f"{active} credits are active at the same time"))
     return found
 
 
-def demanded_groups(block: StoredBlock, amounts: Mapping[int, int], unexplained: int) -> dict[str, TransferGroup]:
+def demanded_groups(
+    block: StoredBlock, events: Sequence[IncomeEvent], credits: Sequence[StoredCredit]
+) -> dict[str, TransferGroup]:
     """The groups that a block's state and history demand, by id. Raises LedgerError for amounts below zero."""
-    if block.reward is None or block.fee is None:
-        return {}
-    total = block.fee + unexplained + sum(amounts.values())
-    event = block.hash_hex
+    groups: list[TransferGroup] = []
+    for event in events:
+        amounts = {credit.account_id: credit.amount for credit in credits if credit.event_index == event.index}
+        groups += _event_groups(block, event, amounts)
+    if block.reward is not None and block.fee is not None:
+        unexplained = _sum(events, "unexplained")
+        for times in range(1, block.lost_times + 1):
+            lost = loss.loss(
+                block.chain, block.hash_hex, times, income=block.reward, fee=block.fee, unexplained=unexplained
+            )
+            groups.append(lost)
+            if times < block.lost_times or block.state != "lost":
+                groups.append(loss.found(lost, block.hash_hex, times))
+    return {group.id: group for group in groups}
+
+
+def _event_groups(block: StoredBlock, event: IncomeEvent, amounts: Mapping[int, int]) -> list[TransferGroup]:
+    name = income.event_name(block.hash_hex, event.index)
     credited = income.credit(
-        block.chain, event, income=total, fee=block.fee, amounts=amounts, unexplained=unexplained
+        block.chain,
+        name,
+        income=event.fee + event.operator + event.unexplained + sum(amounts.values()),
+        fee=event.fee,
+        amounts=amounts,
+        unexplained=event.unexplained,
+        operator=event.operator,
     )
     groups = [credited]
     voided = max(block.orphaned_times, int(block.state == "orphan"))
     for times in range(1, voided + 1):
-        groups.append(income.orphan(credited, event, times))
+        groups.append(income.orphan(credited, name, times))
         if times < voided or block.state != "orphan":
-            groups.append(income.reinstate(credited, event, times))
+            groups.append(income.reinstate(credited, name, times))
     if block.state in ("mature", "lost"):
-        groups.append(income.mature(block.chain, event, income=block.reward, amounts=amounts))
-    for times in range(1, block.lost_times + 1):
-        lost = loss.loss(block.chain, event, times, income=block.reward, fee=block.fee, unexplained=unexplained)
-        groups.append(lost)
-        if times < block.lost_times or block.state != "lost":
-            groups.append(loss.found(lost, event, times))
-    return {group.id: group for group in groups}
+        groups.append(
+            income.mature(block.chain, name, income=event.reward, amounts=amounts, operator=event.operator)
+        )
+    return groups
 
 
-def check_fee(block: StoredBlock, weighed: bool, terms: CreditTerms) -> list[Finding]:
-    """The fee under the terms; a window without any weight earns the pool nothing. Only for credited blocks."""
-    assert block.reward is not None
-    expected = fee_of(block.reward, terms.fee_ppm) if weighed else 0
-    if block.fee == expected:
+def check_scheme(block: StoredBlock, event: IncomeEvent, window: RebuiltWindow) -> list[Finding]:
+    """The event was credited by the scheme of its solve."""
+    if window.scheme in (None, event.scheme):
         return []
-    text = f"the fee is {block.fee}, {terms.fee_ppm} ppm of {block.reward} are {expected}"
+    return [Finding("scheme", subject_of(block), f"credited as {event.scheme}, its solve counted as {window.scheme}")]
+
+
+def check_fee(block: StoredBlock, event: IncomeEvent, weighed: bool, fee_ppm: int) -> list[Finding]:
+    """The fee under the terms; a window without any weight earns the pool nothing, nor does the operator's block."""
+    expected = fee_of(event.reward, fee_ppm) if weighed else 0
+    if event.fee == expected:
+        return []
+    text = f"the fee is {event.fee}, {fee_ppm} ppm of {event.reward} are {expected}"
     return [Finding("fee", subject_of(block), text)]
 
 
@@ -139,35 +174,36 @@ def shares_are_gone(credits: Sequence[StoredCredit], window: RebuiltWindow) -> b
 
 def check_split(
     block: StoredBlock,
+    event: IncomeEvent,
     credits: Sequence[StoredCredit],
-    unexplained: int,
-    terms: CreditTerms | None,
+    fee_ppm: int | None,
     window: RebuiltWindow | None,
 ) -> list[Finding]:
-    """The amounts, to the unit, as the split of the reward less the fee. Only for credited blocks.
+    """The amounts, to the unit, as the split of the reward less the fee.
 
     Amounts that the shares or the stored weights explain are right; which weights are wrong is said elsewhere.
     """
-    assert block.reward is not None and block.fee is not None
     amounts = {credit.account_id: credit.amount for credit in credits}
-    fee = block.fee
-    if terms is not None and fee + unexplained + sum(amounts.values()) != block.reward:
-        fee = fee_of(block.reward, terms.fee_ppm)  # which of them is wrong, the terms know
+    fee = event.fee
+    if fee_ppm is not None and sum(amounts.values()) != event.divided:
+        fee = fee_of(event.reward, fee_ppm)  # which of them is wrong, the terms know
     stored = stored_weights(credits)
     candidates = [stored]
     if window is not None and not window.unknown and window.weights != stored:
         candidates.append(window.weights)
     for weights in candidates:
-        expected = _split(block.reward, fee, weights)
-        if expected == (amounts, unexplained):
+        expected = _split(event, fee, weights)
+        if expected == (amounts, event.unexplained, event.operator):
             return []
     found, subject = [], subject_of(block)
     for account_id in sorted(expected[0].keys() | amounts.keys()):
         ours, theirs = expected[0].get(account_id, 0), amounts.get(account_id, 0)
         if ours != theirs:
             found.append(Finding("split", subject, f"account {account_id}: amount {theirs}, the split gives {ours}"))
-    if expected[1] != unexplained:
-        found.append(Finding("split", subject, f"unexplained {unexplained}, the split leaves {expected[1]}"))
+    if expected[1] != event.unexplained:
+        found.append(Finding("split", subject, f"unexplained {event.unexplained}, the split leaves {expected[1]}"))
+    if expected[2] != event.operator:
+        found.append(Finding("split", subject, f"operator {event.operator}, the split gives {expected[2]}"))
     return found
 
 
@@ -179,10 +215,17 @@ def stored_weights(credits: Sequence[StoredCredit]) -> dict[int, int]:
     }
 
 
-def _split(reward: int, fee: int, weights: Mapping[int, int]) -> tuple[dict[int, int], int]:
+def _split(event: IncomeEvent, fee: int, weights: Mapping[int, int]) -> tuple[dict[int, int], int, int]:
+    """Amounts by account, what is unexplained, and the operator's part."""
+    if event.scheme in PER_SHARE:
+        return {}, 0, event.reward
     if not any(weights.values()):
-        return {}, reward
-    return largest_remainder(reward - fee, weights), 0
+        return {}, event.reward, 0
+    return largest_remainder(event.reward - fee, weights), 0, 0
+
+
+def _sum(events: Sequence[IncomeEvent], name: str) -> int:
+    return sum(int(getattr(event, name)) for event in events)
 
 
 def _by_accounts(group: TransferGroup) -> Counter[tuple[str, str]]:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from pool.audit import block_checks
+from pool.audit import block_checks, pps_checks
 from pool.audit.finding import Finding, shortened
-from pool.audit.terms import TermsBook
+from pool.audit.terms import TermsBook, terms_of
 from pool.ledger.account import grows_by_debit, never_negative
 from pool.ledger.solvency import cover_of, payout_obstacle
 from pool.ledger.transfer import TransferGroup, imbalance
-from pool.storage import audit_views, ledger_links, ledger_store
-from pool.storage.audit_views import StoredBlock, StoredTransfer
+from pool.storage import audit_views, income_store, ledger_links, ledger_store
+from pool.storage.audit_views import StoredBlock, StoredCredit, StoredTransfer
 from pool.storage.audit_window import rebuilt_window
+from pool.storage.income_store import IncomeEvent
 
 BLOCK_KINDS = ("credit", "mature", "orphan", "reinstate", "loss", "found")
 LIABILITY = re.compile(r"liab\.([0-9]+)\.(immature|available|reserved)", re.ASCII)
@@ -61,7 +62,10 @@ def audit(connection: Connection, terms: TermsBook, progress: Progress = lambda 
         report.findings += [Finding("transfers", chain, f"{group_id} belongs to no block") for group_id in group_ids]
     report.counts["blocks"] = len(blocks)
     report.counts["chains"] = len(rebuilt.keys() | {block.chain for block in blocks})
-    _note_gaps(report, terms, blocks, gone)
+    _note_gaps(report, terms, connection, blocks, gone)
+    faults, notes = pps_checks.check_pps(connection)
+    report.findings += faults
+    report.notes += notes
     return report
 
 
@@ -159,42 +163,79 @@ def _check_block(
     gone: Counter[str],
 ) -> None:
     credits = audit_views.credits_of(connection, block.id)
+    events = income_store.of_block(connection, block.id)
     groups: dict[str, TransferGroup] = {}
     for group_id in group_ids:
         group = ledger_store.find_group(connection, group_id)
         assert group is not None, "read in the same snapshot"
         groups[group_id] = group
-    unexplained = block_checks.unexplained_of(groups.get(f"credit:{block.chain}:{block.hash_hex}"))
     report.counts["credits"] += len(credits)
-    found = block_checks.check_credits(block, credits, unexplained)
-    found += block_checks.check_groups(block, credits, unexplained, groups)
-    if block.reward is not None and block.fee is not None:
-        report.counts["credited"] += 1
-        terms = terms_book.of(block.chain, block.height)
-        window = None
-        if terms is not None:
-            window = rebuilt_window(connection, block, factor=terms.factor, window_min_s=terms.window_min_s)
-            if block_checks.shares_are_gone(credits, window):
-                gone[block.chain] += 1
-                window = None
-            else:
-                report.counts["recomputed"] += 1
-                found += block_checks.check_weights(block, credits, window)
-            weighed = any(block_checks.stored_weights(credits).values())
-            found += block_checks.check_fee(block, weighed, terms)
-        found += block_checks.check_split(block, credits, unexplained, terms, window)
+    report.counts["credited"] += bool(events)
+    found = block_checks.check_block(block, events, credits)
+    own = {event.index: [credit for credit in credits if credit.event_index == event.index] for event in events}
+    for event in events:
+        found += block_checks.check_event(block, event, own[event.index])
+    found += block_checks.check_groups(block, events, credits, groups)
+    recomputed = bool(events)
+    for event in events:
+        more, whole = _check_event(connection, terms_book, block, event, own[event.index], gone)
+        found += more
+        recomputed = recomputed and whole
+    report.counts["recomputed"] += recomputed
     report.findings += shortened(found)
 
 
-def _note_gaps(report: AuditReport, terms: TermsBook, blocks: list[StoredBlock], gone: Counter[str]) -> None:
-    credited = Counter(block.chain for block in blocks if block.reward is not None)
+def _check_event(
+    connection: Connection,
+    terms_book: TermsBook,
+    block: StoredBlock,
+    event: IncomeEvent,
+    credits: Sequence[StoredCredit],
+    gone: Counter[str],
+) -> tuple[list[Finding], bool]:
+    """An event's scheme, weights, fee and split, under the terms it was credited by; and whether the shares for it are
+    all there.
+    """
+    found: list[Finding] = []
+    terms = terms_of(event, terms_book.of(block.chain, block.height))
+    window = None
+    if terms is not None:
+        window = rebuilt_window(
+            connection,
+            block,
+            factor=terms.factor,
+            window_min_ms=int(terms.window_min_s * 1000),
+            credited_scheme=event.scheme,
+        )
+        if block_checks.shares_are_gone(credits, window):
+            gone[block.chain] += 1
+            window = None
+        else:
+            found += block_checks.check_scheme(block, event, window)
+            found += block_checks.check_weights(block, credits, window)
+        weighed = any(block_checks.stored_weights(credits).values())
+        found += block_checks.check_fee(block, event, weighed, terms.fee_ppm)
+    fee_ppm = None if terms is None else terms.fee_ppm
+    return found + block_checks.check_split(block, event, credits, fee_ppm, window), window is not None
+
+
+def _note_gaps(
+    report: AuditReport, terms: TermsBook, connection: Connection, blocks: list[StoredBlock], gone: Counter[str]
+) -> None:
+    credited: Counter[str] = Counter()
+    untold: Counter[str] = Counter()
+    for block in blocks:
+        for event in income_store.of_block(connection, block.id):
+            credited[block.chain] += 1
+            untold[block.chain] += terms_of(event, None) is None
     for chain in sorted(credited):
         present = terms.present.get(chain)
-        if present is None:
-            text = "not configured: fee and window of its blocks were not recomputed, unless --terms says them"
-        else:
-            text = f"the books keep no terms of a block; unless --terms says others, it was checked under {present}"
-        report.notes.append(f"{chain}: {text}")
+        if untold[chain] and present is None:
+            text = "not configured, and credited before the books kept terms: fee and window were not recomputed,"
+            report.notes.append(f"{chain}: {untold[chain]} blocks: {text} unless --terms says them")
+        elif untold[chain]:
+            text = "credited before the books kept terms; unless --terms says others, they were checked under"
+            report.notes.append(f"{chain}: {untold[chain]} blocks: {text} {present}")
         if gone[chain]:
             report.notes.append(
                 f"{chain}: shares of {gone[chain]} of {credited[chain]} windows are no longer stored; those credits"

@@ -15,11 +15,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pool.accounting.split import fee_of
-from pool.audit.terms import TermsBook
-from pool.storage import audit_views
+from pool.audit.terms import TermsBook, terms_of
+from pool.shares.scheme import PER_SHARE
+from pool.storage import audit_views, income_store
 from pool.storage.audit_views import StoredCredit
 
-COLUMNS = ("chain", "block", "height", "state", "reward", "fee_ppm", "fee", "unexplained")
+COLUMNS = ("chain", "block", "height", "state", "scheme", "reward", "fee_ppm", "fee", "unexplained")
 CREDIT_COLUMNS = ("address", "held", "weight", "tie", "amount")
 
 
@@ -34,27 +35,34 @@ def split_export(connection: Connection, chain: str, hash_hex: str, terms: Terms
         raise ExportError(f"no block of ours on {chain} has this hash")
     if block.reward is None or block.fee is None:
         raise ExportError(f"the block is {block.state} and has never been credited")
-    known = terms.of(chain, block.height)
+    events = income_store.of_block(connection, block.id)
+    if len(events) != 1:
+        raise ExportError(f"the block has {len(events)} income events, and only one can be exported")
+    event = events[0]
+    if event.scheme in PER_SHARE:
+        raise ExportError("the block is the operator's, who had bought its shares: nobody shares in it")
+    known = terms_of(event, terms.of(block.chain, block.height))
     if known is None:
         raise ExportError(f"{chain} is not configured: say the terms of its blocks with --terms")
     credits = audit_views.credits_of(connection, block.id)
     weights = {credit.account_id: int(credit.weight) for credit in credits}
-    if any(weights.values()) and fee_of(block.reward, known.fee_ppm) != block.fee:
+    if any(weights.values()) and fee_of(event.reward, known.fee_ppm) != event.fee:
         raise ExportError(
-            f"the fee was {block.fee}, and {known.fee_ppm} ppm of {block.reward} are "
-            f"{fee_of(block.reward, known.fee_ppm)}: say the terms of that time with --terms"
+            f"the fee was {event.fee}, and {known.fee_ppm} ppm of {event.reward} are "
+            f"{fee_of(event.reward, known.fee_ppm)}: say the terms of that time with --terms"
         )
-    ties = tie_ranks(block.reward - block.fee, weights)
+    ties = tie_ranks(event.reward - event.fee, weights)
     rows = sorted(credits, key=lambda credit: (-int(credit.weight), credit.address, credit.held))
     return {
         "chain": block.chain,
         "block": block.hash_hex,
         "height": block.height,
         "state": block.state,
-        "reward": block.reward,
+        "scheme": event.scheme,
+        "reward": event.reward,
         "fee_ppm": known.fee_ppm,
-        "fee": block.fee,
-        "unexplained": block.reward - block.fee - sum(credit.amount for credit in credits),
+        "fee": event.fee,
+        "unexplained": event.reward - event.fee - sum(credit.amount for credit in credits),
         "credits": [_row(credit, ties) for credit in rows],
     }
 

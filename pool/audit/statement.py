@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from fractions import Fraction
 
 from sqlalchemy import Connection
 
 from pool.audit.terms import TermsBook
-from pool.storage import audit_views
+from pool.storage import audit_views, income_store, pps_store
 from pool.storage.audit_views import StoredBlock
 from pool.storage.audit_window import rebuilt_window
+from pool.storage.income_store import IncomeEvent
 
 BLOCK_KINDS = ("credit", "mature", "orphan", "reinstate", "loss", "found")
 PARTS = ("immature", "available", "reserved")
@@ -64,6 +66,7 @@ def _account(
         if move.kind not in BLOCK_KINDS:
             sums[names[move.account]] += move.amount
             lines.append(f"{_time(move.created_ms)} {move.kind}: {move.amount:+d} {names[move.account]}")
+    lines += _bought(connection, chain, account_id)
     balances = audit_views.balances_of(connection, chain, list(names))
     whole = True
     for name, part in names.items():
@@ -76,29 +79,49 @@ def _account(
 
 
 def _credit(connection: Connection, block: StoredBlock, weight: int, amount: int, terms: TermsBook) -> list[str]:
-    total = sum(int(credit.weight) for credit in audit_views.credits_of(connection, block.id))
+    """One credit with the block's income event that it is of: most blocks have one."""
+    (event, *_) = income_store.of_block(connection, block.id)
     void = "" if block.state in COUNTS_AS else ", void"
-    reward, fee = block.reward or 0, block.fee or 0
     return [
         f"block {block.height} {block.hash_hex}",
         f"  {block.state}{void}, found {_time(block.found_ms)}",
-        f"  reward {reward} - fee {fee} = {reward - fee} to divide",
-        f"  window: {_window(connection, block, total, terms)}total weight {total}",
-        f"  weight {weight} = {_percent(weight, total)} of it, amount {amount}",
+        f"  reward {event.reward} - fee {event.fee} = {event.reward - event.fee} to divide",
+        f"  {_window(connection, block, event, terms)}total weight {event.total_weight}",
+        f"  weight {weight} = {_percent(weight, event.total_weight)} of it, amount {amount}",
     ]
 
 
-def _window(connection: Connection, block: StoredBlock, total: int, terms: TermsBook) -> str:
-    """The first and last share, when the stored shares still give the window that was credited."""
-    known = terms.of(block.chain, block.height)
-    if known is None:
-        return "(the chain is no longer configured) "
-    window = rebuilt_window(connection, block, factor=known.factor, window_min_s=known.window_min_s)
-    if window.total != total or window.oldest_ms is None or window.newest_ms is None:
-        return "(its shares are no longer stored, or it was made under other terms) "
-    first = f"share {window.oldest_sequence} ({_time(window.oldest_ms)})"
-    last = f"share {window.newest_sequence} ({_time(window.newest_ms)})"
-    return f"{first} to {last}, {window.share_count} shares, "
+def _window(connection: Connection, block: StoredBlock, event: IncomeEvent, terms: TermsBook) -> str:
+    """The first and last share, as kept with the credit; else as the stored shares still give them."""
+    if event.scheme == "solo":
+        return "solo: the solver has it all; "
+    oldest, newest, share_count = event.oldest, event.newest, event.share_count
+    if oldest is None or newest is None:
+        known = terms.of(block.chain, block.height)
+        if known is None:
+            return "window: (the chain is no longer configured) "
+        window_min_ms = int(known.window_min_s * 1000)
+        window = rebuilt_window(connection, block, factor=known.factor, window_min_ms=window_min_ms)
+        oldest, newest, share_count = window.oldest, window.newest, window.share_count
+        if window.total != event.total_weight or oldest is None or newest is None:
+            return "window: (its shares are no longer stored, or it was made under other terms) "
+    first = f"share {oldest.sequence} ({_time(oldest.time_ms)})"
+    last = f"share {newest.sequence} ({_time(newest.time_ms)})"
+    return f"window: {first} to {last}, {share_count} shares, "
+
+
+def _bought(connection: Connection, chain: str, account_id: int) -> list[str]:
+    """What shares that the operator bought are worth, and what was credited of it; nothing where there are none."""
+    return [
+        f"shares bought: worth {_exact(standing.cumulative)}, credited {standing.credited}"
+        for standing in pps_store.standings(connection, chain, [account_id])
+    ]
+
+
+def _exact(value: Fraction) -> str:
+    """Units with six decimals, cut off: what is credited is what stands before the point."""
+    millionths = value.numerator * 1_000_000 // value.denominator
+    return f"{millionths // 1_000_000}.{millionths % 1_000_000:06d}"
 
 
 def _percent(weight: int, total: int) -> str:

@@ -1,7 +1,7 @@
-"""The terms that credits are checked under: fee and window per chain, now and in the past.
+"""The terms that credits are checked under: those that the books keep with each income event.
 
-The books do not keep the terms a block was credited under, only the fee that came of them. So the configured ones are
-taken, and those that were in force before are told to the audit by whoever changed them.
+Events of before the books kept terms have only the fee that came of them. For those the configured terms are taken, and
+what was in force before is told to the audit by whoever changed it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-PPM = 1_000_000
+from pool.shares.scheme import PER_SHARE, PPM
+from pool.storage.income_store import IncomeEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,22 @@ class CreditTerms:
 
     fee_ppm: int
     factor: Fraction | int
-    window_min_s: float
+    window_min_s: Fraction | float
 
     def __str__(self) -> str:
-        return f"fee_ppm={self.fee_ppm} factor={float(self.factor):g} window_min_s={self.window_min_s:g}"
+        return f"fee_ppm={self.fee_ppm} factor={float(self.factor):g} window_min_s={float(self.window_min_s):g}"
+
+
+def terms_of(event: IncomeEvent, otherwise: CreditTerms | None) -> CreditTerms | None:
+    """The terms an event was credited by; `otherwise` where the books do not tell them."""
+    kept = event.terms
+    if event.scheme in PER_SHARE:
+        return CreditTerms(0, 1, 0)  # nothing is divided
+    if kept.fee_ppm is None:
+        return otherwise
+    return CreditTerms(
+        kept.fee_ppm, 1 if kept.factor is None else kept.factor, Fraction(kept.window_min_ms or 0, 1000)
+    )
 
 
 @dataclass(frozen=True, slots=True)

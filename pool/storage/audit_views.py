@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, func, inspect, make_url, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from pool.shares.scheme import Scheme
 from pool.storage.database import Database
 from pool.storage.tables import (
     accounts,
@@ -52,7 +53,9 @@ class StoredGroup(NamedTuple):
 
 
 class StoredCredit(NamedTuple):
-    """What an account earned from a block. `weight` as stored, a decimal of expected hashes; `held` for a parent."""
+    """What an account earned from an income event of a block. `weight` as stored, a decimal of expected hashes; `held`
+    for a parent.
+    """
 
     account_id: int
     chain: str
@@ -60,6 +63,7 @@ class StoredCredit(NamedTuple):
     held: bool
     weight: str
     amount: int
+    event_index: int = 0
 
 
 class AccountMove(NamedTuple):
@@ -90,6 +94,7 @@ class StoredBlock:
     target_hex: str
     found_ms: int
     orphaned_times: int
+    scheme: Scheme | None
     lost_times: int
 
 
@@ -190,13 +195,16 @@ def credits_of(connection: Connection, block_id: int) -> list[StoredCredit]:
             accounts.c.kind,
             credits.c.weight,
             credits.c.amount,
+            credits.c.event_index,
         )
         .join(accounts, accounts.c.id == credits.c.account_id)
         .where(credits.c.block_id == block_id)
-        .order_by(credits.c.account_id)
+        .order_by(credits.c.event_index, credits.c.account_id)
     )
     return [
-        StoredCredit(row.account_id, row.chain, row.address, row.kind == "held", row.weight, row.amount)
+        StoredCredit(
+            row.account_id, row.chain, row.address, row.kind == "held", row.weight, row.amount, row.event_index
+        )
         for row in connection.execute(query)
     ]
 
@@ -260,5 +268,6 @@ def _block(row: Row[Any]) -> StoredBlock:
         target_hex=row.target_hex,
         found_ms=row.found_ms,
         orphaned_times=row.orphaned_times,
+        scheme=row.scheme,
         lost_times=row.lost_times,
     )

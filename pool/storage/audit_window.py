@@ -1,20 +1,24 @@
-"""A block's window read once more from the shares that are still stored, by the rules it was credited by.
+"""The claim on a block read once more from the shares that are still stored, by the rules it was credited by.
 
-Read-only, unlike the share store: an account that is missing is told of, never made.
+The rules are those of block_claim, which the bookkeeping credits by. Read-only, unlike the share store: an account that
+is missing is told of, never made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from sqlalchemy import Connection, func, select
 
-from pool.accounting.window import WindowShare, pplns_window, target_work
 from pool.shares.record import AccountKey, Route
+from pool.shares.scheme import PER_SHARE, Scheme
 from pool.storage import front_ends
 from pool.storage.audit_views import StoredBlock
+from pool.storage.block_claim import read_claim, solving_share
+from pool.storage.income_store import ShareRef
+from pool.storage.retention import HOUR_MS
 from pool.storage.share_store import ShareStore
 from pool.storage.tables import accounts, route_accounts, routes, share_sums, shares
 
@@ -23,87 +27,77 @@ IN_ROWS = 500
 
 @dataclass(frozen=True, slots=True)
 class RebuiltWindow:
-    """A block's window as the stored shares give it.
+    """A block's claim as the stored shares give it. `scheme` is None when nothing tells it any more.
 
     `weights` is by account id. A route whose account does not exist has earned nothing yet it should have: its weight
     is in `unknown`. `complete` means that the window ended before the stored shares did, or that no share of this log
-    was ever removed at its old end. Times are the newest and the oldest share's.
+    was ever removed at its old end.
     """
 
+    scheme: Scheme | None
     weights: dict[int, int]
     unknown: int
     total: int
     share_count: int
-    oldest_sequence: int | None
-    newest_sequence: int | None
-    oldest_ms: int | None
-    newest_ms: int | None
+    oldest: ShareRef | None
+    newest: ShareRef | None
     complete: bool
 
 
 def rebuilt_window(
-    connection: Connection, block: StoredBlock, *, factor: Fraction | int, window_min_s: float
+    connection: Connection,
+    block: StoredBlock,
+    *,
+    factor: Fraction | int,
+    window_min_ms: int,
+    credited_scheme: Scheme = "pplns",
 ) -> RebuiltWindow:
-    """The window of a block once more, by the rules it was credited by (SqlBooks.credit)."""
+    """The claim on a block once more. `credited_scheme` is the one it was credited under."""
     store = ShareStore(block.log_name, block.pool)
-    last = block.share_sequence or store.last_sequence(connection, block.found_ms)
-    solve_ms = store.time_ms(connection, last)
-    rows, counting, solvers = store.window_shares(connection, block.chain, block.hash_hex, last, block.found_ms)
-    read = _Counted(rows)
-    window = pplns_window(
-        read,
-        counting_sets=counting,
-        solvers=solvers,
-        work=target_work(int(block.target_hex, 16)),
+    solving = solving_share(connection, store, block)
+    told = block.scheme is not None or solving is not None
+    if solving is None and credited_scheme == "solo":
+        return RebuiltWindow(None, {}, 0, 0, 0, None, None, complete=False)
+    claim = read_claim(
+        connection,
+        store,
+        block,
         factor=factor,
-        end_ms=block.found_ms if solve_ms is None else solve_ms,
-        window_min_s=window_min_s,
+        window_min_ms=window_min_ms,
+        # A block that nothing explains went to the operator of a chain that bought shares at that time.
+        chain_scheme=credited_scheme if credited_scheme in PER_SHARE else "pplns",
     )
-    found = _accounts_of(connection, block.chain, sorted(window.weights))
+    found = accounts_of_routes(connection, block.chain, sorted(claim.weights))
     weights: dict[int, int] = {}
-    for route_id, weight in window.weights.items():
+    for route_id, weight in claim.weights.items():
         if route_id in found:
             weights[found[route_id]] = weights.get(found[route_id], 0) + weight
-    ended_early = read.last is not None and read.last != window.oldest
-    oldest, newest = window.oldest, window.newest
     return RebuiltWindow(
+        scheme=claim.scheme if told else None,
         weights=weights,
-        unknown=window.total - sum(weights.values()),
-        total=window.total,
-        share_count=read.count - int(ended_early),
-        oldest_sequence=window.oldest_sequence,
-        newest_sequence=window.newest_sequence,
-        oldest_ms=None if oldest is None else oldest.time_ms,
-        newest_ms=None if newest is None else newest.time_ms,
-        complete=ended_early or not _has_lost_shares(connection, block),
+        unknown=claim.total - sum(weights.values()),
+        total=claim.total,
+        share_count=claim.share_count,
+        oldest=claim.oldest,
+        newest=claim.newest,
+        complete=claim.ended_early or not _has_lost_shares(connection, block),
     )
 
 
 def _has_lost_shares(connection: Connection, block: StoredBlock) -> bool:
     """Whether shares of the block's pool, which its window may have held, are no longer stored one by one."""
     logs = {block.log_id, *front_ends.log_ids(connection, block.pool)}
-    if connection.execute(select(share_sums.c.log_id).where(share_sums.c.log_id.in_(logs)).limit(1)).first():
+    oldest_ms = connection.execute(select(func.min(shares.c.time_ms)).where(shares.c.log_id.in_(logs))).scalar()
+    summed = select(share_sums.c.log_id).where(share_sums.c.log_id.in_(logs), share_sums.c.shares > 0)
+    if oldest_ms is not None:
+        summed = summed.where(share_sums.c.hour_ms <= oldest_ms - HOUR_MS)
+    if connection.execute(summed.limit(1)).first():
         return True
     firsts = select(func.min(shares.c.sequence)).where(shares.c.log_id.in_(logs)).group_by(shares.c.log_id)
     return any(first != 1 for first in connection.execute(firsts).scalars())  # a log's first sequence is 1
 
 
-class _Counted:
-    """The shares that a window reads, counted on their way."""
-
-    def __init__(self, rows: Iterator[WindowShare]) -> None:
-        self._rows = rows
-        self.count = 0
-        self.last: WindowShare | None = None
-
-    def __iter__(self) -> Iterator[WindowShare]:
-        for row in self._rows:
-            self.count += 1
-            self.last = row
-            yield row
-
-
-def _accounts_of(connection: Connection, chain: str, route_ids: Sequence[int]) -> dict[int, int]:
+def accounts_of_routes(connection: Connection, chain: str, route_ids: Sequence[int]) -> dict[int, int]:
     """Route id to the account id that earns on `chain`. Unlike the share store's, it adds none that is missing."""
     found: dict[int, int] = {}
     for start in range(0, len(route_ids), IN_ROWS):

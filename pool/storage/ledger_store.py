@@ -19,8 +19,9 @@ from pool.storage.database import add_missing
 from pool.storage.tables import balances, transfer_groups, transfers
 
 
-def post(connection: Connection, group: TransferGroup, now_ms: int) -> bool:
-    """Writes a group and its balances. False, and nothing written, when this cause has been booked already.
+def post(connection: Connection, group: TransferGroup, now_ms: int, before: Cover | None = None) -> bool:
+    """Writes a group and its balances. False, and nothing written, when this cause has been booked already. `before` is
+    the chain's cover as it is, from whoever posts many groups in one transaction and has asked for it once.
 
     Raises LedgerError when a rule of the books would be broken; the caller's transaction must then be rolled back.
     """
@@ -37,7 +38,7 @@ def post(connection: Connection, group: TransferGroup, now_ms: int) -> bool:
             ],
         )
     if lessens_cover(group):
-        check_cover(group, cover(connection, group.chain))
+        check_cover(group, cover(connection, group.chain) if before is None else before)
     for account, change in movements(group).items():
         _change_balance(connection, group, account, change)
     ledger_links.link(connection, group, now_ms)

@@ -153,8 +153,13 @@ def credit(
         standing.account_id: min(standing.owed, amounts[standing.account_id])
         for standing in standings(connection, chain, sorted(amounts))
     }
+    cover = ledger_store.cover(connection, chain)
     for account_id, amount in affordable(wanted, spendable(connection, chain)).items():
-        if amount and ledger_store.post(connection, pps_credit(chain, account_id, period, amount), now_ms):
+        if not amount:
+            continue
+        group = pps_credit(chain, account_id, period, amount)
+        if ledger_store.post(connection, group, now_ms, cover):
+            cover = cover.moved(group)
             credited[account_id] = amount
             row = pps_accounts.c
             add_missing(connection, pps_accounts, [{"account_id": account_id, "folded": "0", "credited": 0}])

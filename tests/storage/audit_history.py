@@ -88,6 +88,14 @@ def corrupt(world: World, *statements: str) -> None:
     raw.invalidate()  # the settings go with it
 
 
+def forget_terms(world: World) -> None:
+    """As books are that were written before terms were kept."""
+    unknown = ("fee_ppm", "factor", "window_min_ms", "share_count", *(
+        f"{end}_{part}" for end in ("oldest", "newest") for part in ("log_id", "sequence", "ms")
+    ))  # fmt: skip
+    corrupt(world, f"UPDATE income_events SET {', '.join(f'{name} = NULL' for name in unknown)}")
+
+
 def block_id(number: int, chain: str = "alpha") -> str:
     """As SQL."""
     return f"(SELECT id FROM blocks WHERE chain = '{chain}' AND hash_hex = '{block_hash_hex(number)}')"

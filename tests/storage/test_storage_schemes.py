@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from audit_history import audited, block_id, corrupt
 from bookkeeping_world import TERMS, World
 from sqlalchemy import select
 from storage_samples import block_hash_hex, header_hash, make_route, solution
 
+from pool.audit.split_export import ExportError, split_export
+from pool.audit.statement import statement
+from pool.audit.terms import TermsBook
 from pool.blocks.solution_store import SolvingShare
 from pool.ledger.account import ASSET_WALLET, OPERATOR_AVAILABLE, OPERATOR_IMMATURE
 from pool.ledger.transfer import Transfer, TransferGroup
 from pool.shares.record import Route
 from pool.storage import income_store, ledger_store, pps_store
+from pool.storage.audit_views import snapshot
 from pool.storage.income_store import ShareRef, Terms
 from pool.storage.scheme_tables import pps_accruals
 from pool.storage.tables import accounts, blocks
@@ -298,6 +303,78 @@ async def test_schemes_keep_the_reserve_above_what_was_earned_and_not_credited(w
     assert world.books.pps_reserve("alpha") == 1000 - 102, "101.01 was earned, and that is rounded up"
     assert credit(world) == 101
     assert world.books.pps_reserve("alpha") == 1000 - 102
+
+
+# -- the audit ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def sold(world: World) -> World:
+    """Anna sold two shares and Bert one; two of the three are credited, after the first rate was over and folded."""
+    fund(world, 10_000)
+    world.log.append(1, ANNA, chains=("alpha:pps:1000:97:0",))
+    world.log.append(2, BERT, chains=PPS)
+    await world.settle()
+    assert credit(world) == 203
+    with world.database.write() as connection:
+        pps_store.fold_rates(connection, "alpha", 10_001 + pps_store.FOLD_AFTER_MS)
+    world.log.append(3, ANNA, chains=PPS)
+    solve(world, 5, 4, BERT, SOLO, "solo")
+    solve(world, 6, 5, BERT, PPS, "pps", stale=True)
+    await world.settle()
+    assert audited(world).findings == []
+    assert audited(world).notes == []
+    return world
+
+
+def pps_findings(world: World) -> list[str]:
+    return [finding.text for finding in audited(world).findings if finding.rule == "pps"]
+
+
+async def test_schemes_audit_finds_a_worth_that_the_shares_do_not_have(sold: World) -> None:
+    corrupt(sold, "UPDATE pps_accruals SET weight = '11'")
+    assert pps_findings(sold) == ["its shares are summed to 213.092784, they are worth 203.092784"]
+
+
+async def test_schemes_audit_finds_a_share_that_was_given_to_somebody_else(sold: World) -> None:
+    corrupt(sold, "UPDATE shares SET route_id = (SELECT route_id FROM shares WHERE sequence = 2) WHERE sequence = 3")
+    assert sorted(pps_findings(sold)) == [
+        "its shares are summed to 100.000000, they are worth 200.000000",
+        "its shares are summed to 203.092784, they are worth 103.092784",
+    ]
+
+
+async def test_schemes_audit_finds_credits_that_the_ledger_does_not_have(sold: World) -> None:
+    corrupt(sold, "UPDATE pps_accounts SET credited = 99 WHERE credited = 100")
+    assert pps_findings(sold) == ["99 were credited for shares, its transfers give 100"]
+
+
+async def test_schemes_audit_finds_more_credited_than_earned(sold: World) -> None:
+    corrupt(sold, "UPDATE pps_accounts SET folded = '0' WHERE credited = 100")
+    assert "100 were credited, its shares are worth 0.000000" in pps_findings(sold)
+
+
+async def test_schemes_audit_finds_a_block_that_was_credited_under_another_scheme(sold: World) -> None:
+    corrupt(sold, f"UPDATE blocks SET scheme = 'pplns' WHERE id = {block_id(5)}")
+    told = [str(finding) for finding in audited(sold).findings if finding.rule == "scheme"]
+    assert told == [f"scheme alpha block {block_hash_hex(5)}: credited as solo, its solve counted as pplns"]
+
+
+async def test_schemes_explain_what_bought_shares_earned(sold: World) -> None:
+    with snapshot(sold.url) as connection:
+        lines, whole = statement(connection, "anna-alpha", TermsBook({}))
+    assert whole
+    assert "  shares bought: worth 203.092783, credited 103" in lines
+    assert any(line.endswith("pps: +103 available") for line in lines)
+
+
+async def test_schemes_export_a_solo_block_and_none_of_the_operators(sold: World) -> None:
+    with snapshot(sold.url) as connection:
+        export = split_export(connection, "alpha", block_hash_hex(5), TermsBook({}))
+        assert (export["scheme"], export["fee_ppm"]) == ("solo", 10_000)
+        assert [(credit["address"], credit["amount"]) for credit in export["credits"]] == [("bert-alpha", 990)]
+        with pytest.raises(ExportError, match="the block is the operator's"):
+            split_export(connection, "alpha", block_hash_hex(6), TermsBook({}))
 
 
 async def test_schemes_tell_no_error_when_a_block_is_the_operators(

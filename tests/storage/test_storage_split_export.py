@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_history import EMPTY, MATURE, ORPHAN, PRESENT, REJECTED, RETURNED, play
+from audit_history import EMPTY, MATURE, ORPHAN, PRESENT, REJECTED, RETURNED, forget_terms, play
 from bookkeeping_world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ from storage_samples import block_hash_hex, solution
 from pool.accounting.split import split_reward
 from pool.audit.split_export import ExportError, as_csv, as_json, split_export, tie_ranks
 from pool.audit.terms import CreditTerms, PastTerms, TermsBook
-from pool.storage import block_store
+from pool.storage import block_store, income_store
 from pool.storage.audit_views import snapshot
 from pool.storage.database import Database, sqlite_url, upgrade
 from pool.storage.share_store import ShareStore
@@ -117,6 +117,8 @@ def test_split_export_refuses_what_was_not_credited(world: World) -> None:
 
 def test_split_export_refuses_terms_that_are_not_those_of_the_block(world: World) -> None:
     past = PastTerms("alpha", 5, CreditTerms(20_000, 2, 0))
+    assert exported(world, "alpha", MATURE, past)["fee_ppm"] == 10_000, "its own terms are kept with it"
+    forget_terms(world)
     with pytest.raises(ExportError, match=r"the fee was 10, and 20000 ppm of 1001 are 20: say the terms"):
         exported(world, "alpha", MATURE, past)
     with (
@@ -157,7 +159,7 @@ def credit(connection: Connection, number: int, reward: int, fee_ppm: int, weigh
     block_store.add(connection, log_id, solution("alpha", number, 1), "submitted", "", 1)
     block = block_store.watched(connection, "main", "alpha")[-1]
     split = split_reward(reward, fee_ppm, weights)
-    block_store.add_credits(connection, block.id, split.amounts, weights)
+    income_store.add_credits(connection, block.id, 0, split.amounts, weights)
     block_store.change(connection, block.id, 1, state="immature", height=number, reward=reward, fee=split.fee)
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from audit_history import PRESENT, account_id, corrupt, play
+from audit_history import PRESENT, account_id, corrupt, forget_terms, play
 from bookkeeping_world import World
 from storage_samples import block_hash_hex
 
@@ -102,7 +102,10 @@ def test_statement_says_where_the_sum_is_not_the_balance(world: World) -> None:
 
 
 def test_statement_says_when_the_window_is_no_longer_known(world: World) -> None:
+    kept, _ = told(world, "anna-alpha")
     corrupt(world, "DELETE FROM shares WHERE sequence <= 25")
+    assert told(world, "anna-alpha") == (kept, True), "the ends of a window outlive its shares"
+    forget_terms(world)
     text, whole = told(world, "anna-alpha")
     assert whole
     unknown = "window: (its shares are no longer stored, or it was made under other terms) total weight 200"

@@ -100,7 +100,7 @@ def test_cli_ledger_audit_of_right_books_is_ok(ledger: Run, books: Path) -> None
     outcome = ledger("audit")
     assert outcome.exit_code == 0
     assert outcome.out == "ok chains=1 groups=1 transfers=3 balances=4 blocks=1 credited=1 recomputed=1 credits=2\n"
-    assert outcome.err.startswith("note: regbtc: the books keep no terms of a block")
+    assert outcome.err == ""
     assert books.read_bytes() == before
 
 
@@ -202,5 +202,5 @@ def test_cli_ledger_shows_progress_on_a_terminal_only(
     monkeypatch.setattr(cli_ledger, "_on_a_terminal", lambda: True)
     outcome = ledger("audit")
     # click takes the escapes out of what is captured here; on a terminal they clear the line.
-    assert outcome.err.startswith("\rtransfer 0 of 3\rblock 0 of 1\rnote: ")
+    assert outcome.err == "\rtransfer 0 of 3\rblock 0 of 1\r"
     assert outcome.out.startswith("ok ")
