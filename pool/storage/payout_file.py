@@ -85,26 +85,51 @@ class PayoutFile:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         _sync_folder(path.parent)
-        self.records: dict[str, RecordedBatch] = {}
-        good = 0
-        for line in path.read_bytes().splitlines(keepends=True):
-            record = _parse(line)
-            if record is None:
-                break
-            self.records[record.batch] = record
-            good += len(line)
-        size = path.stat().st_size
-        if good < size:
-            torn = path.read_bytes()[good:]
-            if torn.count(b"\n") > 1 or torn.find(b"\n") not in (-1, len(torn) - 1):
-                raise PayoutFileError(f"{path} is damaged at byte {good}, with good lines behind it")
-            log.warning("payout file torn tail cut file=%s bytes=%d", path, size - good)
+        self._places: dict[str, int] = {}
+        try:
+            self._read_places()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_places(self) -> None:
+        """Where each batch's line begins; lines of years stay on the disk."""
+        good, bad_lines, size = 0, 0, os.fstat(self._descriptor).st_size
+        with self.path.open("rb") as lines:
+            for line in lines:
+                record = _parse(line) if not bad_lines else None
+                if record is None:
+                    bad_lines += 1
+                else:
+                    self._places[record.batch] = good
+                    good += len(line)
+        if bad_lines > 1:
+            raise PayoutFileError(f"{self.path} is damaged at byte {good}, with lines behind it")
+        if bad_lines:
+            log.warning("payout file torn tail cut file=%s bytes=%d", self.path, size - good)
             os.ftruncate(self._descriptor, good)
             os.fdatasync(self._descriptor)
 
+    @property
+    def batch_ids(self) -> list[str]:
+        """All batches in the file, in the order they were signed."""
+        return list(self._places)
+
+    def record(self, batch_id: str) -> RecordedBatch | None:
+        """A batch's line; None when there is none. Raises PayoutFileError when it is no longer what it was."""
+        place = self._places.get(batch_id)
+        if place is None:
+            return None
+        with self.path.open("rb") as lines:
+            lines.seek(place)
+            record = _parse(lines.readline())
+        if record is None or record.batch != batch_id:
+            raise PayoutFileError(f"{self.path} is damaged at byte {place}")
+        return record
+
     def append(self, record: RecordedBatch) -> None:
         """On disk when this returns. The same batch again is the same line; another transaction of it is refused."""
-        known = self.records.get(record.batch)
+        known = self.record(record.batch)
         if known is not None:
             if known.raw != record.raw:
                 raise PayoutFileError(f"{self.path} holds another transaction of batch {record.batch}")
@@ -120,7 +145,7 @@ class PayoutFile:
         except OSError:
             os.ftruncate(self._descriptor, end)
             raise
-        self.records[record.batch] = record
+        self._places[record.batch] = end
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -88,7 +88,7 @@ class SqlPayouts:
             column = payout_batches.c
             query = select(column.id).where(column.chain == self.chain, column.raw.is_not(None))
             known = set(connection.execute(query).scalars())
-        return [batch_id for batch_id in self._file.records if batch_id not in known]
+        return [batch_id for batch_id in self._file.batch_ids if batch_id not in known]
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -126,10 +126,9 @@ class SqlPayouts:
 
     def file(self, batch: Batch, now_ms: int) -> None:
         """The signed batch into the payout file, on disk when this returns. Nothing is sent before."""
-        if batch.id in self._file.records and batch.raw is not None:
-            recorded = self._file.records[batch.id]
-            if recorded.raw == batch.raw.hex():
-                return
+        recorded = self._file.record(batch.id)
+        if recorded is not None and batch.raw is not None and recorded.raw == batch.raw.hex():
+            return
         with self._database.read() as connection:
             ids = [payout.account_id for payout in batch.payouts if payout.account_id is not None]
             names = _account_names(connection, ids)
@@ -186,7 +185,8 @@ class SqlPayouts:
 
     def adopt(self, batch_id: str, now_ms: int) -> bool:
         """Takes a batch that only the payout file knows into the books. Raises LedgerError when they cannot take it."""
-        record = self._file.records[batch_id]
+        record = self._file.record(batch_id)
+        assert record is not None, "it was named by unknown_records"
         with self._database.write() as connection:
             self._lock.fence(connection)
             account_ids = _accounts_of(connection, record)

@@ -38,9 +38,12 @@ def test_storage_payout_file_gives_back_the_batch_as_it_was(path: Path) -> None:
     file.append(record("a"))
     file.close()
     again = PayoutFile(path)
-    assert batch_of(again.records["a"], {"p1": 7}) == signed("a")
-    assert again.records["a"].payouts[0].account_kind == "miner"
-    assert again.records["a"].coins[0].source == "income"
+    recorded = again.record("a")
+    assert recorded is not None
+    assert batch_of(recorded, {"p1": 7}) == signed("a")
+    assert recorded.payouts[0].account_kind == "miner"
+    assert recorded.coins[0].source == "income"
+    assert again.record("b") is None
     assert path.stat().st_mode & 0o777 == 0o600
     again.close()
 
@@ -66,7 +69,7 @@ def test_storage_payout_file_cuts_half_a_line_wherever_the_crash_came(path: Path
     for length in range(first, len(whole)):
         path.write_bytes(whole[:length])
         cut = PayoutFile(path)
-        assert list(cut.records) == ["a"]
+        assert cut.batch_ids == ["a"]
         assert path.read_bytes() == whole[:first]
         cut.append(record("b"))
         assert path.read_bytes() == whole
@@ -86,6 +89,17 @@ def test_storage_payout_file_that_is_damaged_in_the_middle_is_not_opened(path: P
     assert path.read_bytes() == bytes(data)
 
 
+def test_storage_payout_file_a_line_that_was_changed_since_is_not_believed(path: Path) -> None:
+    file = PayoutFile(path)
+    file.append(record("a"))
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(PayoutFileError, match="damaged at byte 0"):
+        file.record("a")
+    file.close()
+
+
 def test_storage_payout_file_a_refusing_disk_leaves_no_half_line(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +114,10 @@ def test_storage_payout_file_a_refusing_disk_leaves_no_half_line(
         file.append(record("b"))
     monkeypatch.undo()
     assert path.read_bytes() == whole
-    assert list(file.records) == ["a"]
+    assert file.batch_ids == ["a"]
     file.append(record("b"))
     file.close()
-    assert list(PayoutFile(path).records) == ["a", "b"]
+    again = PayoutFile(path)
+    assert again.batch_ids == ["a", "b"]
+    assert again.record("b") == record("b")
+    again.close()
