@@ -27,10 +27,11 @@ def plan(connection: Connection, batch: Batch, epoch: int, now_ms: int) -> bool:
     somebody has not what he is to be paid, IntegrityError when another batch is on its way to its signature."""
     if payout_rows.find(connection, batch.id) is not None:
         return False
+    cover = ledger_store.cover(connection, batch.chain)
     for payout in batch.payouts:
         if payout.account_id is not None:
             group = payment.reserve(batch.chain, payout.id, payout.account_id, payout.gross)
-            ledger_store.post(connection, group, now_ms)
+            ledger_store.post(connection, group, now_ms, cover)
     if batch.kind is BatchKind.WITHDRAW:
         total = sum(payout.gross for payout in batch.payouts)
         ledger_store.post(connection, payment.withdraw(batch.chain, batch.id, total), now_ms)
