@@ -17,10 +17,11 @@ def test_ledger_pps_credit_goes_from_the_operator_to_the_account_once_per_period
         equity.operator.available > liab.7.available 12""")
 
 
-def test_ledger_opening_is_paid_in_by_the_operator_once_per_file_and_account() -> None:
-    assert opening("alpha", "old-pool.csv", 7, 12) == written("""
-        opening:alpha:old-pool.csv:7
-        equity.operator.available > liab.7.available 12""")
+def test_ledger_opening_is_paid_in_by_the_operator_once_per_file() -> None:
+    assert opening("alpha", "old-pool.csv", {12: 5, 7: 12}) == written("""
+        opening:alpha:old-pool.csv
+        equity.operator.available > liab.7.available 12
+        equity.operator.available > liab.12.available 5""")
 
 
 def test_ledger_release_goes_from_the_held_account_to_the_other() -> None:
@@ -40,7 +41,7 @@ def test_ledger_release_is_counted_from_one(number: int) -> None:
 def test_ledger_hand_over_of_nothing_is_refused(amount: int) -> None:
     for make in (
         lambda: pps_credit("alpha", 7, 1, amount),
-        lambda: opening("alpha", "file", 7, amount),
+        lambda: opening("alpha", "file", {7: amount}),
         lambda: release("alpha", 3, 7, 1, amount),
     ):
         with pytest.raises(LedgerError, match="not a positive whole amount"):
