@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -43,6 +44,8 @@ from chains.wallet_signer import Signing, WalletSigner
 log = logging.getLogger("parapool.wallet")
 
 SEND_TIMEOUT_S = 30.0  # the node checks every signature before it answers
+GLANCE_TIMEOUT_S = 5.0  # for a look at another node, which decides nothing when it hangs
+MAX_BEHIND = 2  # blocks on their way from one node to the other
 NO_ESTIMATE = -1  # what 0.14 answers instead of an error
 
 
@@ -103,7 +106,13 @@ class NodeWallet:
         self._told: dict[str, str] = {}  # node name -> its last refusal of unknown words
 
     async def tip(self) -> Tip:
-        return await synced_tip(self._call, self.network)
+        tip = await synced_tip(self._call, self.network)
+        for node in self._nodes[1:]:  # one that is away says nothing about the wallet's own
+            with suppress(RpcError, NodeUnavailableError):
+                height = await node.call("getblockcount", timeout_s=GLANCE_TIMEOUT_S)
+                if type(height) is int and height > tip.height + MAX_BEHIND:
+                    raise WalletRefusedError(f"the wallet's node is {height - tip.height} blocks behind {node.name}")
+        return tip
 
     async def coins(self) -> list[Coin]:
         claims: dict[Outpoint, answers.Unspent] = {}

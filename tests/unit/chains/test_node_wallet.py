@@ -245,6 +245,20 @@ async def test_node_wallet_tip_is_no_tip_while_something_is_missing(
         await edge.tip()
 
 
+async def test_node_wallet_tip_that_another_node_has_left_behind() -> None:
+    """A node that is stuck, or comes out of a crash, shows less than there is; another that is away proves nothing."""
+    cases: list[tuple[Any, bool]] = [(12, False), (13, True), (9, False), (AWAY, False), (HANGS, False), ("99", False)]
+    for told, behind in cases:
+        other = Scripted({"getblockcount": told}, "other")
+        edge, _ = wallet({}, Scripted({"getblockcount": AWAY}), other)
+        if behind:
+            with pytest.raises(WalletRefusedError, match="the wallet's node is 3 blocks behind other"):
+                await edge.tip()
+        else:
+            assert (await edge.tip()).height == 10
+        assert other.calls == [("getblockcount",)]
+
+
 async def test_node_wallet_tip_of_a_node_that_was_just_started() -> None:
     """It has not heard of the blocks yet that it lost in a crash."""
     edge, rpc = wallet({"uptime": 119})
