@@ -8,8 +8,9 @@ STRATUM_PORT ?= 3333
 HTTP_PORT ?= 8080
 MINER ?= 1
 MUTATION_PROCESSES ?= 1
+SEEDS ?= 10000
 
-.PHONY: demo test lint unit mutation install clean
+.PHONY: demo test lint unit nightly mutation install clean
 
 install: $(STAMP)
 
@@ -40,6 +41,10 @@ lint: install
 
 unit: install
 	@$(BIN)/pytest tests/unit tests/vectors
+
+# Ten thousand seeds of each simulation; SEEDS=500 for fewer. What fails is printed with how to play it again.
+nightly: install
+	@$(BIN)/python tests/sim/nightly.py --seeds $(SEEDS)
 
 # Half an hour on one core. Afterwards: .venv/bin/mutmut show NAME, .venv/bin/mutmut run 'pool.payouts.compose*'.
 mutation: install
