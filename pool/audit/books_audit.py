@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from pool.audit import block_checks, pps_checks
+from pool.audit import block_checks, payout_checks, pps_checks
 from pool.audit.finding import Finding, shortened
 from pool.audit.terms import TermsBook, terms_of
 from pool.ledger.account import grows_by_debit, never_negative
@@ -66,6 +66,7 @@ def audit(connection: Connection, terms: TermsBook, progress: Progress = lambda 
     faults, notes = pps_checks.check_pps(connection)
     report.findings += faults
     report.notes += notes
+    report.findings += payout_checks.check_payouts(connection)
     return report
 
 
