@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pool.ledger.account import ASSET_WALLET, EQUITY_LOSS, SUSPENSE_DEPOSIT
 from pool.ledger.transfer import LedgerError, TransferGroup, movements
 
-FORCED_KINDS = ("loss", "orphan", "unsettle")
-"""What the chain did, and not we: it is booked whatever it breaks."""
+FORCED_KINDS = ("loss", "orphan", "unsettle", "unbear")
+"""What the chain did, and not we: it is booked whatever it breaks. A lost block that is back gives back what was taken
+for it, also while another one is still lost.
+"""
 
 LEAVING_KINDS = ("reserve", "withdraw")
 """The beginnings of everything that leaves the wallet."""

@@ -95,6 +95,12 @@ def test_ledger_found_and_unbear_are_exact_opposites() -> None:
     assert loss.unbear(absorbed).id == "unbear:a:absorb:a:B:1"
 
 
+def test_ledger_block_that_is_back_gives_back_while_another_one_is_still_lost() -> None:
+    """Two final blocks of 100 are lost; one was clawed back from account 1 and returns: the other's hole stays."""
+    taken = loss.clawback("a", "x", 1, amounts={1: 100}, balances={1: 100})
+    check_cover(loss.unbear(taken), Cover(wallet=100, owed=100, unborne_loss=100))
+
+
 def test_ledger_loss_refuses_a_fee_that_is_no_part_of_it() -> None:
     with pytest.raises(LedgerError, match="fee 6 and suspense 0 are no parts of an income of 5"):
         loss.loss("a", "B", 1, income=5, fee=6)
