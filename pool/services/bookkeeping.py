@@ -94,6 +94,8 @@ class Books(Protocol):
 
     def watched_blocks(self, chain: str) -> list[FoundBlock]: ...
 
+    def newest_mature(self, chain: str) -> FoundBlock | None: ...
+
     def credit(
         self, block: FoundBlock, height: int, confirmations: int, reward: int, terms: ChainTerms, now_ms: int
     ) -> Split | None: ...
@@ -150,6 +152,15 @@ class Bookkeeping:
     def lag_ms(self) -> int:
         """How long ago everything durable was in SQL; about the pass interval when all is well."""
         return max(0, self._now_ms() - self._ingest.caught_up_ms)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that follows the pool's blocks."""
+        return self._leads
+
+    async def in_thread(self, call: Callable[..., T], *arguments: object) -> T:
+        """Runs something else in the one thread that makes every SQL call."""
+        return await self._in_thread(call, *arguments)
 
     @property
     def consumed_through(self) -> int:
@@ -247,6 +258,9 @@ class Bookkeeping:
         now_ms = self._now_ms()
         blocks = await self._in_thread(self._books.watched_blocks, chain)
         look_at_ms = {block.id: self._look_at_ms[chain].get(block.id, 0) for block in blocks}
+        newest = await self._in_thread(self._books.newest_mature, chain)
+        if newest is not None:
+            look_at_ms[newest.id] = self._look_at_ms[chain].get(newest.id, 0)
         self._look_at_ms[chain] = look_at_ms
         steps: list[tuple[Step, FoundBlock, BlockStatus]] = []
         for block in blocks:
@@ -256,14 +270,17 @@ class Bookkeeping:
             if not view.synced:
                 return False
             look_at_ms[block.id] = now_ms + self._wait_ms(now_ms - block.found_ms)
-            maturity = self._terms[chain].maturity
-            step = next_step(block, status, tip_height=view.tip_height, maturity=maturity, now_ms=now_ms)
-            steps.append((step, block, status))
+            steps.append((self._step(block, status), block, status))
+        maturing = any(step is Step.MATURE for step, _, _ in steps)
+        final = await self._look_at_final(chain, at_once=maturing)
         faults: list[Exception] = []
-        for wanted in (Step.LOSE, Step.ORPHAN, Step.FIND, Step.RETIRE, Step.MATURE, Step.REINSTATE, Step.CREDIT):
+        for wanted in (Step.ORPHAN, Step.FIND, Step.RETIRE, Step.MATURE, Step.REINSTATE, Step.CREDIT):
             for step, block, status in steps:
                 if step is wanted:
                     try:
+                        if step is Step.MATURE and not (final and await self._still_matures(block)):
+                            look_at_ms[block.id] = 0
+                            continue
                         await self._take(step, block, status)
                     except ChainAwayError:
                         raise
@@ -277,6 +294,38 @@ class Bookkeeping:
         if faults:
             raise faults[0]
         return True
+
+    def _step(self, block: FoundBlock, status: BlockStatus) -> Step:
+        return next_step(
+            block,
+            status,
+            tip_height=self._chains[block.chain].tip_height,
+            maturity=self._terms[block.chain].maturity,
+            now_ms=self._now_ms(),
+        )
+
+    async def _look_at_final(self, chain: str, *, at_once: bool) -> bool:
+        """Whether the newest final block, which speaks for all below it, is in its chain. While it is not, it is lost
+        and the next one is asked for, all the way down before another block may become the newest.
+        """
+        while (block := await self._in_thread(self._books.newest_mature, chain)) is not None:
+            if not at_once and self._look_at_ms[chain].get(block.id, 0) > self._now_ms():
+                return True
+            status = await self._ask(chain, self._chains[chain].block_status(block.hash_hex))
+            if not self._chains[chain].synced:
+                return False
+            if self._step(block, status) is not Step.LOSE:
+                age_ms = self._now_ms() - block.found_ms
+                self._look_at_ms[chain][block.id] = self._now_ms() + self._wait_ms(age_ms)
+                return status.found and status.confirmations > 0
+            await self._take(Step.LOSE, block, status)
+            at_once = True
+        return True
+
+    async def _still_matures(self, block: FoundBlock) -> bool:
+        """Asked again after the newest final block, so that both were seen in one chain and not in two branches."""
+        status = await self._ask(block.chain, self._chains[block.chain].block_status(block.hash_hex))
+        return self._chains[block.chain].synced and self._step(block, status) is Step.MATURE
 
     async def _take(self, step: Step, block: FoundBlock, status: BlockStatus) -> None:
         now_ms = self._now_ms()

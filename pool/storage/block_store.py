@@ -55,14 +55,18 @@ def log_name(connection: Connection, block_id: int) -> str:
 
 
 def watched(connection: Connection, pool: str, chain: str) -> list[FoundBlock]:
-    """The chain's blocks, found by front ends of this pool, that something may still move, oldest first; and the
-    highest mature one, which speaks for all mature ones below it.
-    """
+    """The chain's blocks, found by front ends of this pool, that something may still move; oldest first."""
     query = select(blocks).join(share_logs, share_logs.c.id == blocks.c.log_id)
-    query = query.where(blocks.c.chain == chain, share_logs.c.pool == pool)
-    found = connection.execute(query.where(blocks.c.watched == 1).order_by(blocks.c.id)).all()
-    mature = query.where(blocks.c.state == "mature").order_by(blocks.c.height.desc()).limit(1)
-    return [_found_block(row) for row in (*found, *connection.execute(mature))]
+    query = query.where(blocks.c.chain == chain, blocks.c.watched == 1, share_logs.c.pool == pool)
+    return [_found_block(row) for row in connection.execute(query.order_by(blocks.c.id))]
+
+
+def newest_mature(connection: Connection, pool: str, chain: str) -> FoundBlock | None:
+    """The highest final block of this pool on a chain."""
+    query = select(blocks).join(share_logs, share_logs.c.id == blocks.c.log_id)
+    query = query.where(blocks.c.chain == chain, blocks.c.state == "mature", share_logs.c.pool == pool)
+    row = connection.execute(query.order_by(blocks.c.height.desc()).limit(1)).one_or_none()
+    return None if row is None else _found_block(row)
 
 
 def find(connection: Connection, block_id: int) -> FoundBlock:

@@ -143,6 +143,11 @@ class SqlBooks:
         with self._database.read() as connection:
             return block_store.watched(connection, self._pool, chain)
 
+    def newest_mature(self, chain: str) -> FoundBlock | None:
+        """The highest final block on a chain; None when there is none."""
+        with self._database.read() as connection:
+            return block_store.newest_mature(connection, self._pool, chain)
+
     def credit(
         self, block: FoundBlock, height: int, confirmations: int, reward: int, terms: ChainTerms, now_ms: int
     ) -> Split | None:

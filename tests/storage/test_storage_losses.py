@@ -148,6 +148,27 @@ async def test_bookkeeping_loses_older_blocks_one_after_the_other(world: World) 
     assert world.dump()["audit"] == []
 
 
+async def test_bookkeeping_loses_every_block_of_a_branch_before_one_of_the_next_becomes_final(world: World) -> None:
+    """A newer block on the new branch is deep enough in the same pass: it must not speak for those on the old one."""
+    chain = world.chains["alpha"]
+    for number in (8, 9, 10):
+        chain.mine(number, height=number)
+        world.solve("alpha", number, 30 + number * 5, ANNA, "accepted")
+    chain.mine(20, height=20)
+    world.solve("alpha", 20, 300, ANNA, "accepted")
+    await world.settle()
+    chain.advance(1)
+    await world.settle()
+    assert [world.state(number)[0] for number in (5, 8, 9, 10, 20)] == ["mature"] * 4 + ["immature"]
+    for number in (8, 9, 10):
+        chain.forget(number)
+    chain.advance(1)
+    await world.bookkeeping.step()
+    assert [world.state(number)[0] for number in (5, 8, 9, 10, 20)] == ["mature", "lost", "lost", "lost", "mature"]
+    await world.settle()
+    assert world.dump()["audit"] == []
+
+
 def test_bookkeeping_resolves_only_what_is_lost(world: World) -> None:
     with world.database.write() as connection:
         assert block_losses.open_losses(connection) == []
