@@ -37,8 +37,8 @@ def _terms_option(command: Command) -> Command:
         "past_terms",
         metavar="CHAIN:LAST_HEIGHT:FEE_PPM:FACTOR:WINDOW_MIN_S",
         multiple=True,
-        help="Blocks of CHAIN up to LAST_HEIGHT were credited under these terms, not the configured ones (you changed "
-        "them then): --terms namecoin:812000:10000:2:3600. May be repeated.",
+        help="For blocks of before the books kept terms: those of CHAIN up to LAST_HEIGHT were credited under these, "
+        "not the configured ones (you changed them then): --terms namecoin:812000:10000:2:3600. May be repeated.",
     )(command)
 
 

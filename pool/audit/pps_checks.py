@@ -69,11 +69,11 @@ def _earned(connection: Connection) -> Earned:
     high, low = func.sum(shares.c.weight // HALF), func.sum(shares.c.weight % HALF)  # SQLite's SUM fails past 63 bits
     key = (shares.c.route_id, shares.c.chain_set_id)
     weights: defaultdict[tuple[int, int], int] = defaultdict(int)
-    query = select(*key, high, low).where(shares.c.stale == 0, shares.c.chain_set_id.in_(bought)).group_by(*key)
+    query = select(*key, high, low).where(shares.c.stale == 0, shares.c.chain_set_id.in_(list(bought))).group_by(*key)
     for route_id, set_id, high_sum, low_sum in connection.execute(query):
         weights[route_id, set_id] += int(high_sum) * HALF + int(low_sum)
     sums = select(share_sums.c.route_id, share_sums.c.chain_set_id, share_sums.c.weight)
-    for summed in connection.execute(sums.where(share_sums.c.chain_set_id.in_(bought))):
+    for summed in connection.execute(sums.where(share_sums.c.chain_set_id.in_(list(bought)))):
         weights[summed.route_id, summed.chain_set_id] += int(summed.weight)
     accrued: defaultdict[tuple[str, int], list[tuple[Rate, int]]] = defaultdict(list)
     owners: dict[str, dict[int, int]] = {}

@@ -12,6 +12,10 @@ CURVES = 3
 """Miners whose income over time is drawn: the biggest, the middle one and the smallest."""
 
 
+BARS = 40
+"""Miners whose spread is drawn, the biggest first."""
+
+
 class NoPlotsError(Exception):
     """The library that draws is not installed."""
 
@@ -28,15 +32,16 @@ def plot(outcomes: Sequence[Outcome], path: Path) -> None:
     from matplotlib.figure import Figure
 
     miners = list(outcomes[0].spreads)
+    barred = miners[:BARS]
     figure = Figure(figsize=(12, 6), layout="constrained")
     bars, lines = figure.subplots(1, 2)
     width = 0.8 / len(outcomes)
     for number, outcome in enumerate(outcomes):
-        places = [place + (number - (len(outcomes) - 1) / 2) * width for place in range(len(miners))]
-        heights = [100 * outcome.spreads[miner].relative for miner in miners]
+        places = [place + (number - (len(outcomes) - 1) / 2) * width for place in range(len(barred))]
+        heights = [100 * outcome.spreads[miner].relative for miner in barred]
         bars.bar(places, heights, width, label=outcome.scheme.upper(), color=f"C{number}")
-    bars.set_title("Spread of each miner's income (standard deviation, % of the mean)")
-    bars.set_xticks(range(len(miners)), [_short(miner) for miner in miners], rotation=60, ha="right")
+    bars.set_title("Spread of income (standard deviation, % of the mean)")
+    bars.set_xticks(range(len(barred)), [_short(miner) for miner in barred], rotation=60, ha="right")
     bars.legend()
     for style, miner in zip(("-", "--", ":"), _some(miners), strict=False):
         for number, outcome in enumerate(outcomes):
