@@ -16,7 +16,7 @@ from typing import TypeVar
 from chains.node_rpc import NodeUnavailableError
 from chains.wallet import ChainWallet, WalletRefusedError
 from pool.accounting.books_away import BooksAwayError
-from pool.payouts.batch import FINAL, Batch
+from pool.payouts.batch import FINAL, Batch, StepRefusedError
 from pool.payouts.standing import FencedError, OtherPayerError
 from pool.payouts.terms import PayoutTerms
 from pool.services.payout_books import PayoutBooks
@@ -26,6 +26,9 @@ log = logging.getLogger("parapool.payouts")
 
 INTERVAL_S = 30.0
 PASS_TIMEOUT_S = 600.0
+
+WAITED_FOR = (NodeUnavailableError, WalletRefusedError, BooksAwayError, TimeoutError, StepRefusedError)
+"""What passes by itself; a refused step is one that an operator's order came before."""
 
 T = TypeVar("T")
 
@@ -138,7 +141,7 @@ class PayoutService:
         self.fault = words
         if isinstance(error, OtherPayerError):
             log.info("payer stands by chain=%s: %s", self.chain, words)
-        elif isinstance(error, NodeUnavailableError | WalletRefusedError | BooksAwayError | TimeoutError):
+        elif isinstance(error, WAITED_FOR):
             log.warning("payouts wait chain=%s: %s", self.chain, words)
         else:
             log.error("payouts cannot go on, trying again chain=%s: %s", self.chain, words, exc_info=error)
