@@ -58,7 +58,7 @@ class BooksSection(Section):
     """How long the books keep shares one by one; what miners earned from each block is kept for ever."""
 
     share_days: int = Field(
-        7,
+        3,
         ge=1,
         le=3650,
         description="Shares are kept one by one so long, and longer while a window may still reach them; then only "

@@ -44,6 +44,7 @@ from pool.metrics import registry_of
 from pool.payout_metrics import PayoutCollector
 from pool.payout_setup import open_wallet, paying_chains, payout_service
 from pool.scheme_metrics import SchemeCollector
+from pool.retention_setup import share_retention
 from pool.scheme_setup import announcement, realm_of, scheme_board, share_buying
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping, wall_ms
@@ -295,6 +296,7 @@ class RunningPool:
         if self.books is not None:
             for work in (self.bookkeeping.run(), self._count_blocks()):
                 self._spawn(work)
+            self._spawn(share_retention(self.config, self.chains, self.database, self.bookkeeping).run())
         if self.buying is not None:
             self._spawn(self.buying.run())
         for payer in self.payers:

@@ -1,0 +1,28 @@
+"""From a configuration to the service that lets old shares go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pool.config import Config
+from pool.services.bookkeeping import Bookkeeping, wall_ms
+from pool.services.chain_watch import WatchedChain
+from pool.services.share_retention import ShareRetention
+from pool.storage.database import Database
+from pool.storage.retention import Reach, Retention
+
+
+def share_retention(
+    config: Config, chains: Mapping[str, WatchedChain], database: Database, bookkeeping: Bookkeeping
+) -> ShareRetention:
+    def reaches() -> dict[str, Reach] | None:
+        found = {}
+        for name, section in config.chains.items():
+            target = chains[name].target
+            if target is None:
+                return None
+            found[name] = Reach(section.pplns.factor, target, section.pplns.window_min_s)
+        return found
+
+    retention = Retention(database, config.pool.name, config.books.share_days)
+    return ShareRetention(retention.step, reaches, lambda: bookkeeping.leads, bookkeeping.in_thread, wall_ms)
