@@ -12,6 +12,8 @@ from pool.services.scheme_board import BoughtChain, SchemeBoard
 from pool.services.share_buying import BuyingChain, PpsBooks, ShareBuying
 from pool.shares.scheme import PER_SHARE, Scheme
 
+HOUR_S = 3600
+
 LOW = "The pool's reserve for {chain} is low: your {chain} shares now count for PPLNS"
 RESTORED = "The pool buys {chain} shares again"
 
@@ -45,12 +47,11 @@ def share_buying(
     tell: Callable[[str, Change], None],
     now_ms: Callable[[], int],
 ) -> ShareBuying:
-    """The service that credits what is bought; without any such chain it has nothing to do."""
+    """The service that credits what is bought, on every chain: what was bought before the schemes changed is owed."""
     chains = {}
-    for name, bought in board.bought.items():
-        section = config.chains[name].pps
-        assert section is not None, "check-config asks for it"
-        chains[name] = BuyingChain(bought.guard, section.credit_interval_s)
+    for name, chain in config.chains.items():
+        bought, interval_s = board.bought.get(name), chain.pps.credit_interval_s if chain.pps is not None else HOUR_S
+        chains[name] = BuyingChain(None if bought is None else bought.guard, interval_s)
     return ShareBuying(books, chains, executor, tell, now_ms=now_ms)
 
 

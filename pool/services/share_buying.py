@@ -52,9 +52,11 @@ class PpsBooks(Protocol):
 
 @dataclass(slots=True)
 class BuyingChain:
-    """A chain whose shares are bought, and how often they are credited."""
+    """A chain whose shares are bought, and how often they are credited. Without a guard they are bought no more; what
+    they earned before is credited to the end.
+    """
 
-    guard: ReserveGuard
+    guard: ReserveGuard | None = None
     interval_s: int = 3600
     credited_period: int = field(default=-1)
 
@@ -83,7 +85,8 @@ class ShareBuying:
     def learn_reserves(self) -> None:
         """The reserves before the first job; whatever the database says against it is raised."""
         for chain, buying in self._chains.items():
-            self._take_reserve(chain, buying, self._books.pps_reserve(chain))
+            if buying.guard is not None:
+                self._take_reserve(chain, buying.guard, self._books.pps_reserve(chain))
 
     async def run(self) -> None:
         """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
@@ -111,7 +114,8 @@ class ShareBuying:
             while await self._in_thread(self._books.fold_pps, chain, self._now_ms()):
                 pass
             buying.credited_period = period
-        self._take_reserve(chain, buying, await self._in_thread(self._books.pps_reserve, chain))
+        if buying.guard is not None:
+            self._take_reserve(chain, buying.guard, await self._in_thread(self._books.pps_reserve, chain))
 
     async def _credit(self, chain: str, period: int) -> None:
         owed = await self._in_thread(self._books.pps_owed, chain)
@@ -129,12 +133,12 @@ class ShareBuying:
         if ids:
             log.info("shares credited chain=%s accounts=%d amount=%d period=%d", chain, len(ids), total, period)
 
-    def _take_reserve(self, chain: str, buying: BuyingChain, reserve: int) -> None:
-        change = buying.guard.update(reserve)
+    def _take_reserve(self, chain: str, guard: ReserveGuard, reserve: int) -> None:
+        change = guard.update(reserve)
         if change == "low":
             log.warning(
                 "reserve is low, new jobs count for PPLNS chain=%s reserve=%d minimum=%d",
-                chain, reserve, buying.guard.minimum,
+                chain, reserve, guard.minimum,
             )  # fmt: skip
         elif change == "restored":
             log.info("reserve is enough, shares are bought chain=%s reserve=%d", chain, reserve)

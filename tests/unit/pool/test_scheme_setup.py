@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from pool.config import Config, load
 from pool.scheme_metrics import SchemeCollector
-from pool.scheme_setup import announcement, realm_of, scheme_board, schemes_of
+from pool.scheme_setup import announcement, realm_of, scheme_board, schemes_of, share_buying
 
 
 @pytest.fixture
@@ -44,6 +45,16 @@ def test_scheme_setup_buys_only_after_the_reserve_is_known(config: Config) -> No
     assert (chain.guard.minimum, chain.guard.resume, chain.guard.suspended, chain.fee_ppm) == (700, 1400, True, 5)
     assert chain.subsidy.at(1) == 50 * 10**8
     assert board.realms_buying("alpha") == {"alpha:pps"}
+
+
+def test_scheme_setup_credits_on_every_chain_and_watches_the_reserve_where_shares_are_bought(config: Config) -> None:
+    """What was bought before a chain's scheme changed is owed all the same."""
+    board = scheme_board(config)
+    with ThreadPoolExecutor(1) as executor:
+        buying = share_buying(config, board, object(), executor, lambda chain, change: None, lambda: 0)  # type: ignore[arg-type]
+    assert {name: chain.guard for name, chain in buying._chains.items()} == {
+        "regbtc": None, "regnmc": None, "alpha": board.bought["alpha"].guard,
+    }  # fmt: skip
 
 
 def test_scheme_setup_tells_which_schemes_a_chain_may_have(config: Config) -> None:

@@ -81,6 +81,21 @@ async def test_share_buying_credits_once_in_each_interval(world: World) -> None:
     assert world.books.folds == 4
 
 
+async def test_share_buying_credits_what_a_chain_owes_that_buys_no_more() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        books = FakeBooks()
+        books.owed = {7: 3}
+        told: list[str] = []
+        chains = {"alpha": BuyingChain()}
+        buying = ShareBuying(
+            books, chains, executor, lambda chain, change: told.append(chain), now_ms=lambda: 3_600_000
+        )
+        buying.learn_reserves()
+        await buying.step("alpha")
+        assert books.credits == [(3600, {7: 3})]
+        assert told == []
+
+
 async def test_share_buying_divides_what_there_is_when_it_is_not_enough(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
