@@ -216,6 +216,10 @@ class PayoutRun:
             return False
         return is_due(self._now_ms(), await self._in_thread(self._books.last_planned_ms), self.terms)
 
+    def _postpone(self) -> None:
+        """Whatever is missing now may be there soon; a schedule tighter than that is kept."""
+        self._not_before_ms = self._now_ms() + min(POSTPONED_MS, self.terms.interval_ms)
+
     async def _plan(self, coins: list[Coin]) -> Batch | None:
         """A new batch of those who can be paid now, reserved; None when nobody can."""
         payouts, bad = await self.wanted()
@@ -229,7 +233,7 @@ class PayoutRun:
         composed = await self.compose(BatchKind.PAYOUT, payouts, coins)
         if isinstance(composed, Composition):
             return await self._reserve(BatchKind.PAYOUT, composed.payouts)
-        self._not_before_ms = self._now_ms() + POSTPONED_MS
+        self._postpone()
         if composed.wait is not Wait.NOTHING:
             self._tell_once("payouts wait", self.terms.chain, f"{composed.wait}: {composed.words}")
         return await self._tidy(coins)
@@ -289,7 +293,7 @@ class PayoutRun:
         """Inputs and outputs of a planned batch, verified and reserved; None when it had to be given up."""
         composed = await self.compose(batch.kind, batch.payouts, coins)
         if isinstance(composed, Postponed):
-            self._not_before_ms = self._now_ms() + POSTPONED_MS
+            self._postpone()
             await self._move(batch, BatchEvent.VOID, f"{composed.wait}: {composed.words}")
             return None
         assert self._change_script is not None
@@ -325,7 +329,7 @@ class PayoutRun:
         """The node would not take it, and it is not signed as far as the books go: nothing is lost by giving it up."""
         await self._in_thread(self._books.attempt, batch, "test", "refused", refusal, self._now_ms())
         if "fee" in refusal.lower():
-            self._not_before_ms = self._now_ms() + POSTPONED_MS
+            self._postpone()
             await self._move(batch, BatchEvent.VOID, f"the node wants more fee: {refusal}")
         else:
             await self._move(batch, BatchEvent.HOLD, f"the node would refuse it: {refusal}")

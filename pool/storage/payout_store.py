@@ -217,7 +217,10 @@ def claims(connection: Connection, chain: str) -> list[Claim]:
             continue
         own = terms.get(row.id)
         address = own.address if own is not None and own.address is not None else row.address
-        script = own.script if own is not None and own.script is not None else bytes.fromhex(row.script_hex)
+        # A held account may be named by an address alone (shares/record.py): it is no script, and nobody is paid on it.
+        script = bytes.fromhex(row.script_hex) if row.kind == "miner" else None
+        if own is not None and own.script is not None:
+            script = own.script
         found.append(
             Claim(
                 row.id, row.kind, address, script, amounts[row.id],
