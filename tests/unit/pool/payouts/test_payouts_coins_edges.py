@@ -8,7 +8,7 @@ import pytest
 from payout_samples import make_coin, make_terms
 
 from chains.wallet import Coin
-from pool.payouts.coins import spendable, to_consolidate
+from pool.payouts.coins import is_crowded, spendable, to_consolidate
 
 P2WSH = b"\x00\x20" + b"\x01" * 32
 
@@ -44,18 +44,23 @@ def test_payouts_coins_are_in_the_books_and_free() -> None:
     assert spendable([coin], (), (), terms) == []
 
 
-def test_payouts_coins_are_consolidated_above_a_number_the_smallest_first() -> None:
+def test_payouts_coins_are_consolidated_the_smallest_first() -> None:
     coins = [make_coin(number, amount) for number, amount in enumerate((50, 10, 40, 10, 30), 1)]
-    terms = {"consolidate_above": 4, "max_inputs": 3}
-    chosen = to_consolidate(coins, make_terms(**terms))
+    chosen = to_consolidate(coins, make_terms(max_inputs=3))
     assert [(coin.amount, coin.outpoint.txid[-1]) for coin in chosen] == [(10, 2), (10, 4), (30, 5)]
-    assert to_consolidate(coins[:4], make_terms(**terms)) == []
-    assert len(to_consolidate(coins[:4], make_terms(consolidate_above=3))) == 4
     same = [make_coin(number, 7) for number in (3, 1, 2)]
-    assert to_consolidate(same, make_terms(consolidate_above=0, max_inputs=2)) == [same[1], same[2]]
+    assert to_consolidate(same, make_terms(max_inputs=2)) == [same[1], same[2]]
+    assert to_consolidate(same[:2], make_terms()) == [same[1], same[0]]
+    assert to_consolidate(same[:1], make_terms()) == []
+
+
+@pytest.mark.parametrize(("count", "many"), [(4, False), (5, True)])
+def test_payouts_coins_are_crowded_above_a_number(count: int, many: bool) -> None:
+    coins = [make_coin(number, 7) for number in range(count)]
+    assert is_crowded(coins, make_terms(consolidate_above=4)) is many
 
 
 @pytest.mark.parametrize(("inputs", "chosen"), [(1, 0), (2, 2), (3, 3)])
 def test_payouts_coins_one_input_makes_no_consolidation(inputs: int, chosen: int) -> None:
     coins = [make_coin(number, 7) for number in range(5)]
-    assert len(to_consolidate(coins, make_terms(consolidate_above=0, max_inputs=inputs))) == chosen
+    assert len(to_consolidate(coins, make_terms(max_inputs=inputs))) == chosen
