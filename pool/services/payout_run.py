@@ -77,12 +77,14 @@ class PayoutRun:
                 await self._follow(batch, tip)
         batches = await self._in_thread(self._books.batches)
         self._tell_stuck(batches)
+        if not known:
+            return  # until all is taken over the wallet lacks coins that nobody stole
         unsigned = next((batch for batch in batches if batch.state in UNSIGNED), None)
         free = unsigned is None and not any(batch.state in STANDING_IN_THE_WAY for batch in batches)
         holds = await self._in_thread(self._books.holds)
         may_pay = not holds and (unsigned is not None or free)
         due = may_pay and (unsigned is not None or await self._is_due())
-        restored = known and any(hold.cause == RESTORE for hold in holds)
+        restored = any(hold.cause == RESTORE for hold in holds)
         if not due and not restored and not self._check_due():
             return
         coins = await self.check.look(self._now_ms())

@@ -8,7 +8,17 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, insert, select
 
 from chains.wallet import Coin, Outpoint
-from pool.payouts.batch import Batch, BatchKind, BatchState, BuiltBatch, Change, FeePolicy, PaidOutput, Payout
+from pool.payouts.batch import (
+    EXCLUSIVE,
+    Batch,
+    BatchKind,
+    BatchState,
+    BuiltBatch,
+    Change,
+    FeePolicy,
+    PaidOutput,
+    Payout,
+)
 from pool.storage.payout_tables import batch_inputs, payout_batches, payout_outputs, payouts
 
 
@@ -21,6 +31,14 @@ def watched(connection: Connection, chain: str) -> list[Batch]:
     """The chain's batches that something may still move, oldest first."""
     query = select(payout_batches).where(payout_batches.c.chain == chain, payout_batches.c.watched == 1)
     return _load(connection, query)
+
+
+def before_sending(connection: Connection, chain: str) -> Batch | None:
+    """The batch of a chain that no node was given yet, also when it is on hold there; there is at most one."""
+    column = payout_batches.c
+    early = [state.value for state in EXCLUSIVE]
+    query = select(payout_batches).where(column.chain == chain, column.state.in_(early) | column.held_from.in_(early))
+    return next(iter(_load(connection, query)), None)
 
 
 def latest(connection: Connection, chain: str | None, limit: int) -> list[Batch]:

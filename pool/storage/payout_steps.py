@@ -129,6 +129,7 @@ def adopt(connection: Connection, batch: Batch, epoch: int, now_ms: int) -> bool
     known = payout_rows.find(connection, batch.id)
     if known is not None and known.signed:
         return False
+    _make_room(connection, batch, epoch, now_ms)
     if known is None:
         plan(connection, dataclasses.replace(batch, state=BatchState.PLANNED), epoch, now_ms)
     elif known.state is BatchState.BUILT:
@@ -144,6 +145,22 @@ def adopt(connection: Connection, batch: Batch, epoch: int, now_ms: int) -> bool
     ids = SignedIds(batch.txid, batch.wtxid, batch.built.vsize)
     sign(connection, built, batch.raw, ids, epoch, now_ms)
     return True
+
+
+def _make_room(connection: Connection, batch: Batch, epoch: int, now_ms: int) -> None:
+    """A chain has one batch before its sending, so another that stands there had left when this one was planned: it was
+    sent if it is signed, and given up if not."""
+    other = payout_rows.before_sending(connection, batch.chain)
+    if other is None or other.id == batch.id:
+        return
+    reason = f"batch {batch.id} came after it"
+    if not other.signed:
+        move(connection, other, BatchEvent.VOID, epoch, now_ms, reason=reason)
+    elif other.state is BatchState.HOLD:
+        move(connection, other, BatchEvent.RELEASE, epoch, now_ms, reason=reason)
+        _make_room(connection, batch, epoch, now_ms)
+    else:
+        move(connection, other, BatchEvent.SEND, epoch, now_ms, reason=reason)
 
 
 def _step(

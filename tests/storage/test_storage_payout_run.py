@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -397,55 +396,36 @@ async def test_storage_payouts_a_deposit_is_booked_left_alone_and_claimed(quick_
     world.check_exact(AMOUNTS, AMOUNTS)
 
 
-# -- a database from yesterday --------------------------------------------------------------------------------------
+async def test_storage_payouts_are_durable_in_both_places_before_they_are_sent(quick_world: PayoutWorld) -> None:
+    world = quick_world
+    world.owe(AMOUNTS)
+    seen = []
+
+    def look(name: str) -> None:
+        if name == "before broadcast":
+            (batch,) = world.books.batches()
+            recorded = world.file.record(batch.id)
+            assert recorded is not None
+            assert batch.raw == bytes.fromhex(recorded.raw)
+            seen.append(batch.state)
+
+    world.wallet.point = look
+    await world.settle()
+    assert seen == [S.SIGNED]
 
 
-async def test_storage_payouts_after_a_restore_what_was_signed_since_is_taken_over_and_never_made_again(
-    quick_world: PayoutWorld, tmp_path: Path
+async def test_storage_payouts_what_was_signed_is_written_to_a_lost_file_again_before_it_is_sent(
+    quick_world: PayoutWorld,
 ) -> None:
     world = quick_world
     world.owe(AMOUNTS)
-    path = world.url.removeprefix("sqlite:///")
-    world.close()
-    shutil.copy(path, tmp_path / "yesterday")
-    world.open()
-    await world.settle()
-    assert world.batches()[0].state is S.SETTLED
-    world.close()
-    for file in Path(path).parent.glob(Path(path).name + "-*"):
-        file.unlink()
-    shutil.copy(tmp_path / "yesterday", path)
-    world.open()
-    assert world.batches() == []
-    await world.step()
-    assert len(world.batches()) == 1
-    await world.passes(4)
-    world.check_exact(AMOUNTS, AMOUNTS)
-    assert len(set(world.wallet.sent)) == 1
-    assert world.holds() == []
-    assert world.batches()[0].state is S.SETTLED
-
-
-async def test_storage_payouts_after_a_restore_without_the_file_the_wallet_tells(
-    quick_world: PayoutWorld, tmp_path: Path
-) -> None:
-    world = quick_world
-    world.owe(AMOUNTS)
-    path = world.url.removeprefix("sqlite:///")
-    await world.payer.check.look(world.now_ms)
-    world.close()
-    shutil.copy(path, tmp_path / "yesterday")
-    world.open()
-    await world.settle()
+    world.wallet.fee_too_low = True
+    await world.passes(1)
     world.close()
     world.file.path.unlink()
-    for file in Path(path).parent.glob(Path(path).name + "-*"):
-        file.unlink()
-    shutil.copy(tmp_path / "yesterday", path)
     world.open()
-    signed = len(world.wallet.signed)
-    world.now_ms += world.terms.interval_ms
-    await world.passes(3)
-    assert [hold.cause for hold in world.holds()] == ["wallet"]
-    assert len(world.wallet.signed) == signed
-    assert [world.wallet.paid(script_of(number)) for number in AMOUNTS] == [[500_000], [300_000], [200_000]]
+    world.wallet.fee_too_low = False
+    world.now_ms += 600_000
+    await world.settle()
+    assert world.file.batch_ids == [world.batches()[0].id]
+    world.check_exact(AMOUNTS, AMOUNTS)

@@ -222,9 +222,15 @@ class PayoutWorld:
 
     def owe(self, amounts: dict[int, int], *, fee: int = 100_000, bury: bool = True) -> str:
         """A block of ours pays accounts by number, and the pool its fee; buried until it may be spent."""
+        hash_hex = self.wallet.mine(1, reward=sum(amounts.values()) + fee)
+        self.book(hash_hex, self.wallet.height, amounts, fee=fee)
+        if bury:
+            self.wallet.mine(self.terms.maturity + 1)
+        return hash_hex
+
+    def book(self, hash_hex: str, height: int, amounts: dict[int, int], *, fee: int = 100_000) -> None:
+        """Enters a matured block of ours into the books."""
         total = sum(amounts.values()) + fee
-        hash_hex = self.wallet.mine(1, reward=total)
-        height = self.wallet.height
         with self.database.write() as connection:
             ids = {number: _account(connection, number) for number in amounts}
             owed = {ids[number]: amount for number, amount in amounts.items()}
@@ -232,9 +238,6 @@ class PayoutWorld:
             ledger_store.post(connection, group, self.now_ms)
             ledger_store.post(connection, income.mature(CHAIN, hash_hex, income=total, amounts=owed), self.now_ms)
             _add_block(connection, hash_hex, height, total, fee, owed)
-        if bury:
-            self.wallet.mine(self.terms.maturity + 1)
-        return hash_hex
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
