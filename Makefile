@@ -9,6 +9,7 @@ HTTP_PORT ?= 8080
 MINER ?= 1
 MUTATION_PROCESSES ?= 1
 SEEDS ?= 10000
+ROUNDS ?= 200
 
 .PHONY: demo test lint unit nightly mutation install clean
 
@@ -42,9 +43,12 @@ lint: install
 unit: install
 	@$(BIN)/pytest tests/unit tests/vectors
 
-# Ten thousand seeds of each simulation; SEEDS=500 for fewer. What fails is printed with how to play it again.
+# Ten thousand seeds of each simulation; SEEDS=500 for fewer. What fails is printed with how to play it again. Then 200
+# rounds of kill -9 of front end, accountant, Redis and PostgreSQL under load; ROUNDS=20 for fewer.
 nightly: install
 	@$(BIN)/python tests/sim/nightly.py --seeds $(SEEDS)
+	@sh tests/install-parts.sh
+	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py -k kill_rounds -o log_cli=true -o log_cli_level=INFO
 
 # Half an hour on one core. Afterwards: .venv/bin/mutmut show NAME, .venv/bin/mutmut run 'pool.payouts.compose*'.
 mutation: install

@@ -168,9 +168,12 @@ def _sum_hour(connection: Connection, logs: list[int], hour_ms: int) -> dict[int
     column = shares.c
     groups = (column.log_id, column.route_id, column.chain_set_id)
     counts = column.stale == 0
-    high = func.sum(case((counts, column.weight.op(">>")(literal_column(str(LOW_BITS)))), else_=0)).label("high")
-    low = func.sum(case((counts, column.weight.op("&")(literal_column(str((1 << LOW_BITS) - 1)))), else_=0)).label("low")
-    query = select(*groups, func.sum(1 - column.stale).label("shares"), high, low)
+    high, low = literal_column(str(LOW_BITS)), literal_column(str((1 << LOW_BITS) - 1))
+    sums = (
+        func.sum(case((counts, column.weight.op(">>")(high)), else_=0)).label("high"),
+        func.sum(case((counts, column.weight.op("&")(low)), else_=0)).label("low"),
+    )
+    query = select(*groups, func.sum(1 - column.stale).label("shares"), *sums)
     in_hour = (column.time_ms >= hour_ms, column.time_ms < hour_ms + HOUR_MS, column.log_id.in_(logs))
     weights: dict[int, int] = {}
     rows: list[dict[str, Any]] = []

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, case, func, select
 
 from pool.ledger.account import ASSET_IMMATURE, ASSET_WALLET, INCOME_FEE, SUSPENSE_UNEXPLAINED, available, immature
-from pool.storage.tables import accounts, balances, blocks, credits, routes, shares
+from pool.storage.tables import accounts, balances, blocks, credits, routes, share_logs, shares
 
 MINUTES_5_MS = 5 * 60 * 1000
 HOUR_MS = 60 * 60 * 1000
@@ -44,10 +44,17 @@ def pool_overview(connection: Connection, now_ms: int, started_ms: int = 0) -> d
         "hashrate_1h": _rate(row[2], row[3], covered_1h_ms),
         "shares_1h": row[4],
         "last_share_ms": row[5],
+        "drained_ms": _drained_ms(connection),
         "miners": len({pair[0] for pair in pairs}),
         "workers": len(pairs),
         "chains": _chain_sums(connection),
     }
+
+
+def _drained_ms(connection: Connection) -> int | None:
+    """The time up to which the shares of every front end are stored; None before the first has told one."""
+    told = select(func.min(share_logs.c.drained_ms)).where(share_logs.c.drained_ms > 0)
+    return connection.execute(told.where(share_logs.c.written_off_ms.is_(None))).scalar()
 
 
 def chain_blocks(

@@ -25,6 +25,11 @@ MAX_ADDRESS = 128
 LARGE_BOOKS_LAG_S = 60.0
 """From so long a lag of the books on, health says so; well over a batch and the books' pause after a failure."""
 
+PROVISIONAL_MS = 15_000
+"""An idle front end tells every five seconds how far it has drained; one that is behind by more than three times that
+may hold shares that the figures lack.
+"""
+
 _CHAIN = re.compile(r"[a-z0-9_-]{1,32}")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(rf"[0-9A-Za-z:_-]{{1,{MAX_ADDRESS}}}")
@@ -155,6 +160,8 @@ class Api:
             "hashrate": overview["hashrate_5m"],
             "hashrate_1h": overview["hashrate_1h"],
             "last_share_ms": overview["last_share_ms"],
+            "drained_ms": overview["drained_ms"],
+            "provisional": overview["drained_ms"] is None or now_ms - overview["drained_ms"] > PROVISIONAL_MS,
             "shares": {
                 "accepted": live.shares_accepted,
                 "accepted_work": live.accepted_work,

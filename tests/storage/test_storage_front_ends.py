@@ -19,7 +19,7 @@ from pool.blocks.solution_store import SolutionStore
 from pool.services.bookkeeping import Bookkeeping
 from pool.services.log_ingest import LogIngest
 from pool.shares.watermark import Watermark
-from pool.storage import front_ends
+from pool.storage import front_ends, views
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database
 from pool.storage.front_ends import LogOfAnotherPoolError
@@ -171,3 +171,18 @@ async def test_front_ends_one_process_follows_the_blocks(world: World, second: S
     await world.settle()
     assert world.state(5)[0] == "immature"
     assert set(CHAINS) == set(world.chains)
+
+
+def test_front_ends_figures_are_as_old_as_the_slowest_one(world: World) -> None:
+    def drained_ms() -> int | None:
+        with world.database.read() as connection:
+            found: int | None = views.pool_overview(connection, 9000)["drained_ms"]
+            return found
+
+    assert drained_ms() is None
+    world.books.drain(Watermark(1, 8000), 8000)
+    SqlBooks(world.database, "main/second", "main").drain(Watermark(1, 3000), 3000)
+    assert drained_ms() == 3000
+    with world.database.write() as connection:
+        front_ends.write_off(connection, "main", "main/second", 9000)
+    assert drained_ms() == 8000

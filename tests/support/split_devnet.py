@@ -81,7 +81,8 @@ class SplitDevnet:
             await self.start_front_end()
         elif what == "accountant":
             await self.devnet.kill_pool()
-            await self.devnet.start_pool()
+            self.devnet.pool = self.devnet.spawn_pool()
+            await self.devnet.until(self.devnet._pool_answers, "the accountant answers", 90)
         elif what == "redis":
             self.redis.kill()
             await asyncio.to_thread(self.redis.start)

@@ -19,7 +19,9 @@ async def test_web_pool_shape(site: Site):
     assert set(pool) == {
         "name", "started_ms", "now_ms", "parent", "algorithm", "fee_ppm", "stratum", "accepting", "connections",
         "workers", "miners", "hashrate", "hashrate_1h", "last_share_ms", "shares", "jobs_sent", "chains",
+        "drained_ms", "provisional",
     }
+    assert (pool["drained_ms"], pool["provisional"]) == (None, True), "nothing has told how far it has drained"
     assert pool["shares"] == {"accepted": 40, "accepted_work": 2**70, "rejected": {"stale": 1}}
     assert pool["miners"] == 3
     up_ms = pool["now_ms"] - pool["started_ms"]
