@@ -5,6 +5,7 @@ against what the books have summed; and what was credited of it, against the led
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from fractions import Fraction
 
 from sqlalchemy import Connection, func, select
@@ -17,9 +18,10 @@ from pool.shares.scheme import Counted, Rate, read_word
 from pool.storage import pps_store
 from pool.storage.audit_window import accounts_of_routes
 from pool.storage.scheme_tables import pps_rates
-from pool.storage.tables import chain_sets, share_sums, shares, transfer_groups, transfers
+from pool.storage.tables import chain_sets, share_logs, share_sums, shares, transfer_groups, transfers
 
 HALF = 2**32
+HOUR_MS = 3_600_000
 FOLDED = Fraction(1, 2**200)
 """What folding may have rounded off, many times over."""
 
@@ -66,15 +68,10 @@ def _earned(connection: Connection) -> Earned:
         priced = [word for word in words if word.rate is not None and word.rate.reward > 0]
         if priced:
             bought[row.id] = priced
-    high, low = func.sum(shares.c.weight // HALF), func.sum(shares.c.weight % HALF)  # SQLite's SUM fails past 63 bits
-    key = (shares.c.route_id, shares.c.chain_set_id)
     weights: defaultdict[tuple[int, int], int] = defaultdict(int)
-    query = select(*key, high, low).where(shares.c.stale == 0, shares.c.chain_set_id.in_(list(bought))).group_by(*key)
-    for route_id, set_id, high_sum, low_sum in connection.execute(query):
-        weights[route_id, set_id] += int(high_sum) * HALF + int(low_sum)
-    sums = select(share_sums.c.route_id, share_sums.c.chain_set_id, share_sums.c.weight)
-    for summed in connection.execute(sums.where(share_sums.c.chain_set_id.in_(list(bought)))):
-        weights[summed.route_id, summed.chain_set_id] += int(summed.weight)
+    for log_id in connection.execute(select(share_logs.c.id)).scalars().all():
+        for route_id, set_id, weight in _weights(connection, log_id, list(bought)):
+            weights[route_id, set_id] += weight
     accrued: defaultdict[tuple[str, int], list[tuple[Rate, int]]] = defaultdict(list)
     owners: dict[str, dict[int, int]] = {}
     for chain in {counted.chain for priced in bought.values() for counted in priced}:
@@ -90,6 +87,36 @@ def _earned(connection: Connection) -> Earned:
     return earned
 
 
+def _weights(connection: Connection, log_id: int, set_ids: list[int]) -> Iterator[tuple[int, int, int]]:
+    """(route, chain set, weight) of a log's shares: one by one from the first hour of which none was deleted, before
+    that as sums of hours.
+    """
+    from_ms = _whole_from_ms(connection, log_id)
+    high, low = func.sum(shares.c.weight // HALF), func.sum(shares.c.weight % HALF)  # SQLite's SUM fails past 63 bits
+    key = (shares.c.route_id, shares.c.chain_set_id)
+    query = select(*key, high, low).where(shares.c.log_id == log_id, shares.c.time_ms >= from_ms, shares.c.stale == 0)
+    for route_id, set_id, high_sum, low_sum in connection.execute(
+        query.where(shares.c.chain_set_id.in_(set_ids)).group_by(*key)
+    ):
+        yield route_id, set_id, int(high_sum) * HALF + int(low_sum)
+    sums = select(share_sums.c.route_id, share_sums.c.chain_set_id, share_sums.c.weight)
+    sums = sums.where(share_sums.c.log_id == log_id, share_sums.c.hour_ms < from_ms)
+    for row in connection.execute(sums.where(share_sums.c.chain_set_id.in_(set_ids))):
+        yield row.route_id, row.chain_set_id, int(row.weight)
+
+
+def _whole_from_ms(connection: Connection, log_id: int) -> int:
+    """The beginning of the first hour of which no share of a log was deleted; 0 when none ever was."""
+    oldest = select(shares.c.sequence, shares.c.time_ms).where(shares.c.log_id == log_id)
+    first = connection.execute(oldest.order_by(shares.c.sequence).limit(1)).one_or_none()
+    if first is not None and first.sequence == 1:  # a log's first sequence is 1
+        return 0
+    last_ms = connection.execute(select(func.max(share_sums.c.hour_ms)).where(share_sums.c.log_id == log_id)).scalar()
+    if last_ms is None:
+        return 0
+    return int(last_ms if first is None else first.time_ms // HOUR_MS * HOUR_MS) + HOUR_MS
+
+
 def _credited(connection: Connection, chain: str) -> dict[int, int]:
     """What the ledger credited for shares, by account."""
     query = select(transfers.c.credit, func.sum(transfers.c.amount)).join(
@@ -100,11 +127,10 @@ def _credited(connection: Connection, chain: str) -> dict[int, int]:
 
 
 def _are_gone(connection: Connection) -> bool:
-    """Whether some shares are stored neither one by one nor in sums: a log's first sequence is 1."""
-    if connection.execute(select(share_sums.c.log_id).limit(1)).first():
-        return False
-    firsts = select(func.min(shares.c.sequence)).group_by(shares.c.log_id)
-    return any(first > 1 for first in connection.execute(firsts).scalars())
+    """Whether some shares are stored neither one by one nor in sums."""
+    summed = set(connection.execute(select(share_sums.c.log_id).distinct()).scalars())
+    firsts = select(shares.c.log_id, func.min(shares.c.sequence)).group_by(shares.c.log_id)
+    return any(first > 1 and log_id not in summed for log_id, first in connection.execute(firsts))
 
 
 def _shown(value: Fraction) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from audit_history import audited, block_id, corrupt
 from bookkeeping_world import TERMS, World
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from storage_samples import block_hash_hex, header_hash, make_route, solution
 
 from pool.audit.split_export import ExportError, split_export
@@ -22,11 +22,13 @@ from pool.blocks.solution_store import SolvingShare
 from pool.ledger.account import ASSET_WALLET, OPERATOR_AVAILABLE, OPERATOR_IMMATURE
 from pool.ledger.transfer import Transfer, TransferGroup
 from pool.shares.record import Route
-from pool.storage import income_store, ledger_store, pps_store
+from pool.shares.watermark import Watermark
+from pool.storage import front_ends, income_store, ledger_store, pps_store
 from pool.storage.audit_views import snapshot
 from pool.storage.income_store import ShareRef, Terms
+from pool.storage.retention import Retention
 from pool.storage.scheme_tables import pps_accruals
-from pool.storage.tables import accounts, blocks
+from pool.storage.tables import accounts, blocks, share_logs, shares
 
 ANNA = make_route("anna", alpha="anna-alpha")
 BERT = make_route("bert", alpha="bert-alpha")
@@ -257,8 +259,8 @@ async def test_schemes_earn_once_however_often_a_share_comes(world: World) -> No
     world.restart()
     position, _ = world.books.position()
     with world.database.write() as connection:
-        shares = pps_store.standings(connection, "alpha")
-    assert [standing.cumulative for standing in shares] == [200]
+        standings = pps_store.standings(connection, "alpha")
+    assert [standing.cumulative for standing in standings] == [200]
     again = [item for item in world.log.items if item.share.sequence == 2] * 2
     assert world.books.store_shares(again, position, 0) == 0
     assert credit(world) == 200
@@ -342,6 +344,23 @@ async def test_schemes_audit_finds_a_share_that_was_given_to_somebody_else(sold:
         "its shares are summed to 100.000000, they are worth 200.000000",
         "its shares are summed to 203.092784, they are worth 103.092784",
     ]
+
+
+async def test_schemes_audit_takes_the_sums_of_hours_whose_shares_are_deleted(sold: World) -> None:
+    """The hours are added up while their shares are still there, and then deleted, the eldest first."""
+    retention = Retention(sold.database, "main", 1)
+    with sold.database.write() as connection:
+        log_id = connection.execute(select(share_logs.c.id)).scalar_one()
+        front_ends.drain(connection, log_id, Watermark(5, 10 * PERIOD * 1000), 1)
+    assert retention.step({}, 0), "one hour is added up"
+    assert audited(sold).findings == []
+    for gone in (2, 5):
+        with sold.database.write() as connection:
+            connection.execute(delete(shares).where(shares.c.sequence <= gone))
+        assert pps_findings(sold) == []
+        assert not any("bought shares" in note for note in audited(sold).notes)
+    corrupt(sold, "UPDATE share_sums SET weight = '20' WHERE weight = '10'")
+    assert pps_findings(sold) != []
 
 
 async def test_schemes_audit_finds_credits_that_the_ledger_does_not_have(sold: World) -> None:
