@@ -100,13 +100,12 @@ def run(chains: tuple[str, ...], once: bool, config_file: str, overrides: tuple[
 def show(
     chain: str | None, batch_id: str | None, last: int, config_file: str, overrides: tuple[str, ...]
 ) -> NoReturn:
-    """Show holds, batches, strangers' deposits, addresses in quarantine and what lies above what is owed, of CHAIN or
-    of all chains. Exit code 1 while anything waits for you: a hold, or a batch that is conflicted or on hold.
+    """Show holds, batches, deposits, addresses in quarantine and what lies above what is owed, of CHAIN or of all.
+    Exit code 1 while anything waits for you: a hold, or a batch that is conflicted or on hold.
 
     \b
-    Examples:
+    Example:
       pool payouts show namecoin -c pool.yaml
-      pool payouts show --batch 0f3c -c pool.yaml
     """
     config = load_config(config_file, overrides)
     from pool.payout_lines import batch_lines, standing_lines
@@ -188,8 +187,7 @@ def resolve(
     transaction that spends one of its inputs, as deep as a coinbase matures; the wallet is asked whether that is so.
 
     \b
-    Examples:
-      pool payouts resolve namecoin --batch 0f3c --go-on --reason "fees are low again" -c pool.yaml
+    Example:
       pool payouts resolve namecoin --batch 0f3c --void --reason "never signed" -c pool.yaml
     """
     config = load_config(config_file, overrides)
@@ -223,8 +221,7 @@ def resolve(
 @config_option()
 @set_option
 def fund(chain: str, coin: str, config_file: str, overrides: tuple[str, ...]) -> NoReturn:
-    """Claim the deposit TXID:VOUT as your own money in the pool, for fees, losses, PPS and balances brought along. Send
-    coins to the wallet's address first; `show` lists them once they are deep enough.
+    """Claim the deposit TXID:VOUT as your own money in the pool. Send coins to the wallet first; `show` lists them.
 
     \b
     Example:

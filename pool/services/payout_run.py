@@ -12,20 +12,19 @@ import logging
 from collections.abc import Callable
 
 from chains.node_rpc import NodeUnavailableError
-from chains.primitives.serialize import MalformedError
-from chains.primitives.transaction import parse_transaction
-from chains.wallet import ChainWallet, Coin, Outpoint, SendResult, Tip, WalletRefusedError
+from chains.wallet import ChainWallet, Coin, SendResult, Tip, WalletRefusedError
 from pool.ledger.solvency import payout_obstacle
 from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePolicy, Payout
 from pool.payouts.build import BatchMismatchError, build, verify_built, verify_signed
 from pool.payouts.coins import is_crowded, spendable, to_consolidate
 from pool.payouts.compose import Composition, Postponed, Wait, compose
-from pool.payouts.follow import Conflict, Look, after_send, follow, frees_payouts, is_stuck, look_from, resend_due
+from pool.payouts.follow import Conflict, after_send, follow, frees_payouts, is_stuck, resend_due
 from pool.payouts.plan import Passed, is_due, plan
 from pool.payouts.standing import UnknownAccountError
 from pool.payouts.terms import PayoutTerms, usable_fee_rate
 from pool.services.payout_books import InThread, PayoutBooks
+from pool.services.payout_look import look_at
 from pool.services.wallet_check import WalletCheck
 
 log = logging.getLogger("parapool.payouts")
@@ -128,7 +127,7 @@ class PayoutRun:
         assert batch.txid is not None or batch.state is BatchState.HOLD
         if batch.state is BatchState.HOLD or batch.txid is None:
             return
-        look = await self._look(batch, tip)
+        look = await look_at(batch, tip, self._wallet, self._books, self.terms.maturity, self._in_thread)
         wanted = follow(batch, look, final=self.terms.confirmations, maturity=self.terms.maturity)
         if (look.confirmations, look.block_hash_hex) != (batch.confirmations, batch.block_hash_hex):
             await self._in_thread(self._books.seen, batch, look, self._now_ms())
@@ -138,33 +137,6 @@ class PayoutRun:
             await self._in_thread(self._books.retire, batch)
         elif wanted.send and resend_due(batch, self._now_ms()):
             await self._send(batch)
-
-    async def _look(self, batch: Batch, tip: Tip) -> Look:
-        assert batch.txid is not None
-        transaction = await self._wallet.transaction(batch.txid)
-        if transaction is not None and transaction.confirmations > 0:
-            return look_from(transaction, None)
-        suspicious = transaction is None or transaction.confirmations < 0 or batch.state is BatchState.CONFLICTED
-        return look_from(transaction, await self._conflict(batch, tip) if suspicious else None)
-
-    async def _conflict(self, batch: Batch, tip: Tip) -> Conflict | None:
-        """The confirmed transaction, if there is one, that spends an input of the batch. The coin is the wallet's own,
-        so the wallet knows who spent it."""
-        assert batch.built is not None
-        inputs = set(batch.built.inputs)
-        since = max(0, min(batch.height or tip.height, tip.height) - 3 * self.terms.maturity)
-        for transaction in await self._wallet.transactions_since(since):
-            if transaction.txid == batch.txid or transaction.confirmations <= 0:
-                continue
-            try:
-                spent = parse_transaction(transaction.raw).inputs
-            except MalformedError:
-                continue  # of a form that no payout has, so it is no payout's; the coin's absence tells all the same
-            if inputs & {Outpoint(i.previous_txid, i.previous_index) for i in spent}:
-                owner = await self._in_thread(self._books.batch_of_txid, transaction.txid)
-                same_family = owner is not None and owner == batch.replaces
-                return Conflict(transaction.txid, transaction.confirmations, owner is not None, same_family)
-        return None
 
     async def _move(self, batch: Batch, event: BatchEvent, words: str, conflict: Conflict | None = None) -> None:
         frees = conflict is None or frees_payouts(conflict)
