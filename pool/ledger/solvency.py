@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pool.ledger.account import ASSET_WALLET, EQUITY_LOSS, SUSPENSE_DEPOSIT
 from pool.ledger.transfer import LedgerError, TransferGroup, movements
 
-FORCED_KINDS = ("loss", "orphan", "unsettle", "unbear")
+FORCED_KINDS = ("loss", "orphan", "unsettle", "unbear", "fee")
 """What the chain did, and not we: it is booked whatever it breaks. A lost block that is back gives back what was taken
-for it, also while another one is still lost.
+for it, also while another one is still lost. A network fee is booked when its transaction is final; whether the pool
+can afford it is asked before that is signed.
 """
 
 LEAVING_KINDS = ("reserve", "withdraw")

@@ -75,7 +75,7 @@ def group_of(kind: str, loses: int) -> TransferGroup:
 
 @pytest.mark.parametrize(("loses", "judged"), [(1, True), (0, False), (-1, False)])
 def test_ledger_cover_is_judged_when_it_lessens_or_something_leaves(loses: int, judged: bool) -> None:
-    assert lessens_cover(group_of("fee", loses)) is judged
+    assert lessens_cover(group_of("pps", loses)) is judged
     assert lessens_cover(group_of("reserve", loses))
     assert lessens_cover(group_of("withdraw", loses))
 
@@ -88,12 +88,12 @@ def test_ledger_cover_is_judged_when_it_lessens_or_something_leaves(loses: int, 
 )  # fmt: skip
 def test_ledger_cover_may_be_used_up_and_no_unit_more(surplus: int, loses: int, short: int | None) -> None:
     """What lessens it below nothing is refused; what leaves a broken one as it is, or mends it, is not."""
-    group, before = group_of("fee", loses), Cover(wallet=surplus + 100, deposits=40, owed=60)
+    group, before = group_of("pps", loses), Cover(wallet=surplus + 100, deposits=40, owed=60)
     if short is None:
         check_cover(group, before)
         return
     words = (
-        f"fee:alpha:1: the wallet would hold {short} less than what is owed for good; the operator has to fund it first"
+        f"pps:alpha:1: the wallet would hold {short} less than what is owed for good; the operator has to fund it first"
     )
     with pytest.raises(LedgerError, match=f"^{re.escape(words)}$"):
         check_cover(group, before)
@@ -123,5 +123,5 @@ def test_ledger_cover_obstacles_in_their_order() -> None:
 
 
 def test_ledger_cover_kinds_that_are_special() -> None:
-    assert set(FORCED_KINDS) == {"loss", "orphan", "unsettle", "unbear"}
+    assert set(FORCED_KINDS) == {"loss", "orphan", "unsettle", "unbear", "fee"}
     assert set(LEAVING_KINDS) == {"reserve", "withdraw"}

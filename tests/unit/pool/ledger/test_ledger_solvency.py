@@ -44,12 +44,12 @@ MATURE = group("mature", (ASSET_WALLET, "asset.immature", 500), (immature(3), av
 LOSS = loss.loss("a", "B", 1, income=50, fee=5)
 
 
-@pytest.mark.parametrize("allowed", [FEE_6, WITHDRAW_6, PPS_6, RESERVE, SETTLE, MATURE, LOSS])
+@pytest.mark.parametrize("allowed", [FEE_6, FEE_7, WITHDRAW_6, PPS_6, RESERVE, SETTLE, MATURE, LOSS])
 def test_ledger_group_within_the_surplus_may_be_written(allowed: TransferGroup) -> None:
     check_cover(allowed, cover_of(SOUND))
 
 
-@pytest.mark.parametrize("refused", [FEE_7, WITHDRAW_7, PPS_7])
+@pytest.mark.parametrize("refused", [WITHDRAW_7, PPS_7])
 def test_ledger_group_beyond_the_surplus_is_refused(refused: TransferGroup) -> None:
     assert lessens_cover(refused)
     with pytest.raises(LedgerError, match="would hold 1 less than what is owed for good; the operator has to fund"):
