@@ -27,8 +27,8 @@ from pool.cli_options import (
     parse_overrides,
     set_option,
 )
-from pool.cli_simulate import simulate
 from pool.cli_payouts import payouts
+from pool.cli_simulate import simulate
 
 DEVNET_FILE = "deploy/devnet.yaml"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -43,8 +43,8 @@ from pool.live_status import LiveStatus
 from pool.metrics import registry_of
 from pool.payout_metrics import PayoutCollector
 from pool.payout_setup import open_wallet, paying_chains, payout_service
-from pool.scheme_metrics import SchemeCollector
 from pool.retention_setup import share_retention
+from pool.scheme_metrics import SchemeCollector
 from pool.scheme_setup import announcement, realm_of, scheme_board, share_buying
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping, wall_ms

@@ -116,6 +116,10 @@ def test_cli_ledger_audit_names_findings_and_ends_with_1(ledger: Run, books: Pat
 
 
 def test_cli_ledger_takes_the_terms_it_is_told(ledger: Run, books: Path) -> None:
+    assert ledger("audit", "--terms", "regbtc:5:123:2:3600").exit_code == 0, "the block's own terms are kept with it"
+    with closing(sqlite3.connect(books)) as raw, raw:
+        raw.execute("DROP TRIGGER income_events_refuse_update")
+        raw.execute("UPDATE income_events SET fee_ppm = NULL, factor = NULL, window_min_ms = NULL")
     outcome = ledger("audit", "--terms", "regbtc:5:123:2:3600")
     assert outcome.exit_code == 1
     assert "fee regbtc block" in outcome.out
@@ -187,7 +191,7 @@ def test_cli_ledger_export_in_both_forms(ledger: Run, books: Path) -> None:
     assert export["fee"] + sum(credit["amount"] for credit in export["credits"]) == export["reward"] == REWARD
     table = ledger("export", "--chain", "regbtc", "--block", HASH_HEX, "--format", "csv")
     assert table.exit_code == 0
-    assert [line.split(",")[8] for line in table.out.splitlines()] == ["address", "anna", "bert"]
+    assert [line.split(",")[9] for line in table.out.splitlines()] == ["address", "anna", "bert"]
 
 
 def test_cli_ledger_export_of_an_unknown_block_is_1(ledger: Run, books: Path) -> None:
