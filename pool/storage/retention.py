@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, literal_column, select
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, literal_column, select
 
 from pool.accounting.window import target_work
 from pool.storage import front_ends
@@ -168,7 +168,8 @@ def _sum_hour(connection: Connection, logs: list[int], hour_ms: int) -> dict[int
     column = shares.c
     groups = (column.log_id, column.route_id, column.chain_set_id)
     counts = column.stale == 0
-    high, low = literal_column(str(LOW_BITS)), literal_column(str((1 << LOW_BITS) - 1))
+    high: ColumnElement[int] = literal_column(str(LOW_BITS))
+    low: ColumnElement[int] = literal_column(str((1 << LOW_BITS) - 1))
     sums = (
         func.sum(case((counts, column.weight.op(">>")(high)), else_=0)).label("high"),
         func.sum(case((counts, column.weight.op("&")(low)), else_=0)).label("low"),
