@@ -12,9 +12,11 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select, update
 from storage_samples import block_hash_hex, solution
+from support.postgresql import PostgresqlServer
 from support.redis import PASSWORD, RedisServer
 from transport_world import TransportWorld, hasten, until
 
+from pool.accounting.books_away import BooksAwayError
 from pool.blocks.stream_entry import TransportAwayError
 from pool.services import share_feed
 from pool.shares.record import Position
@@ -274,3 +276,30 @@ async def test_transport_refuses_places_that_are_none(world: TransportWorld, red
     await stream.close()
 
 
+
+
+async def test_transport_goes_on_while_the_database_is_away(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The accountant's lag rises, the stream takes what it may, the rest waits on disk; then all catches up."""
+    monkeypatch.setattr(share_feed, "UNSTORED_SHARES", 2000)
+    server = PostgresqlServer()
+    try:
+        with server.database() as url:
+            world = TransportWorld(tmp_path, url, redis_server.url)
+            one, accountant = world.front_end(), world.accountant()
+            one.share(10)
+            await world.all_stored()
+            await asyncio.to_thread(server.stop)
+            before_ms = accountant.ingest.caught_up_ms
+            one.share(6000)
+            await until(lambda: one.feed.unstored >= 2000, "the stream has what it may hold")
+            await until(lambda: any(isinstance(error, BooksAwayError) for error in accountant.errors), "it is noticed")
+            await asyncio.sleep(0.3)
+            assert accountant.ingest.caught_up_ms <= before_ms + 200 and not one.feed.fault
+            await asyncio.to_thread(server.start)
+            await world.all_stored()
+            await until(lambda: accountant.ingest.caught_up_ms > before_ms, "the lag is gone")
+            await world.close()
+    finally:
+        server.close()
