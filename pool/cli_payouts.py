@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 chain_argument = click.argument("chain")
 reason_option = click.option("--reason", required=True, callback=plain_text, help="Why; kept in the books.")
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DASHES = {"ignore_unknown_options": True}
+"""A negative amount is an amount to be refused, and no option."""
+
+
+def _amount(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    """An amount of the operator's, in whole smallest units."""
+    if not re.fullmatch(r"[0-9]{1,19}", text) or not 1 <= int(text) <= 2**62:
+        raise click.BadParameter(f"{text!a}: expected whole smallest units (satoshi), from 1 to {2**62}")
+    return int(text)
 
 
 @click.group(short_help="Pay miners, and see what is on its way.")
@@ -110,6 +119,8 @@ def show(
     config = load_config(config_file, overrides)
     from pool.payout_lines import batch_lines, standing_lines
 
+    if chain is not None:
+        _known(config, chain)
     if batch_id is not None:
         lines, good = from_books(config, lambda books: batch_lines(books, batch_id))
     else:
@@ -237,10 +248,10 @@ def fund(chain: str, coin: str, config_file: str, overrides: tuple[str, ...]) ->
     sys.exit(EXIT_OK)
 
 
-@payouts.command(short_help="Take the operator's money out.")
+@payouts.command(short_help="Take the operator's money out.", context_settings=_DASHES)
 @chain_argument
 @click.argument("address")
-@click.argument("amount", type=click.IntRange(1, 2**62))
+@click.argument("amount", callback=_amount)
 @click.option("--ref", "reference", required=True, help="A name for it: the same again is the same withdrawal.")
 @config_option()
 @set_option
@@ -259,10 +270,10 @@ def withdraw(
     _order(config, chain, BatchKind.WITHDRAW, reference, address, amount)
 
 
-@payouts.command(short_help="Move coins out of the hot wallet; they stay in the books.")
+@payouts.command(short_help="Move coins out of the hot wallet; they stay in the books.", context_settings=_DASHES)
 @chain_argument
 @click.argument("address")
-@click.argument("amount", type=click.IntRange(1, 2**62))
+@click.argument("amount", callback=_amount)
 @click.option("--ref", "reference", required=True, help="A name for it: the same again is the same sweep.")
 @config_option()
 @set_option

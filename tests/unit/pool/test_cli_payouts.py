@@ -188,6 +188,7 @@ async def test_cli_payouts_a_signed_batch_is_not_given_up_at_a_word(payouts: Run
     "words",
     [
         ("plan", "gamma"),
+        ("show", "gamma"),
         ("plan", "regbtc"),
         ("withdraw", CHAIN, "nonsense", "5", "--ref", "a"),
         ("withdraw", CHAIN, address_of(1), "0.5", "--ref", "a"),
@@ -210,3 +211,14 @@ def test_cli_payouts_wrong_use_ends_with_2_and_a_sentence(
 
 def test_cli_payouts_without_books_say_so(payouts: Run) -> None:
     assert payouts("show").exit_code == 2
+
+
+@pytest.mark.parametrize("amount", ["-5", "0.5", "1e8", "0", "+5", "١", "", "9" * 19, "9" * 20])
+@pytest.mark.parametrize("command", ["withdraw", "sweep"])
+def test_cli_payouts_an_amount_is_whole_units_and_nothing_else(
+    payouts: Run, world: PayoutWorld, command: str, amount: str
+) -> None:
+    found = payouts(command, CHAIN, address_of(1), amount, "--ref", "a")
+    assert found.exit_code == 2
+    assert "expected whole smallest units" in found.err
+    assert world.batches() == []
