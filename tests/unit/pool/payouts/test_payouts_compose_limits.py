@@ -275,6 +275,21 @@ def test_payouts_compose_consolidation_leaves_coins_that_would_be_too_heavy() ->
     assert result.coins == tuple(coins_of(*[10_000] * most))
 
 
+@pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False)])
+def test_payouts_compose_weight_may_be_the_limit_and_no_unit_more(more: int, fits: bool) -> None:
+    """Two P2PKH coins and a change script so long that the transaction has 99,000 bytes, all of them weighing four."""
+    coins = [make_coin(number, 10**9, script=b"\x76\xa9\x14" + bytes(20) + b"\x88\xac") for number in (1, 2)]
+    around = 4 + 1 + 2 * (40 + 108) + 1 + 8 + 5 + 4
+    consolidated = composed([], coins, kind=BatchKind.CONSOLIDATE, change_script=bytes(99_000 - around + more))
+    if fits:
+        assert consolidated.fee == 99_000
+    else:
+        assert consolidated == Postponed(Wait.NOTHING, "there are no two coins to make one of")
+    script = bytes(99_000 - around - 31 + more)
+    paid = composed(payouts_of(1_500_000_000), coins, change_script=script)
+    assert isinstance(paid, Composition) is fits
+
+
 def test_payouts_compose_fee_parts_by_largest_remainder_the_earlier_row_on_a_tie() -> None:
     assert fee_parts(10, [1, 1, 1]) == [4, 3, 3]
     assert fee_parts(11, [1, 1, 1]) == [4, 4, 3]

@@ -109,6 +109,7 @@ def test_payouts_plan_pays_from_the_largest_minimum_on(pools: int, own: int | No
 def test_payouts_plan_nothing_is_not_paid_even_without_a_minimum() -> None:
     free = {"minimum_payout": 0, "dust": DustRule(rate=0)}
     assert planned([make_claim(1, 0)], **free).passed[0][1] is Passed.BELOW_MINIMUM
+    assert planned([make_claim(1, 0, quarantined=True)], **free).passed[0][1] is Passed.BELOW_MINIMUM
     assert planned([make_claim(1, 1)], **free).total == 1
 
 
