@@ -84,7 +84,7 @@ def test_payouts_compose_change_of_a_batch_whose_fee_the_miners_bear(beyond: int
 def test_payouts_compose_coins_suffice_when_they_hold_the_fee_without_change() -> None:
     fee = vsize(1, 1)
     enough = composed(payouts_of(1_000_000), coins_of(1_000_000 + fee))
-    assert (enough.change, enough.fee, enough.pool_fee) == (0, fee, fee)
+    assert (enough.coins, enough.change, enough.fee, enough.pool_fee) == (tuple(coins_of(1_000_000 + fee)), 0, fee, fee)
     assert composed(payouts_of(1_000_000), coins_of(1_000_000 + fee - 1)) == Postponed(
         Wait.COINS, f"the coins that may be spent hold {1_000_000 + fee - 1}"
     )
@@ -110,6 +110,12 @@ def test_payouts_compose_coins_too_small_for_the_fee_are_followed_by_the_next() 
     """The first coin pays the payouts and not the fee: the second one does."""
     result = composed(payouts_of(1_000_000), coins_of(1_000_000, 50_000))
     assert result.coins == tuple(coins_of(1_000_000, 50_000))
+
+
+def test_payouts_compose_keeps_to_the_order_it_is_given() -> None:
+    payouts = payouts_of(100_000, 900_000, 50_000)
+    assert composed(payouts, coins_of(500_000)).payouts == tuple(payouts[:1])
+    assert composed(payouts, coins_of(1_040_000)).payouts == tuple(payouts[:2])
 
 
 @pytest.mark.parametrize("enough", [True, False])
@@ -288,6 +294,13 @@ def test_payouts_compose_weight_may_be_the_limit_and_no_unit_more(more: int, fit
     script = bytes(99_000 - around - 31 + more)
     paid = composed(payouts_of(1_500_000_000), coins, change_script=script)
     assert isinstance(paid, Composition) is fits
+    # One coin more would be too heavy, but it is the budget that keeps these two from paying.
+    third = make_coin(3, 10**9, script=coins[0].script)
+    poor = composed(payouts_of(1_500_000_000), [*coins, third], change_script=script, pool_budget=7)
+    if fits:
+        assert poor == Postponed(Wait.POOL_EQUITY, "the operator's equity covers a fee of 7, not more")
+    else:
+        assert poor == Postponed(Wait.COINS, f"the coins that may be spent hold {3 * 10**9}")
 
 
 def test_payouts_compose_fee_parts_by_largest_remainder_the_earlier_row_on_a_tie() -> None:
