@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
+# The doubles that the storage tests have as well are in the folder above, also for a process of its own.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from books_run import run_books
+from payouts_run import run_payouts
 
 
 class Job(NamedTuple):
@@ -60,14 +66,19 @@ def _books(job: Job, steps: int | None = None) -> Counter[str]:
     return Counter({"points": report.points, "crashes": report.crashes}) + report.blocks + report.groups
 
 
-SIMULATIONS: dict[str, Callable[[Job], Counter[str]]] = {"books": _books}
+def _payouts(job: Job, steps: int | None = None) -> Counter[str]:
+    report = run_payouts(job.seed, steps=steps, crash_at=job.crash_at, error_at=job.error_at)
+    return Counter({"points": report.points, "crashes": report.crashes}) + report.batches + report.groups
+
+
+SIMULATIONS: dict[str, Callable[..., Counter[str]]] = {"books": _books, "payouts": _payouts}
 SHORT_STEPS = 4
 """How much happens in a run that is repeated for each of its points."""
 
 
 def _run_of(job: Job) -> Counter[str]:
     if job.name.startswith("short-"):
-        return _books(job, SHORT_STEPS)
+        return SIMULATIONS[job.name.removeprefix("short-")](job, SHORT_STEPS)
     return SIMULATIONS[job.name](job)
 
 

@@ -1,0 +1,32 @@
+"""Payouts under everything that can go wrong: a few hundred seeds here, ten thousand in `make nightly`."""
+
+from __future__ import annotations
+
+from payouts_run import run_payouts
+from sim_seeds import SHORT_STEPS, Job, play_all
+
+SEEDS = 120
+EVERY_POINT_SEED = 5
+
+
+def test_sim_payouts_hold_for_every_seed() -> None:
+    tally = play_all([Job("payouts", seed) for seed in range(SEEDS)])
+    assert not tally.failures, str(tally)
+    settled = [f"{kind} settled" for kind in ("payout", "withdraw", "sweep", "consolidate")]
+    for happened in ("crashes", "deposit", *settled):
+        assert tally.counts[happened] > 0, f"no run had {happened}"
+
+
+def test_sim_payouts_hold_with_a_crash_or_an_error_at_every_point() -> None:
+    """One run, again and again, each time dying or failing at the next commit, fsync or call to the wallet."""
+    points = run_payouts(EVERY_POINT_SEED, quiet=True, steps=SHORT_STEPS).points
+    jobs = [Job("short-payouts", EVERY_POINT_SEED, crash_at=at) for at in range(1, points + 1)]
+    jobs += [Job("short-payouts", EVERY_POINT_SEED, error_at=at) for at in range(1, points + 1)]
+    tally = play_all(jobs)
+    assert points > 50
+    assert not tally.failures, str(tally)
+    assert tally.counts["crashes"] == points
+
+
+def test_sim_payouts_do_the_same_for_the_same_seed() -> None:
+    assert run_payouts(12) == run_payouts(12)
