@@ -41,10 +41,14 @@ def address_of(name: str) -> str:
 ADA, BOB, CLEO, ADA_ALPHA = (address_of(name) for name in ("ada", "bob", "cleo", "ada on alpha"))
 
 
+UP_S = 180
+"""How long the pool has been up: longer ago than the first share, however slow the machine fills the database."""
+
+
 @dataclass
 class Live:
     name: str = "devnet <&>"
-    started_ms: int = field(default_factory=lambda: wall_ms() - 61_000)
+    started_ms: int = field(default_factory=lambda: wall_ms() - UP_S * 1000)
     parent: str = "regbtc"
     algorithm: str = "sha256d"
     fee_ppm: int = 10_000
