@@ -187,12 +187,15 @@ class BooksRun:
             reward = chain.rewards[hash_hex] = random.choice((0, 1, 7, random.randint(2, 10**10), 5 * 10**9))
             self.model.rewards[name, hash_hex] = reward
             # Without its share in the record the log alone has it, as with records of older versions.
-            self.model.solves[name, hash_hex] = SolveFact(name, hash_hex, fact.sequence, found_ms, work)
+            self.model.solves[name, hash_hex] = SolveFact(
+                name, hash_hex, fact.sequence, found_ms, work, fact.scheme(name)
+            )
             record = SolutionRecord(
                 chain=name, block_hash_hex=hash_hex, height=chain.height + 1, payload={"block": "00"}, nodes=["n"],
                 share_sequence=fact.sequence, found_ms=found_ms, reward_hint=None, stale=stale,
                 target_hex=f"{2**256 // work - 1:064x}", share_weight=fact.weight,
-                solving_share=SolvingShare(route, "rig", fact.time_ms, fact.chains, fact.header_hash),
+                solving_share=SolvingShare(route, "rig", fact.time_ms, fact.words, fact.header_hash),
+                scheme=None if random.random() < 0.1 else fact.scheme(name),
             )  # fmt: skip
             self._unwritten.append(record)
         if early:

@@ -228,8 +228,12 @@ class BooksWorld:
         aux = random.random() < 0.8 or any(chain == "aux" for chain, _ in solved)
         self._headers += 1
         header_hash = self._headers.to_bytes(32, "little")
-        chains = CHAINS if aux else CHAINS[:1]
-        return route, self._append(route, random.randint(1, 100), chains, header_hash, stale, solved)
+        words = tuple(self._word(chain) for chain in (CHAINS if aux else CHAINS[:1]))
+        return route, self._append(route, random.randint(1, 100), words, header_hash, stale, solved)
+
+    def _word(self, chain: str) -> str:
+        """How a share counts for a chain: mostly for its windows, sometimes for its miner alone, or it is bought."""
+        return chain + self.random.choices(("", ":solo", ":pps:5000000000:700:10000"), (16, 3, 2))[0]
 
     def repeat_share(self) -> None:
         """The log gets a share that it had before: the miner sent it again, and nobody remembered."""
@@ -237,13 +241,13 @@ class BooksWorld:
         if facts:
             fact = self.random.choice(facts)
             route = next(route for route in self.routes if route.digest == fact.route)
-            self._append(route, fact.weight, fact.chains, fact.header_hash, False, ())
+            self._append(route, fact.weight, fact.words, fact.header_hash, False, ())
 
     def _append(
         self,
         route: Route,
         weight: int,
-        chains: tuple[str, ...],
+        words: tuple[str, ...],
         header_hash: bytes,
         stale: bool,
         solved: tuple[tuple[str, str], ...],
@@ -251,8 +255,8 @@ class BooksWorld:
         assert self.life is not None
         time_ms = self.loop.wall_ms()
         raw = tuple((chain, bytes.fromhex(name)[::-1]) for chain, name in solved)
-        sequence = self.life.log.append(route, "rig", time_ms, weight, chains, header_hash, stale, raw)
-        fact = ShareFact(sequence, time_ms, route.digest, weight, chains, header_hash, stale, solved)
+        sequence = self.life.log.append(route, "rig", time_ms, weight, words, header_hash, stale, raw)
+        fact = ShareFact(sequence, time_ms, route.digest, weight, words, header_hash, stale, solved)
         self.model.shares[sequence] = fact
         self._unanswered.append(fact)
         return fact

@@ -40,6 +40,9 @@ ACCOUNTS = 4
 PAYABLE = 20_000
 """Who is owed so much can be paid at the lowest rate, whatever his part of the fee is."""
 
+LEAST_CHANGE = 1000
+"""Less than this left over is dust, which the pool would have to bear and may have no money for."""
+
 HOT = ("income", "change", "fund")
 OPERATORS_SCRIPT = b"\x00\x14\xcc" + bytes(19)
 
@@ -273,7 +276,8 @@ class PayoutsRun:
         payable = [
             f"{account} {amount}"
             for account, amount in reading.balances.items()
-            if account.startswith("liab.") and account.endswith(".available") and PAYABLE <= amount <= within
+            if account.startswith("liab.") and account.endswith(".available")
+            if amount >= PAYABLE and (amount == within or amount + LEAST_CHANGE <= within)
         ]
         if self.world.terms.fee_policy is FeePolicy.MINER and payable:
             raise Violation(f"owed and not paid: {payable}")

@@ -28,23 +28,33 @@ class AccountName:
 
 @dataclass(slots=True)
 class ShareFact:
-    """A share that was appended. `solved` are (chain, displayed hash)."""
+    """A share that was appended. `words` are those of its record, a chain's bare name when it counts for the chain's
+    windows; `solved` are (chain, displayed hash).
+    """
 
     sequence: int
     time_ms: int
     route: bytes
     weight: int
-    chains: tuple[str, ...]
+    words: tuple[str, ...]
     header_hash: bytes
     stale: bool
     solved: tuple[tuple[str, str], ...]
     answered: bool = False
 
+    def scheme(self, chain: str) -> str:
+        """What the share counts under on a chain."""
+        for word in self.words:
+            name, _, rest = word.partition(":")
+            if name == chain:
+                return rest.partition(":")[0] or "pplns"
+        raise AssertionError(f"the share does not count for {chain}")
+
 
 @dataclass(slots=True)
 class SolveFact:
     """A block that was found. `recorded`: its record was durable, so it must never be lost. `sequence` is that of the
-    solving share, 0 when the log had stopped.
+    solving share, 0 when the log had stopped; `scheme` is what that counted under.
     """
 
     chain: str
@@ -52,6 +62,7 @@ class SolveFact:
     sequence: int
     found_ms: int
     work: int
+    scheme: str = "pplns"
     recorded: bool = False
 
 
@@ -81,11 +92,15 @@ class ExpectedSplit:
     fee: int
     amounts: dict[AccountName, int]
     unexplained: int
+    operator: int = 0
 
 
 def expected_window(model: Model, stored: list[int], solve: SolveFact) -> dict[AccountName, int]:
-    """Weights by account: from the solve back over the larger of the bounds."""
+    """Weights by account: from the solve back over the larger of the bounds; the solver's alone under SOLO."""
     rules = model.rules[solve.chain]
+    if solve.scheme == "solo":
+        share = model.shares[solve.sequence]
+        return {model.accounts[share.route][solve.chain]: share.weight}
     last = solve.sequence or max((s for s in stored if model.shares[s].time_ms <= solve.found_ms), default=0)
     newest = model.shares.get(last) if last in stored else None
     end_ms = newest.time_ms if newest is not None else solve.found_ms
@@ -96,7 +111,7 @@ def expected_window(model: Model, stored: list[int], solve: SolveFact) -> dict[A
         share = model.shares[sequence]
         recent = share.time_ms >= end_ms - rules.window_min_ms
         solves = (solve.chain, solve.hash_hex) in share.solved
-        if not solves and (share.stale or solve.chain not in share.chains):
+        if not solves and (share.stale or solve.chain not in share.words):
             continue
         counted = share.weight if recent else min(share.weight, max(left, 0))
         left -= counted
@@ -106,9 +121,13 @@ def expected_window(model: Model, stored: list[int], solve: SolveFact) -> dict[A
 
 
 def expected_split(
-    reward: int, fee_ppm: int, weights: Mapping[AccountName, int], ids: Mapping[AccountName, int]
+    reward: int, fee_ppm: int, weights: Mapping[AccountName, int], ids: Mapping[AccountName, int], scheme: str
 ) -> ExpectedSplit:
-    """Largest remainder, by fractions; the smaller account id wins a tie."""
+    """Largest remainder, by fractions; the smaller account id wins a tie. A block whose shares were bought is the
+    operator's.
+    """
+    if scheme == "pps":
+        return ExpectedSplit(0, {}, 0, reward)
     total = sum(weights.values())
     if total == 0:
         return ExpectedSplit(0, {}, reward)
@@ -161,12 +180,13 @@ def check(model: Model, path: str, chains: Mapping[str, Any]) -> Reading:
     reading = Reading(path)
     _check_shares(model, reading)
     stored = [row[0] for row in reading.shares]
+    splits: dict[int, ExpectedSplit] = {}
     for row in reading.blocks:
-        _check_block(model, reading, stored, row)
+        _check_block(model, reading, stored, row, splits)
         chain = chains[row[1]]
         early = row[4] == "mature" and chain.best_confirmations(row[2]) < chain.maturity
         demand(not early, f"{row[1]} block {row[2][-6:]} is mature before its time")
-    _check_balances(reading)
+    _check_balances(reading, splits)
     return reading
 
 
@@ -176,13 +196,15 @@ def _check_shares(model: Model, reading: Reading) -> None:
         fact = model.shares.get(sequence)
         demand(fact is not None, f"share {sequence} is stored and was never appended")
         assert fact is not None
-        told = (fact.time_ms, fact.route, fact.weight, ",".join(sorted(fact.chains)), fact.header_hash, int(fact.stale))
+        told = (fact.time_ms, fact.route, fact.weight, ",".join(sorted(fact.words)), fact.header_hash, int(fact.stale))
         demand(told == (time_ms, digest, weight, names, header_hash, stale), f"share {sequence} is not as it was")
         demand(header_hash not in seen, f"share {sequence} counts twice")
         seen.add(header_hash)
 
 
-def _check_block(model: Model, reading: Reading, stored: list[int], row: tuple[Any, ...]) -> None:
+def _check_block(
+    model: Model, reading: Reading, stored: list[int], row: tuple[Any, ...], splits: dict[int, ExpectedSplit]
+) -> None:
     block_id, chain, hash_hex, height, state, reward, fee, orphaned, lost = row
     name = f"{chain} block {hash_hex[-6:]} {state}"
     solve = model.solves.get((chain, hash_hex))
@@ -194,13 +216,14 @@ def _check_block(model: Model, reading: Reading, stored: list[int], row: tuple[A
         demand(state in ("submitted", "rejected", "orphan"), f"{name}: no reward")
         return
     demand(reward == model.rewards[chain, hash_hex], f"{name}: reward {reward} is not what the coinbase pays")
-    weights = expected_window(model, stored, solve)
+    weights = {} if solve.scheme == "pps" else expected_window(model, stored, solve)
     ids = {account: reading.accounts[chain, account] for account in weights}
-    split = expected_split(reward, model.rules[chain].fee_ppm, weights, ids)
+    split = splits[block_id] = expected_split(reward, model.rules[chain].fee_ppm, weights, ids, solve.scheme)
     expected = {ids[account]: amount for account, amount in split.amounts.items()}
     demand(credits == expected, f"{name}: credits {credits}, the shares give {expected}")
     demand(fee == split.fee, f"{name}: fee {fee}, expected {split.fee}")
-    demand(sum(credits.values()) + fee + split.unexplained == reward, f"{name}: does not add up to {reward}")
+    given = sum(credits.values()) + fee + split.operator + split.unexplained
+    demand(given == reward, f"{name}: {given} does not add up to {reward}")
     event = f"{chain}:{hash_hex}"
     demanded = {f"credit:{event}"}
     voided = max(orphaned, int(state == "orphan"))
@@ -216,19 +239,20 @@ def _check_block(model: Model, reading: Reading, stored: list[int], row: tuple[A
     demand(height >= 0, f"{name}: height {height}")
 
 
-def _check_balances(reading: Reading) -> None:
+def _check_balances(reading: Reading, splits: Mapping[int, ExpectedSplit]) -> None:
     """The stored balances against the blocks' states and what operators and payouts moved."""
     expected: Counter[tuple[str, str]] = Counter()
     for block_id, chain, hash_hex, _, state, reward, fee, _, lost in reading.blocks:
         if reward is None or state in ("orphan", "rejected", "submitted"):
             continue
         credits = reading.credits.get(block_id, {})
-        unexplained = reward - fee - sum(credits.values())
+        unexplained, operator = splits[block_id].unexplained, splits[block_id].operator
         part = "immature" if state == "immature" else "available"
         for account_id, amount in credits.items():
             expected[chain, f"liab.{account_id}.{part}"] += amount
+        expected[chain, f"equity.operator.{part}"] += operator
         if state == "lost":
-            expected[chain, "equity.loss"] -= sum(credits.values())
+            expected[chain, "equity.loss"] -= sum(credits.values()) + operator
             _add_borne(expected, reading, chain, f"{chain}:{hash_hex}:{lost}")
             continue
         expected[chain, "asset.immature" if state == "immature" else "asset.wallet"] += reward
