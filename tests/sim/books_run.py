@@ -3,7 +3,7 @@
     share      shares arrive; some are answered, some are still in memory at a crash; some are sent twice
     solve      a share solves a block on one chain or on both; its record is written
     submit     an open block reaches its chain or not, late or not, and the answer says so or not
-    chain      blocks of others, reorganisations of depth 1 to maturity + 2, branches that come back
+    chain      blocks of others, reorganisations of depth 1 to maturity + 2, branches that come back, all of it at once
     node       goes away, lags, denies blocks, answers late or with errors
     operator   funds, pays, absorbs or claws back losses
 
@@ -33,7 +33,7 @@ from pool.storage import block_losses, ledger_links, ledger_store
 
 ACTIONS = {
     "share": 5, "solve": 5, "submit": 3, "grow": 8, "reorganise": 3, "come_back": 4, "node": 3, "look": 2, "sleep": 4,
-    "operator": 2, "check_now": 1,
+    "operator": 2, "upheaval": 2, "check_now": 1,
 }  # fmt: skip
 OPENING = ("share", "solve", "sleep")
 """Every run begins with these, so that the least eventful one has a block to credit."""
@@ -260,6 +260,21 @@ class BooksRun:
         chain = self.world.chains[name]
         chain.return_to_abandoned(chain.maturity + 2)
         look(self.world.watched[name])
+
+    async def _upheaval(self) -> None:
+        """A chain grows, loses the end of it, and mostly gets it back, each seen by the books."""
+        name = self._some_chain()
+        chain, watched = self.world.chains[name], self.world.watched[name]
+        for happens in (
+            lambda: chain.grow(self.random.randint(0, chain.maturity)),
+            lambda: chain.reorganise(self.random.randint(1, chain.maturity + 2)),
+            lambda: self.random.random() < 0.7 and chain.return_to_abandoned(chain.maturity + 2),
+        ):
+            happens()
+            look(watched)
+            await self.world.sleep(9.0)
+            if self.random.random() < 0.3:
+                await self._operator()
 
     async def _look(self) -> None:
         for watched in self.world.watched.values():
