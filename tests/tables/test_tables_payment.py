@@ -143,10 +143,11 @@ SCENARIOS: dict[str, list[tuple[str, str]]] = {
         ("unwithdraw", "wal=1000 out=0"),
         ("withdraw all", "wal=900 out=-100"),
     ],
-    "the pool's fee of a payout is the operator's": [
+    "a fee that was paid is booked, whatever it takes of the surplus; nothing leaves after that": [
         ("reserve 1", "a1=0 r1=600"),
         ("settle 1", "r1=0 wal=400"),
-        ("fee over the surplus", "refused"),
+        ("fee over the surplus", "net=101 wal=299"),
+        ("reserve 2", "refused"),
     ],
 }
 
