@@ -25,6 +25,9 @@ LOOKS_PER_AGE = 20
 minute.
 """
 
+FINAL_STEPS = (Step.MATURE, Step.FIND)
+"""What makes a block final, and with it perhaps the newest one, which speaks for all below it."""
+
 T = TypeVar("T")
 
 
@@ -129,14 +132,14 @@ class BlockFollowing:
                 return False
             look_at_ms[block.id] = now_ms + self._wait_ms(now_ms - block.found_ms)
             steps.append((self._step(block, status), block, status))
-        maturing = any(step is Step.MATURE for step, _, _ in steps)
-        final = await self._look_at_final(at_once=maturing)
+        becomes_final = any(step in FINAL_STEPS for step, _, _ in steps)
+        final = await self._look_at_final(at_once=becomes_final)
         faults: list[Exception] = []
         for wanted in (Step.ORPHAN, Step.FIND, Step.RETIRE, Step.MATURE, Step.REINSTATE, Step.CREDIT):
             for step, block, status in steps:
                 if step is wanted:
                     try:
-                        if step is Step.MATURE and not (final and await self._still_matures(block)):
+                        if step in FINAL_STEPS and not (final and await self._still(step, block)):
                             look_at_ms[block.id] = 0
                             continue
                         await self._take(step, block, status)
@@ -180,10 +183,10 @@ class BlockFollowing:
             at_once = True
         return True
 
-    async def _still_matures(self, block: FoundBlock) -> bool:
+    async def _still(self, step: Step, block: FoundBlock) -> bool:
         """Asked again after the newest final block, so that both were seen in one chain and not in two branches."""
         status = await self._ask(self._view.block_status(block.hash_hex))
-        return self._view.synced and self._step(block, status) is Step.MATURE
+        return self._view.synced and self._step(block, status) is step
 
     async def _take(self, step: Step, block: FoundBlock, status: BlockStatus) -> None:
         now_ms = self._now_ms()
