@@ -14,7 +14,7 @@ from pool.blocks import solution_store
 from pool.blocks.solution_store import SolutionStore
 from pool.ledger import income, loss
 from pool.ledger.transfer import TransferGroup
-from pool.services import bookkeeping
+from pool.services import block_following
 from pool.storage import ledger_store
 from pool.storage.books import SqlBooks
 from pool.storage.share_store import ShareStore
@@ -129,12 +129,12 @@ def voids_half_a_credit(patch: Patch) -> None:
 
 def matures_too_early(patch: Patch) -> None:
     """One confirmation less than the chain asks for."""
-    next_step = bookkeeping.next_step
+    next_step = block_following.next_step
 
     def stepping(block: Any, status: Any, *, maturity: int, **options: Any) -> Any:
         return next_step(block, status, maturity=maturity - 1, **options)
 
-    patch.setattr(bookkeeping, "next_step", stepping)
+    patch.setattr(block_following, "next_step", stepping)
 
 
 def finds_without_the_fee(patch: Patch) -> None:
@@ -147,9 +147,15 @@ def finds_without_the_fee(patch: Patch) -> None:
     patch.setattr(loss, "found", finding)
 
 
-def leaves_losses_unbooked(patch: Patch) -> None:
-    """A mature block is final, whatever its chain says."""
-    patch.setattr(SqlBooks, "lose", lambda books, block, now_ms: None)
+def loses_only_a_part(patch: Patch) -> None:
+    """The last part of a lost block stays in the wallet's account."""
+    lose = loss.loss
+
+    def losing(*arguments: Any, **options: Any) -> TransferGroup:
+        group = lose(*arguments, **options)
+        return TransferGroup(group.id, group.chain, group.kind, group.transfers[:-1])
+
+    patch.setattr(loss, "loss", losing)
 
 
 CALM = (0.0, 0.0)
@@ -166,7 +172,7 @@ MISTAKES: dict[Callable[[Patch], None], tuple[int, tuple[float, float]]] = {
     voids_half_a_credit: (40, CALM),
     matures_too_early: (40, CALM),
     finds_without_the_fee: (200, CALM),
-    leaves_losses_unbooked: (100, CALM),
+    loses_only_a_part: (100, CALM),
 }
 """How many seeds may be needed, and at which rates of crashes and errors."""
 
