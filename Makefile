@@ -33,7 +33,7 @@ demo: install
 test: install
 	@sh tests/install-parts.sh
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest
+	@sh tests/run-all.sh $(BIN)/pytest
 
 lint: install
 	@$(BIN)/ruff check .
