@@ -99,9 +99,11 @@ class SolutionStore:
             for leftover in folder.glob("*.tmp"):
                 leftover.unlink()
         for earlier, later in ((self._open, self._closed), (self._closed, self._booked)):
-            for path in list(earlier.iterdir()):
-                if (later / path.name).exists():
-                    _remove(path)
+            twice = [path for path in earlier.iterdir() if (later / path.name).exists()]
+            if twice:
+                _sync(later)
+            for path in twice:
+                _remove(path)
         self.open_count = sum(1 for _ in self._open.iterdir())
         self._prune_booked()
 
@@ -112,7 +114,10 @@ class SolutionStore:
         """
         name = _file_name(record.chain, record.block_hash_hex)
         with self._lock:
-            if any((folder / name).exists() for folder in (self._open, self._closed, self._booked)):
+            known = next((f for f in (self._open, self._closed, self._booked) if (f / name).exists()), None)
+            if known is not None:
+                # Its first writing may have failed at the very last step.
+                _sync(known)
                 return False
             _write(self._open / name, record)
             self.open_count += 1

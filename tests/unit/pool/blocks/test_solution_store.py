@@ -57,6 +57,27 @@ def test_solution_store_put_is_idempotent_in_every_state(tmp_path: Path) -> None
     assert list(store.closed_solutions()) == []
 
 
+def test_solution_store_makes_a_record_durable_when_the_first_try_failed_at_its_last_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was renamed and its folder not synced: a power loss could still take it, so the next try syncs."""
+    store, synced = SolutionStore(tmp_path), []
+
+    def failing(folder: Path) -> None:
+        raise OSError("the disk refuses")
+
+    monkeypatch.setattr(solution_store, "_sync", failing)
+    with pytest.raises(OSError, match="refuses"):
+        store.put(solution())
+    monkeypatch.setattr(solution_store, "_sync", synced.append)
+    assert not store.put(solution())
+    assert synced == [tmp_path / "open"]
+    (tmp_path / "closed" / f"regbtc-{HASH}.json").write_bytes((tmp_path / "open" / f"regbtc-{HASH}.json").read_bytes())
+    synced.clear()
+    SolutionStore(tmp_path)
+    assert synced == [tmp_path / "closed", tmp_path / "open"]
+
+
 def test_solution_store_resumes_the_oldest_first(tmp_path: Path) -> None:
     store = SolutionStore(tmp_path)
     store.put(solution(found_ms=2000, block_hash_hex="01" * 32))
