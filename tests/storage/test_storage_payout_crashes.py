@@ -77,4 +77,4 @@ async def test_storage_payouts_survive_every_point(
             assert world.holds() == [], where
         finally:
             world.close()
-    assert len(tried) >= (1 if fault is Fault.LATE_DUPLICATE else 15)
+    assert len(tried) >= (1 if fault is Fault.LATE_DUPLICATE else 12)

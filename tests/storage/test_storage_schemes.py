@@ -187,6 +187,7 @@ async def test_schemes_leave_a_block_that_nobody_explains_to_the_operator_of_a_c
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TERMS, "alpha", replace(TERMS["alpha"], scheme="fpps"))
+    world.restart()  # terms are read at the start
     world.log.append(1, ANNA, chains=PPS)
     solve(world, 5, 2, None, (), None, found_ms=1500)
     await world.settle()
