@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,12 +42,26 @@ from pool.storage.database import Database, open_engine, sqlite_url, upgrade
 
 CHAINS = ("parent", "aux")
 MEMORY = Path("/dev/shm")
+SHARED = "PARAPOOL_SIM_FOLDER"
+
+
+@contextmanager
+def shared_folder() -> Iterator[str]:
+    """A folder for the processes of many runs, on a file system in memory where there is one; removed afterwards."""
+    with TemporaryDirectory(prefix="parapool-sim-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield folder
+
+
+def work_in(folder: str) -> None:
+    """What a process of many does first: its own folder is in the one they share."""
+    os.environ[SHARED] = folder
 
 
 @cache
 def memory_folder() -> Path:
-    """This process's folder, on a file system in memory where there is one; removed when the process ends."""
-    folder = mkdtemp(prefix="parapool-sim-", dir=MEMORY if MEMORY.is_dir() else None)
+    """This process's folder; removed with the shared one, or when the process ends."""
+    shared = os.environ.get(SHARED) or (str(MEMORY) if MEMORY.is_dir() else None)
+    folder = mkdtemp(prefix="parapool-sim-", dir=shared)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from books_run import run_books
+from books_world import shared_folder, work_in
 from payouts_run import run_payouts
 
 
@@ -103,7 +104,8 @@ def play_all(
             progress(tally)
         return tally
     # Not forked: the test suite's process has threads.
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with shared_folder() as folder, spawn.Pool(processes, initializer=work_in, initargs=(folder,)) as pool:
         for outcome in pool.imap_unordered(play, jobs, chunksize=5):
             tally.add(*outcome)
             progress(tally)

@@ -20,10 +20,12 @@ def test_sim_books_hold_for_every_seed() -> None:
 
 
 def test_sim_books_hold_with_a_crash_at_every_point() -> None:
-    """One run, again and again, each time dying or failing at the next commit, fsync, rename or call to a node."""
+    """One run, again and again, each time dying at the next commit, fsync, rename or call to a node; at every fourth it
+    fails once as well.
+    """
     points = run_books(EVERY_POINT_SEED, quiet=True, steps=SHORT_STEPS).points
     jobs = [Job("short-books", EVERY_POINT_SEED, crash_at=at) for at in range(1, points + 1)]
-    jobs += [Job("short-books", EVERY_POINT_SEED, error_at=at) for at in range(1, points + 1)]
+    jobs += [Job("short-books", EVERY_POINT_SEED, error_at=at) for at in range(1, points + 1, 4)]
     tally = play_all(jobs)
     assert points > 50
     assert not tally.failures, str(tally)
