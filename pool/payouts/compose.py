@@ -1,9 +1,10 @@
 """From payouts and coins to inputs, change and fee: what one transaction can carry, to the unit.
 
-Payouts come in order of priority; when the coins or the limits do not suffice for all, the last ones wait. Under
-`miner` the fee is taken from the payouts by largest remainder, in proportion to their amounts; whoever would then get
-less than his minimum is taken out and the rest fitted again, at most three times. The pool's own part of a fee never
-exceeds `pool_budget`, what the operator's equity covers. Pure.
+Payouts come in order of priority. One that the coins cannot cover beside those before it waits, and keeps nobody else
+waiting; of more than a transaction may have, the last ones wait. Under `miner` the fee is taken from the payouts by
+largest remainder, in proportion to their amounts; whoever would then get less than his minimum is taken out and the
+rest fitted again, at most three times. The pool's own part of a fee never exceeds `pool_budget`, what the operator's
+equity covers. Pure.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from enum import StrEnum
 
 from chains.wallet import Coin
 from pool.payouts.batch import BatchKind, FeePolicy, Payout
+from pool.payouts.purse import Fit, Load, Purse, load_of
 from pool.payouts.sizes import MAX_WEIGHT, dust_limit, fee_for, transaction_weight, virtual_size
 from pool.payouts.terms import MAX_REBUILDS, PayoutTerms
 
@@ -54,14 +56,6 @@ class Composition:
     fee_rate: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    coins: tuple[Coin, ...]
-    change: int
-    fee: int
-    pool_fee: int
-
-
 def compose(
     kind: BatchKind,
     payouts: Sequence[Payout],
@@ -78,11 +72,14 @@ def compose(
     """
     if kind is BatchKind.CONSOLIDATE:
         return _consolidation(usable, terms, fee_rate, change_script, pool_budget)
-    rows = tuple(payouts[: terms.max_outputs])
-    if not rows:
+    rows = tuple(payouts)
+    if not rows or terms.max_outputs < 1:
         return Postponed(Wait.NOTHING, "nobody is owed enough")
+    purse = Purse(
+        usable, terms, fee_policy=fee_policy, fee_rate=fee_rate, change_script=change_script, pool_budget=pool_budget
+    )
     for _ in range(1 + MAX_REBUILDS):
-        rows, fit = _largest_part(rows, usable, terms, fee_policy, fee_rate, change_script, pool_budget)
+        rows, fit = _payable(rows, usable, purse, terms)
         if isinstance(fit, Postponed):
             return fit
         moved = sum(payout.gross for payout in rows)
@@ -95,7 +92,7 @@ def compose(
             if net >= max(payout.minimum, dust_limit(payout.script, terms.dust))
         )  # fmt: skip
         if good == rows:
-            return Composition(rows, nets, fit.coins, fit.change, fit.fee, fit.pool_fee, fee_rate)
+            return Composition(rows, nets, purse.coins[: fit.inputs], fit.change, fit.fee, fit.pool_fee, fee_rate)
         if not good:
             break
         rows = good
@@ -114,81 +111,49 @@ def fee_parts(fee: int, amounts: Sequence[int]) -> list[int]:
     return parts
 
 
-def _largest_part(
-    rows: tuple[Payout, ...],
-    usable: Sequence[Coin],
-    terms: PayoutTerms,
-    fee_policy: FeePolicy,
-    fee_rate: int,
-    change_script: bytes,
-    pool_budget: int,
-) -> tuple[tuple[Payout, ...], _Fit | Postponed]:
-    """The longest run of rows from the first on that the coins can pay, and how."""
-    reach = sum(coin.amount for coin in usable[: terms.max_inputs])
-    wanted = sum(payout.gross for payout in rows)
-    refusal = Postponed(Wait.COINS, f"the coins that may be spent hold {reach}")
-    if len(usable) > terms.max_inputs and sum(coin.amount for coin in usable) >= wanted > reach:
-        refusal = Postponed(Wait.CONSOLIDATION, f"{terms.max_inputs} coins hold no more than {reach}")
-    while rows:
-        fit: _Fit | Postponed | None = None
-        if wanted <= reach:
-            fit = _fit(rows, usable, terms, fee_policy, fee_rate, change_script, pool_budget)
-        if isinstance(fit, _Fit):
-            return rows, fit
-        refusal = fit or refusal
-        wanted -= rows[-1].gross
-        rows = rows[:-1]
-    return rows, refusal
+def _payable(
+    payouts: tuple[Payout, ...], usable: Sequence[Coin], purse: Purse, terms: PayoutTerms
+) -> tuple[tuple[Payout, ...], Fit | Postponed]:
+    """As many payouts as can be paid, in their order: one that the coins at hand cannot cover beside those before it
+    is passed over, so that it keeps nobody waiting. It cannot starve: what is owed is in the wallet, and each payment
+    to somebody else leaves its share in it.
 
-
-def _fit(
-    rows: tuple[Payout, ...],
-    usable: Sequence[Coin],
-    terms: PayoutTerms,
-    fee_policy: FeePolicy,
-    fee_rate: int,
-    change_script: bytes,
-    pool_budget: int,
-) -> _Fit | Postponed | None:
-    """The fewest of the preferred coins that pay all rows. None when they do not suffice."""
-    wanted = sum(payout.gross for payout in rows)
-    scripts = [payout.script for payout in rows]
-    change_dust = dust_limit(change_script, terms.dust)
-    over_budget = False
-    total = 0
-    for count, coin in enumerate(usable[: terms.max_inputs], start=1):
-        total += coin.amount
-        if total < wanted:
-            continue
-        coins = tuple(usable[:count])
-        lone_weight = transaction_weight([c.script for c in coins], scripts)
-        weight = transaction_weight([c.script for c in coins], [*scripts, change_script])
-        if weight > MAX_WEIGHT:
+    One that only the operator's equity is too small for ends the list under `pool`: fees for those behind it would be
+    paid from what it waits for.
+    """
+    first = payouts[: terms.max_outputs]
+    fit = purse.fit(load_of(first))
+    if fit is not None and fit.pool_fee <= purse.pool_budget:
+        return first, fit
+    refusal = _short_of_coins(payouts, usable, purse)
+    taken: list[Payout] = []
+    load, best = Load(), None
+    for payout in payouts:
+        if len(taken) == terms.max_outputs:
             break
-        lone_fee, fee = fee_for(virtual_size(lone_weight), fee_rate), fee_for(virtual_size(weight), fee_rate)
-        fit = _balance(coins, total - wanted, lone_fee, fee, change_dust, fee_policy)
+        more = load.plus(payout)
+        fit = purse.fit(more)
         if fit is None:
             continue
-        if fit.pool_fee <= pool_budget:
-            return fit
-        over_budget = True
-    if over_budget:
-        return Postponed(Wait.POOL_EQUITY, f"the operator's equity covers a fee of {max(pool_budget, 0)}, not more")
-    return None
+        if fit.pool_fee <= purse.pool_budget:
+            taken.append(payout)
+            load, best = more, fit
+            continue
+        budget = max(purse.pool_budget, 0)
+        refusal = Postponed(Wait.POOL_EQUITY, f"the operator's equity covers a fee of {budget}, not more")
+        if purse.fee_policy is FeePolicy.POOL:
+            break
+    return tuple(taken), best or refusal
 
 
-def _balance(
-    coins: tuple[Coin, ...], over: int, lone_fee: int, fee: int, change_dust: int, fee_policy: FeePolicy
-) -> _Fit | None:
-    """What becomes of `over`, the coins' amount beyond the payouts. Change too small to be an output goes to the fee,
-    and the pool bears it: it is no miner's."""
-    if fee_policy is FeePolicy.MINER:
-        if over >= change_dust:
-            return _Fit(coins, over, fee, 0)
-        return _Fit(coins, 0, lone_fee + over, over)
-    if over - fee >= change_dust:
-        return _Fit(coins, over - fee, fee, fee)
-    return _Fit(coins, 0, over, over) if over >= lone_fee else None
+def _short_of_coins(payouts: tuple[Payout, ...], usable: Sequence[Coin], purse: Purse) -> Postponed:
+    """Why no payout can be paid when it is for coins: there are too few, or too small ones, of which the first hold
+    less than the smallest payout and all together enough for it.
+    """
+    least = min(payout.gross for payout in payouts)
+    if sum(coin.amount for coin in usable) >= least > purse.reach:
+        return Postponed(Wait.CONSOLIDATION, f"{len(purse.coins)} coins hold no more than {purse.reach}")
+    return Postponed(Wait.COINS, f"the coins that may be spent hold {purse.reach}")
 
 
 def _consolidation(

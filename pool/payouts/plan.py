@@ -24,7 +24,6 @@ class Passed(StrEnum):
     HELD = "held"  # credited under another chain's address: somebody has to claim it first
     QUARANTINED = "quarantined"
     BAD_ADDRESS = "bad_address"  # found now: to be quarantined
-    CAP = "cap"  # more rows than a transaction may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The payouts, largest first, and everybody who was passed over, with the words for a quarantine's reason."""
+    """The payouts, largest first, and everybody who was passed over, with the words for a quarantine's reason. How many
+    of them the coins can pay, and a transaction may have, is another question (pool/payouts/compose.py).
+    """
 
     payouts: tuple[Payout, ...]
     passed: tuple[tuple[Claim, Passed, str], ...]
@@ -57,14 +58,12 @@ class Plan:
 
 def plan(claims: Sequence[Claim], terms: PayoutTerms, new_id: Callable[[], str]) -> Plan:
     """The whole available balance of every account that may be paid. The largest come first, so that a cap or a short
-    wallet keeps the smallest waiting, and those are the largest next time; the smaller account id wins a tie.
+    wallet keeps the smaller ones waiting, and those are the largest next time; the smaller account id wins a tie.
     """
     wanted: list[Payout] = []
     passed: list[tuple[Claim, Passed, str]] = []
     for claim in sorted(claims, key=lambda claim: (-claim.available, claim.account_id)):
         reason, words, script = _judge(claim, terms)
-        if reason is None and len(wanted) >= terms.max_outputs:
-            reason = Passed.CAP
         if reason is not None:
             passed.append((claim, reason, words))
             continue

@@ -46,14 +46,34 @@ def can_be_sized(script: bytes) -> bool:
 
 def transaction_weight(input_scripts: Iterable[bytes], output_scripts: Iterable[bytes]) -> int:
     """The weight of a signed transaction that spends and makes outputs of these scripts."""
-    inputs, outputs = [spending(script) for script in input_scripts], list(output_scripts)
-    stripped = 4 + len(compact_size(len(inputs))) + len(compact_size(len(outputs))) + 4
-    stripped += sum(_OUTPOINT_AND_SEQUENCE + script_sig for script_sig, _ in inputs)
-    stripped += sum(8 + len(compact_size(len(script))) + len(script) for script in outputs)
-    witness = 0
-    if any(weight for _, weight in inputs):
-        witness = 2 + sum(weight or 1 for _, weight in inputs)
-    return 4 * stripped + witness
+    inputs, outputs = list(input_scripts), list(output_scripts)
+    return weight_of(
+        len(inputs), running_input_weights(inputs)[-1], len(outputs), sum(output_size(script) for script in outputs)
+    )
+
+
+def running_input_weights(scripts: Iterable[bytes]) -> list[int]:
+    """What the first 0, 1, 2 … inputs add to a transaction's weight, its marker included once one has a witness."""
+    stripped = witness = 0
+    has_witness = False
+    weights = [0]
+    for script in scripts:
+        script_sig, one = spending(script)
+        stripped += _OUTPOINT_AND_SEQUENCE + script_sig
+        witness += one or 1  # beside inputs with a witness, one without has an empty stack
+        has_witness = has_witness or one > 0
+        weights.append(4 * stripped + (2 + witness if has_witness else 0))
+    return weights
+
+
+def output_size(script: bytes) -> int:
+    """The bytes of an output."""
+    return 8 + len(compact_size(len(script))) + len(script)
+
+
+def weight_of(inputs: int, input_weight: int, outputs: int, output_bytes: int) -> int:
+    """A transaction's weight from the number of its inputs with what they add, and of its outputs with their bytes."""
+    return 4 * (8 + len(compact_size(inputs)) + len(compact_size(outputs)) + output_bytes) + input_weight
 
 
 def virtual_size(weight: int) -> int:
@@ -68,7 +88,7 @@ def fee_for(vsize: int, rate: int) -> int:
 
 def dust_limit(script: bytes, rule: DustRule) -> int:
     """The smallest amount worth an output of this script (Bitcoin Core, policy.cpp: GetDustThreshold)."""
-    size = 8 + len(compact_size(len(script))) + len(script)
+    size = output_size(script)
     is_program = 4 <= len(script) <= 42 and script[1] == len(script) - 2 and script[0] in (0, *range(0x51, 0x61))
     size += 32 + 4 + 1 + (107 // 4 if is_program else 107) + 4
     return max(fee_for(size, rule.rate), rule.floor, 1)

@@ -75,15 +75,6 @@ def test_payouts_plan_a_bad_address_is_quarantined_with_its_reason() -> None:
     )
 
 
-def test_payouts_plan_a_cap_passes_over_those_that_could_be_paid() -> None:
-    claims = [make_claim(1, 50_000), make_claim(2, 40_000), make_claim(3, 30_000, frozen=True), make_claim(4, 20_000)]
-    result = planned(claims, max_outputs=2)
-    assert [payout.account_id for payout in result.payouts] == [1, 2]
-    assert result.passed == ((claims[2], Passed.FROZEN, ""), (claims[3], Passed.CAP, ""))
-    assert len(planned(claims, max_outputs=3).payouts) == 3
-    assert [payout.account_id for payout in planned(claims[1:], max_outputs=1).payouts] == [2]
-
-
 @pytest.mark.parametrize(
     ("pools", "own", "least"),
     [
