@@ -38,6 +38,13 @@ class Network:
     template_rules: tuple[str, ...] = ("segwit",)
     message_magic: str = BITCOIN_MESSAGE_MAGIC
 
+    @property
+    def wallet_maturity(self) -> int:
+        """The confirmations from which a wallet spends a coinbase: one more than the chain asks of it, because wallets
+        do not count the block that would spend it (Bitcoin Core, wallet.cpp: GetTxBlocksToMaturity, and its forks).
+        """
+        return self.maturity + 1
+
 
 class NodeState(StrEnum):
     """What the pool may think of a chain or one of its nodes; also the chain states of the HTTP API."""

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from chains.auxpow.params import DIALECTS, Dialect
 from chains.families import FAMILIES
+from chains.families import network as network_of
 from pool.config_payouts import Payouts
 from pool.config_section import Section as Section
 from pool.config_transport import BooksSection, FrontEndName, TransportSection
@@ -284,7 +285,9 @@ class _Chain(Section):
     pps: PpsSection | None = Field(None, description="What shares are bought from, where they are.")
     fee_ppm: FeePpm | None = Field(None, description="The pool's fee on this chain. Default: `pool.fee_ppm`.")
     maturity: int | None = Field(
-        None, ge=1, le=100_000, description="Confirmations until credits are posted. Default: the network's own."
+        None, ge=1, le=100_000, description="Confirmations of a block from which its credits are available. Default, "
+        "and the least where there is a section `payouts`: those from which a wallet spends its coins, one more than "
+        "the network asks (101 on Bitcoin).",
     )
     notify: Literal["off", "new_job", "clean"] = Field(
         "new_job",
@@ -301,6 +304,15 @@ class _Chain(Section):
         if not isinstance(values, Mapping):
             return values
         return {**values, "network": network_name_of(values, cls.model_fields["family"].default)}
+
+    @property
+    def credit_maturity(self) -> int:
+        """The confirmations from which a block's credits are available. Where the chain pays, what is available can be
+        paid: never before the wallet would spend the coins.
+        """
+        least = network_of(self.family, self.network).wallet_maturity
+        own = self.maturity or least
+        return own if self.payouts is None else max(own, least)
 
 
 class BitcoinChain(_Chain):

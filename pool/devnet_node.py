@@ -60,7 +60,7 @@ def node_settings(config: Config, name: str, block_interval_s: int | None) -> No
         seed=name,
         block_interval_s=block_interval_s,
         start_hashes=start_hashes,
-        maturity=chain.maturity or network(chain.family, chain.network).maturity,
+        maturity=max(1, chain.credit_maturity - 1),  # its wallet adds one
         pow_hash=parent_network.pow_hash,
     )
     if parent_network.pow_hash == "scrypt":

@@ -40,7 +40,7 @@ def payout_terms(config: Config, name: str) -> PayoutTerms:
         chain=name,
         addresses=net.addresses,
         minimum_payout=section.minimum_payout,
-        maturity=max(chain.maturity or 0, net.maturity),
+        maturity=chain.credit_maturity - 1,
         confirmations=section.confirmations,
         interval_ms=section.interval_s * 1000,
         fee_policy=FeePolicy(section.fee_policy),

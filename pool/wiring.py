@@ -176,7 +176,7 @@ class RunningPool:
                 fee_ppm=config.fee_ppm(name),
                 factor=section.pplns.factor,
                 window_min_s=section.pplns.window_min_s,
-                maturity=section.maturity or self.chains[name].network.maturity,
+                maturity=section.credit_maturity,
                 scheme=section.scheme,
             )
             for name, section in config.chains.items()

@@ -23,7 +23,7 @@ from pool.storage.ledger_store import audit
 AUX = CHAINS[1:]
 FEE_PPM = 10_000
 SHARE_WORK = 256
-MATURITY = 10
+MATURITY = 11
 
 # One miner with two addresses of its own, one with none, one whose key is good everywhere.
 SPLIT, SPLIT_NMC, SPLIT_ALPHA = address("split", 0), address("split", 1), address("split", 2)
@@ -118,11 +118,11 @@ async def test_devnet_one_share_credits_five_chains_to_the_unit(devnet: Devnet) 
             assert await devnet.balance(payee, chain) == {"immature": 0, "available": 0, "held": 0} | {kind: amount}
         await devnet.advance(chain, MATURITY - 2)
 
-    async def all_have_nine() -> bool:
+    async def all_lack_one() -> bool:
         found = [await devnet.block(chain, block["hash"]) for chain, block in blocks.items()]
         return all(block["confirmations"] == MATURITY - 1 for block in found)
 
-    await devnet.until(all_have_nine, "nine confirmations")
+    await devnet.until(all_lack_one, "ten confirmations")
     for chain, block in blocks.items():
         assert (await devnet.block(chain, block["hash"]))["state"] == "immature"
         await devnet.advance(chain)

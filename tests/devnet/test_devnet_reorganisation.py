@@ -69,7 +69,7 @@ async def test_devnet_reorganisation_voids_credits_and_their_return_reinstates_t
     assert await devnet.rpc(PARENT, "getbestblockhash") == branch[-1]
     _, fresh = await devnet.solve_all(rig)
     for chain, block in fresh.items():
-        await devnet.advance(chain, 9)
+        await devnet.advance(chain, 10)
         await devnet.in_state(chain, block["hash"], "mature")
     for earlier in (first, second):
         await devnet.in_state(PARENT, earlier[PARENT]["hash"], "mature")

@@ -36,10 +36,19 @@ def test_config_payouts_become_the_chains_terms(accepted: Callable[..., Config])
 
 
 def test_config_payouts_never_spend_before_the_chain_lets_them(accepted: Callable[..., Config]) -> None:
-    for own, expected in ((5, 10), (120, 120)):
+    for own, expected in ((5, 10), (11, 10), (12, 11), (120, 119)):
         text = with_payouts("minimum_payout: 5000")
         config = accepted(text.replace("    payouts:", f"    maturity: {own}\n    payouts:"))
         assert payout_terms(config, "regnmc").maturity == expected
+        assert config.chains["regnmc"].credit_maturity == expected + 1
+
+
+def test_config_credits_are_available_when_a_wallet_spends_the_coins(accepted: Callable[..., Config]) -> None:
+    """The ledger's word for money that can be paid: never one block too early. Who pays nothing may say otherwise."""
+    assert accepted(GOOD).chains["regnmc"].credit_maturity == 11
+    assert accepted(with_payouts("minimum_payout: 5000")).chains["regnmc"].credit_maturity == 11
+    config = accepted(GOOD.replace(PLACE, PLACE + "    maturity: 5\n"))
+    assert config.chains["regnmc"].credit_maturity == 5
 
 
 MISTAKES = [
