@@ -137,9 +137,12 @@ def reconcile(
                 off += held - income.amount
             else:
                 incomes.append(NewIncome(income.block_hash_hex, tuple(coins)))
+    # A block that was asked for because of a coin that had no place yet may have got its coins since, from a payer that
+    # took over or with its return after a loss: they are among the booked ones then, and awaited no more.
+    placed = {coin.cause for coin in books.coins.values() if coin.source is CoinSource.INCOME} | entered
     awaited = 0
     for income in books.incomes.values():
-        if not income.mature or income.block_hash_hex in entered or not income.amount:
+        if not income.mature or income.block_hash_hex in placed or not income.amount:
             continue
         awaited += income.amount
         if tip_height - income.height + 1 > maturity + AWAIT_MARGIN:

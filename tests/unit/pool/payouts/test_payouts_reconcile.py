@@ -76,6 +76,16 @@ def test_payouts_reconcile_a_coin_that_a_signed_batch_spends_may_be_there_or_not
     assert looked([make_coin(9, 20, confirmations=100)], view).deposits == ()
 
 
+@pytest.mark.parametrize("spent", [False, True])
+def test_payouts_reconcile_a_block_whose_coins_were_entered_meanwhile_counts_once(spent: bool) -> None:
+    """Between the question for a coinbase's block and this view, a payer that took over entered its coins, or the block
+    came back after a loss, with the coins that it had before."""
+    coin = BookedCoin(outpoint(1), 50, CoinSource.INCOME, "ours", spent=spent, in_flight=spent)
+    view = books(coin, booked(2, 7), incomes={"ours": Income("ours", TIP - 100, 50, mature=True)})
+    shown = [make_coin(1, 50, coinbase=True, confirmations=101), make_coin(2, 7)]
+    assert looked(shown, view, {outpoint(1).txid: "ours"}) == Reconciliation((), (), (), (), 0)
+
+
 def test_payouts_reconcile_a_reopened_batch_explains_both_its_sides() -> None:
     view = books(
         booked(1, 50, spent=True, in_flight=True), booked(2, 45, CoinSource.CHANGE, in_flight=True), wallet=45
