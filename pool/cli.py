@@ -91,7 +91,7 @@ def run(config_file: str, overrides: tuple[str, ...]) -> NoReturn:
       pool run -c /etc/parapool/pool.yaml --set http.bind=127.0.0.1:8081
     """
     config = load_config(config_file, overrides)
-    from pool.wiring import run as run_pool
+    from pool.wiring.process import run as run_pool
 
     sys.exit(run_pool(config))
 

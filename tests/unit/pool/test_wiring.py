@@ -12,11 +12,11 @@ import pytest
 from config_file import ADDRESS
 from sqlalchemy import text
 
-from pool import wiring
 from pool.config import load
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.storage.database import Database, sqlite_url, upgrade
-from pool.wiring import RunningPool
+from pool.wiring import keeping, mining, process
+from pool.wiring.process import RunningPool
 
 CONFIG = """\
 pool: {{name: test, data_dir: {data}}}
@@ -93,7 +93,7 @@ async def test_wiring_counts_an_address_over_the_ports_of_both_extranonce2_sizes
             while sum(pool.status.connection_results.values()) < 40:
                 await asyncio.sleep(0.01)
         assert pool.status.connection_results["address_rate"] > 0, "20 at once for both ports, not for each"
-        assert set(pool.servers) == {4, 8}
+        assert set(pool.mining.servers) == {4, 8}
         for _, writer in pairs:
             writer.close()
 
@@ -155,7 +155,7 @@ async def test_wiring_does_not_start_where_it_cannot_write(reactor, config, caps
 
 
 async def test_wiring_stops_what_it_started_when_the_start_breaks_in_an_unexpected_way(reactor, config, monkeypatch):
-    monkeypatch.setattr(wiring, "registry_of", lambda status: 1 // 0)
+    monkeypatch.setattr(process, "registry_of", lambda status: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         await RunningPool(config()).run()
 
@@ -183,15 +183,15 @@ async def test_wiring_stops_miners_then_shares_then_books_then_the_rest(reactor,
         monkeypatch.setattr(owner, name, wrapped)
 
     async with running(config()) as pool:
-        [server] = pool.servers.values()
+        [server] = pool.mining.servers.values()
         told(server, "stop_listening", "no new miners")
         told(pool.share_log, "close", "shares durable")
         told(server, "stop", "miners gone")
-        told(pool.blocks, "drain", "submissions")
-        told(pool.bookkeeping, "catch_up", "books")
+        told(pool.mining.blocks, "drain", "submissions")
+        told(pool.keeping.bookkeeping, "catch_up", "books")
         told(pool.web, "stop", "web")
-        told(pool.views, "close", "views")
-        told(pool.database, "close", "database")
+        told(pool.keeping.views, "close", "views")
+        told(pool.books.database, "close", "database")
     assert list(dict.fromkeys(order)) == [
         "no new miners", "shares durable", "miners gone", "submissions", "books", "web", "views", "database",
     ]  # fmt: skip
@@ -202,7 +202,7 @@ async def test_wiring_ends_with_1_when_a_service_breaks(reactor, config, monkeyp
         await asyncio.sleep(0.01)
         raise RuntimeError("refresh broke")
 
-    monkeypatch.setattr(wiring.JobBroadcast, "refresh", broken)
+    monkeypatch.setattr(mining.JobBroadcast, "refresh", broken)
     async with running(config()) as pool, asyncio.timeout(20):
         assert await pool.run_task == 1
     assert "pool stops: a service broke: RuntimeError('refresh broke')" in caplog.text
@@ -221,23 +221,23 @@ async def test_wiring_stops_in_full_when_the_books_cannot_be_brought_up_to_date(
     async def broken(self) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(wiring.Bookkeeping, "catch_up", broken)
+    monkeypatch.setattr(keeping.Bookkeeping, "catch_up", broken)
     async with running(config()):
         pass
     assert "the next start takes them in" in caplog.text and caplog.records[-1].getMessage() == "pool stopped"
 
 
 async def test_wiring_goes_on_while_the_books_cannot_be_read(reactor, config, monkeypatch):
-    monkeypatch.setattr(wiring, "BLOCK_COUNTS_S", 0.01)
+    monkeypatch.setattr(keeping, "BLOCK_COUNTS_S", 0.01)
     asked = 0
 
     async def fails():
         nonlocal asked
         asked += 1
-        raise wiring.SQLAlchemyError("database is locked")
+        raise keeping.SQLAlchemyError("database is locked")
 
     async with running(config()) as pool:
-        monkeypatch.setattr(pool.views, "block_counts", fails)
+        monkeypatch.setattr(pool.keeping.views, "block_counts", fails)
         while asked < 3:
             await asyncio.sleep(0.01)
         assert not pool.run_task.done()
@@ -247,7 +247,7 @@ async def test_wiring_answers_from_the_books_while_their_own_thread_is_busy(reac
     """A long write, or a disk that is slow: readers neither wait for it nor are waited for."""
     busy = threading.Event()
     async with running(config()) as pool:
-        pool.sql.submit(busy.wait, 10)
+        pool.keeping.sql.submit(busy.wait, 10)
         try:
             async with asyncio.timeout(5):
                 assert "200 OK" in await get(pool.web.port, "/api/v1/blocks")
@@ -258,7 +258,7 @@ async def test_wiring_answers_from_the_books_while_their_own_thread_is_busy(reac
 
 async def test_wiring_resumes_unfinished_submissions(reactor, config, monkeypatch, caplog):
     resumed: list[int] = []
-    monkeypatch.setattr(wiring.BlockSubmission, "resume", lambda self: resumed.append(1) or 7)
+    monkeypatch.setattr(mining.BlockSubmission, "resume", lambda self: resumed.append(1) or 7)
     async with running(config()):
         await asyncio.sleep(0)
     assert resumed == [1] and "resumed=7" in caplog.text

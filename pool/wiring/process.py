@@ -1,0 +1,236 @@
+"""From a configuration to a running pool, and back down in order. The package knows every concrete class.
+
+Start: lock the data folder, bring the database up, open the share log, take up unfinished submissions, watch the
+chains, then serve miners. Stop: no new miners, everything acknowledged is durable and in the books, then the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from alembic.util import CommandError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from pool.accounting.books_away import BooksAwayError, UnusableLogError
+from pool.blocks.solution_store import SolutionStore
+from pool.config import Config
+from pool.data_dir import StartError, claim_name, lock_data_dir
+from pool.live_status import LiveStatus
+from pool.metrics import registry_of
+from pool.payout_metrics import PayoutCollector
+from pool.scheme_metrics import SchemeCollector
+from pool.services.bookkeeping import Bookkeeping
+from pool.services.share_feed import ShareFeed
+from pool.shares.log_segment import CorruptShareLog
+from pool.shares.record import BEGINNING, Position
+from pool.shares.share_log import ShareLog
+from pool.storage.database import in_short
+from pool.web.absent_books import AbsentBooks
+from pool.web.server import WebServer
+from pool.wiring.keeping import Books, Keeping
+from pool.wiring.mining import Mining
+from pool.wiring.transport import Transport
+
+log = logging.getLogger("parapool")
+
+
+class RunningPool:
+    """Everything of one pool process. `run` returns the exit code."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.data_dir: Path = config.pool.data_dir
+        self.log_directory = self.data_dir / "shares"
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _open(self, consumed: tuple[Position, int]) -> None:
+        """Files and database: what survives a restart. Raises StartError, OSError and whatever damaged files cause.
+        `consumed` is the books' answer about the share log, for a process that cannot ask them itself.
+        """
+        self._lock = lock_data_dir(self.data_dir)
+        claim_name(self.data_dir, self.config.pool.log_name)
+        self.books = Books(self.config, serves=self.transport.serves) if self.transport.keeps_books else None
+        self.solutions = SolutionStore(self.data_dir / "solutions")
+        self.share_log = ShareLog(
+            self.log_directory,
+            loop=asyncio.get_running_loop(),
+            on_durable=lambda sequence: self.mining.intake.on_durable(sequence),
+            on_error=self._share_log_failed,
+            consumed=consumed if self.books is None else self.books.sql_books.position(),
+            keep_s=self.config.books.share_log_hours * 3600,
+        )
+
+    def _build(self) -> None:
+        """The parts, each given what it needs."""
+        mining = self.mining = Mining(self.config, self.share_log, self.solutions)
+        sql_books = None if self.books is None else self.books.sql_books
+        ingest = self.transport.connect(self.share_log, self.solutions, sql_books)
+        if ingest is None or self.books is None:
+            assert self.transport.feed is not None, "without books there is a transport"
+            self.status = self._live_status(self.transport.feed)
+            self.web = WebServer(self.status, AbsentBooks(), registry_of(self.status))
+            return
+        keeping = self.keeping = Keeping(self.config, self.books)
+        keeping.build(ingest, mining)
+        self.status = self._live_status(keeping.bookkeeping)
+        registry = registry_of(self.status)
+        registry.register(PayoutCollector(keeping.payers))
+        registry.register(SchemeCollector(mining.schemes.bought))
+        self.web = WebServer(self.status, keeping.views, registry, keeping.settings)
+
+    def _live_status(self, books: Bookkeeping | ShareFeed) -> LiveStatus:
+        mining = self.mining
+        return LiveStatus(
+            self.config, mining.chains, mining.intake, mining.jobs, mining.blocks, self.share_log, self.log_directory,
+            books, list(mining.servers.values()),
+        )  # fmt: skip
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Until cancelled or broken; 0 after a clean stop, 1 when the pool cannot go on."""
+        raise_open_files()
+        try:
+            problem = await self._open_up()
+            if problem:
+                print(f"pool: {problem}", file=sys.stderr)
+                return 1
+            self._start()
+            resumed = self.mining.blocks.resume()
+            chains = ",".join(self.mining.chains)
+            log.info("pool started name=%s chains=%s resumed=%d", self.config.pool.name, chains, resumed)
+            reason = await self._failed
+            log.critical("pool stops: %s", reason)
+            return 1
+        finally:
+            await self._stop()
+
+    async def _open_up(self) -> str:
+        """Everything up to listening; a sentence when something is in the way that an operator can remove."""
+        try:
+            self.transport = Transport(self.config)
+            consumed = (BEGINNING, 0)
+            if not self.transport.keeps_books:
+                consumed = await self.transport.consumed(self.log_directory, Transport.has_log(self.log_directory))
+            self._open(consumed)
+            self._build()
+            await self._listen()
+        except (StartError, UnusableLogError, OSError) as error:
+            return str(error) or repr(error)
+        except (SQLAlchemyError, CommandError, BooksAwayError) as error:
+            return f"the database {shown_url(self.config.database_url())} cannot be used: {in_short(error)}"
+        except (CorruptShareLog, msgspec.MsgspecError) as error:
+            return f"the share log in {self.log_directory} cannot be used: {error}"
+        return ""
+
+    async def _listen(self) -> None:
+        try:
+            await self.web.start(*self.config.http.address)
+        except OSError as error:
+            raise StartError(f"cannot listen on {self.config.http.bind}: {error}") from error
+        if self.transport.serves:
+            self.mining.listen()
+
+    def _start(self) -> None:
+        for work in (*self.mining.work(), self.status.sample_lag()):
+            self._spawn(work)
+        if self.transport.feed is not None:
+            self._spawn(self.transport.feed.run())
+        if self.books is not None:
+            for work in self.keeping.work(self.status):
+                self._spawn(work)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("a service broke", exc_info=task.exception())
+            self._fail(f"a service broke: {task.exception()!r}")
+
+    def _fail(self, reason: str) -> None:
+        if not self._failed.done():
+            self._failed.set_result(reason)
+
+    async def _stop(self) -> None:
+        """Down in order. What a failed start did not build is not there to stop."""
+        mining: Mining | None = vars(self).get("mining")
+        keeping: Keeping | None = vars(self).get("keeping")
+        transport: Transport | None = vars(self).get("transport")
+        loop = asyncio.get_running_loop()
+        if mining is not None:
+            mining.stop_listening()
+        if "share_log" in vars(self):
+            await loop.run_in_executor(None, self.share_log.close)  # what was taken is durable and answered
+            await asyncio.sleep(0)
+        if mining is not None:
+            await mining.stop(loop)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if transport is not None and self._tasks:
+            await transport.feed_last()
+        if keeping is not None and self._tasks:
+            await keeping.catch_up()
+        if "web" in vars(self):
+            await self.web.stop()
+        if transport is not None:
+            await transport.close()
+        if mining is not None:
+            await mining.close()
+        if keeping is not None:
+            await keeping.close()
+        books: Books | None = vars(self).get("books")
+        if books is not None:
+            books.database.close()
+        if "_lock" in vars(self):
+            self._lock.close()
+        log.info("pool stopped")
+
+    def _share_log_failed(self, error: BaseException) -> None:
+        self.status.accepting = False
+        self.mining.intake.refuse_waiting()
+        self._fail(f"the share log cannot be written: {error}")
+
+
+def shown_url(url: str) -> str:
+    """A database's URL as it may be shown; what cannot be read as one is not shown at all."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "in pool.database_url"
+
+
+def raise_open_files() -> None:
+    """Each miner is an open file: use what the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def run(config: Config) -> int:
+    """What `pool run` does. Returns the exit code."""
+    from pool.reactor import run as run_reactor
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    async def main() -> int:
+        from twisted.python.log import PythonLoggingObserver
+
+        PythonLoggingObserver("twisted").start()
+        return await RunningPool(config).run()
+
+    return run_reactor(main())
