@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, and_, delete, func, select, tuple_, update
 
 from chains.wallet import Outpoint
 from pool.ledger import payment
@@ -37,7 +37,6 @@ def books_view(
 ) -> BooksView:
     """What the books say to the coins that a wallet shows, and to the blocks (displayed hashes) of the coinbases among
     them."""
-    coins = {coin.outpoint: coin for coin in _unspent(connection, chain)}
     coins = {coin.outpoint: coin for coin in _unspent(connection, chain)}
     coins |= {coin.outpoint: coin for coin in _among(connection, chain, [o for o in shown if o not in coins])}
     return BooksView(
@@ -167,12 +166,11 @@ def _is(chain: str, outpoint: Outpoint) -> tuple[Any, ...]:
     return column.chain == chain, column.txid == outpoint.txid, column.vout == outpoint.vout
 
 
-def _rows(connection: Connection, chain: str, *conditions: Any) -> Iterable[Row[Any]]:
-    """Coins with the state of the block, spender and maker that they hang on."""
+def _coins_and_states() -> Select[Any]:
     coin = wallet_coins.c
     inputs = batch_inputs.alias("reserving")
     reserving, spender, maker = (payout_batches.alias(name) for name in ("reserver", "spender", "maker"))
-    query = (
+    return (
         select(
             wallet_coins, blocks.c.state.label("block_state"), reserving.c.state.label("reserver_state"),
             spender.c.state.label("spender_state"), maker.c.state.label("maker_state"),
@@ -184,8 +182,16 @@ def _rows(connection: Connection, chain: str, *conditions: Any) -> Iterable[Row[
         .join(reserving, reserving.c.id == inputs.c.batch_id, isouter=True)
         .join(spender, spender.c.id == coin.spent_batch_id, isouter=True)
         .join(maker, and_(coin.source.in_(("change", "cold")), maker.c.id == coin.cause), isouter=True)
-        .where(coin.chain == chain, *conditions)
     )  # fmt: skip
+
+
+_COINS = _coins_and_states()
+"""Made once: to make it takes longer than to ask it."""
+
+
+def _rows(connection: Connection, chain: str, *conditions: Any) -> Iterable[Row[Any]]:
+    """Coins with the state of the block, spender and maker that they hang on."""
+    query = _COINS.where(wallet_coins.c.chain == chain, *conditions)
     for row in connection.execute(query):
         # The coins of a block that a reorg took are in no wallet until it is back; the ledger has its loss.
         if row.source != "income" or row.block_state == "mature":
