@@ -179,12 +179,13 @@ def _logins(chain: ChainFacts) -> Iterator[Mistake]:
             yield (*location, key), "expected user beside it"
         password_file = node.get("password_file")
         if isinstance(password_file, str) and password_file and "\x00" not in password_file:
-            problem = _password_problem(Path(password_file))
+            problem = password_problem(Path(password_file))
             if problem is not None:
                 yield (*location, "password_file"), problem
 
 
-def _password_problem(path: Path) -> str | None:
+def password_problem(path: Path) -> str | None:
+    """Why a file's first line cannot be taken for a password, in words; None when it can."""
     try:
         if not path.read_text("utf-8").partition("\n")[0].strip():
             return "expected a password on the file's first line"

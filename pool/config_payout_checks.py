@@ -3,14 +3,17 @@ expected); the plain values may be wrong in other ways."""
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from pool.config_chain_checks import ChainFacts, Mistake
+from pool.config_chain_checks import ChainFacts, Mistake, password_problem
 from pool.config_payouts import PayoutsSection
 
 LOGINS = ("password_file", "password_env", "cookie_file")
 PASSPHRASES = ("passphrase_file", "passphrase_env")
+SECRET_FILES = ("password_file", "passphrase_file")
 
 
 def payout_mistakes(chains: list[ChainFacts]) -> Iterator[Mistake]:
@@ -35,9 +38,22 @@ def _mistakes(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, "expected a user as well"
     if section.get("user") is not None and not any(section.get(key) is not None for key in LOGINS):
         yield "user", "expected password_file or password_env as well"
+    for key in SECRET_FILES:
+        value = section.get(key)
+        problem = _secret_problem(Path(value)) if isinstance(value, str) and value and "\x00" not in value else None
+        if problem is not None:
+            yield key, problem
     fields = PayoutsSection.model_fields
     lowest = section.get("min_fee_rate", fields["min_fee_rate"].default)
     highest = section.get("max_fee_rate", fields["max_fee_rate"].default)
     if type(lowest) is int and type(highest) is int and lowest > highest:
         key = "min_fee_rate" if "min_fee_rate" in section else "max_fee_rate"
         yield key, f"expected min_fee_rate ≤ max_fee_rate, these are {lowest} and {highest}"
+
+
+def _secret_problem(path: Path) -> str | None:
+    """Whoever can read these files can spend the wallet, so not every user of the machine may."""
+    problem = password_problem(path)
+    if problem is None and path.stat().st_mode & stat.S_IROTH:
+        return f"expected a file that not everybody on this machine can read: chmod o-r {path}"
+    return problem

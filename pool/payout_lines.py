@@ -40,11 +40,13 @@ def standing_lines(connection: Connection, chains: Sequence[str], last: int) -> 
     return lines, good
 
 
-def batch_lines(connection: Connection, batch_id: str) -> tuple[list[str], bool]:
-    """One batch, its payouts and what was answered; an unknown one is not good."""
+def batch_lines(connection: Connection, batch_id: str, chain: str | None = None) -> tuple[list[str], bool]:
+    """One batch, its payouts and what was answered; an unknown one, or of another chain, is not good."""
     batch = payout_rows.find(connection, batch_id)
     if batch is None:
         return [f"there is no batch {batch_id}"], False
+    if chain is not None and batch.chain != chain:
+        return [f"batch {batch_id} is one of {batch.chain}, not of {chain}"], False
     lines = [_batch_line(batch)]
     query = select(payouts).where(payouts.c.batch_id == batch_id).order_by(payouts.c.place)
     for row in connection.execute(query):

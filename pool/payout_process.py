@@ -75,8 +75,8 @@ def proven_conflict(config: Config, chain: str, batch_id: str, txid: bytes) -> b
     """The txid, when the wallet says that it spends an input of the batch and lies as deep as a coinbase matures.
     Raises click.ClickException."""
     batch = from_books(config, lambda books: payout_rows.find(books, batch_id))
-    if batch is None or batch.built is None:
-        raise click.ClickException(f"there is no batch {batch_id} that was built")
+    if batch is None or batch.built is None or batch.chain != chain:
+        raise click.ClickException(f"{chain} has no batch {batch_id} that was built")
     if txid == batch.txid:
         raise click.ClickException("that is the batch's own transaction")
     wallet = open_wallet(config, chain)

@@ -4,7 +4,9 @@ One file per chain, only ever appended to, each line checked and forced to the d
 When the books come from an older backup, it knows what they do not: what was signed since, for whom, and the very
 bytes, so that the same transaction can be followed instead of a second one being made.
 
-A line is a CRC-32 in hex, a space, and the record as JSON. Half a line at the end, of a crash, is cut.
+A line is a CRC-32 in hex, a space, and the record as JSON. Half a line at the end, of a crash, is cut. Each record
+says which form it has; those from before there was more to say have the first. One of a form that this program does not
+know is not guessed at: the file is not opened, and its chain pays nobody.
 """
 
 from __future__ import annotations
@@ -21,6 +23,15 @@ from pool.payouts.batch import Batch, BatchKind, BatchState, BuiltBatch, Change,
 from pool.payouts.standing import PayoutFileError
 
 log = logging.getLogger("parapool.payouts")
+
+FORM = 1
+"""Of the records that are written; a change of what a field means needs another one."""
+
+
+class _OfSomeForm(msgspec.Struct, frozen=True):
+    """What a record of any form says."""
+
+    form: int = FORM
 
 
 class RecordedPayout(msgspec.Struct, frozen=True):
@@ -75,6 +86,7 @@ class RecordedBatch(msgspec.Struct, frozen=True):
     wtxid: str
     coins: list[RecordedCoin]
     payouts: list[RecordedPayout]
+    form: int = FORM
 
 
 class PayoutFile:
@@ -217,6 +229,12 @@ def _parse(line: bytes) -> RecordedBatch | None:
     if not line.endswith(b"\n") or not space or crc != b"%08x" % zlib.crc32(body):
         return None
     try:
+        form = msgspec.json.decode(body, type=_OfSomeForm).form
+        if form != FORM:
+            raise PayoutFileError(
+                f"a line of the payout file is of form {form}, and this program reads {FORM} only:"
+                " pay with the program that wrote it"
+            )
         return msgspec.json.decode(body, type=RecordedBatch)
     except msgspec.MsgspecError as error:
         raise PayoutFileError(f"a line of the payout file cannot be read: {error}") from error

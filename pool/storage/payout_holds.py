@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select, update
 
+from pool.ledger.transfer import LedgerError
 from pool.payouts.standing import Hold
 from pool.storage.database import add_missing
 from pool.storage.payout_tables import chain_holds, payout_quarantine
@@ -16,6 +17,10 @@ from pool.storage.tables import accounts
 
 REASON_LIMIT = 500
 """Reasons may hold a node's words; longer ones are cut."""
+
+
+class NothingHeldError(LedgerError):
+    """What is to be let go was never held: one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,12 @@ def place(connection: Connection, chain: str, cause: str, reason: str, now_ms: i
 
 
 def release(connection: Connection, chain: str, cause: str | None, reason: str, now_ms: int) -> int:
-    """Ends a hold, or all of a chain's when no cause is named. Returns how many ended."""
+    """Ends a hold, or all of a chain's when no cause is named. Returns how many ended. Raises NothingHeldError for a
+    cause that never held the chain."""
+    if cause is not None:
+        named = select(chain_holds.c.id).where(chain_holds.c.chain == chain, chain_holds.c.cause == cause).limit(1)
+        if connection.execute(named).first() is None:
+            raise NothingHeldError(f"{chain} was never on hold with the cause {cause!a}")
     changed = update(chain_holds).where(chain_holds.c.chain == chain, chain_holds.c.released_ms.is_(None))
     if cause is not None:
         changed = changed.where(chain_holds.c.cause == cause)
@@ -56,8 +66,14 @@ def quarantine(connection: Connection, account_id: int, address: str, reason: st
     return bool(add_missing(connection, payout_quarantine, [row]))
 
 
-def end_quarantine(connection: Connection, account_id: int) -> int:
-    """Lets an account's addresses be tried again. Returns how many there were."""
+def end_quarantine(connection: Connection, chain: str, account_id: int) -> int:
+    """Lets an account's addresses be tried again. Returns how many there were. Raises NothingHeldError for an account
+    that the chain does not have."""
+    its_chain = connection.execute(select(accounts.c.chain).where(accounts.c.id == account_id)).scalar_one_or_none()
+    if its_chain is None:
+        raise NothingHeldError(f"there is no account {account_id}")
+    if its_chain != chain:
+        raise NothingHeldError(f"account {account_id} is one of {its_chain}, not of {chain}")
     return connection.execute(delete(payout_quarantine).where(payout_quarantine.c.account_id == account_id)).rowcount
 
 

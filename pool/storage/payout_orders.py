@@ -49,18 +49,23 @@ def payout_id(chain: str, kind: BatchKind, reference: str) -> str:
     return f"{kind}-{chain}-{reference}-0"
 
 
-def release_batch(connection: Connection, batch_id: str, reason: str, now_ms: int) -> BatchState:
-    """A batch on hold goes on where it was; one that is not on hold stays as it is. Raises OrderRefusedError."""
-    batch = _known(connection, batch_id)
+def release_batch(
+    connection: Connection, batch_id: str, reason: str, now_ms: int, *, chain: str | None = None
+) -> BatchState:
+    """A batch on hold goes on where it was; one that is not on hold stays as it is. Raises OrderRefusedError, here and
+    below also when it is not of the chain that is named."""
+    batch = _known(connection, batch_id, chain)
     if batch.state is not BatchState.HOLD:
         return batch.state
     number = epoch(connection, batch.chain)
     return payout_steps.move(connection, batch, BatchEvent.RELEASE, number, now_ms, reason=f"released: {reason}")
 
 
-def hold_batch(connection: Connection, batch_id: str, reason: str, now_ms: int) -> BatchState:
+def hold_batch(
+    connection: Connection, batch_id: str, reason: str, now_ms: int, *, chain: str | None = None
+) -> BatchState:
     """A batch waits from here on. Raises OrderRefusedError, also for one that is final."""
-    batch = _known(connection, batch_id)
+    batch = _known(connection, batch_id, chain)
     if batch.state is BatchState.HOLD:
         return batch.state
     number = epoch(connection, batch.chain)
@@ -71,11 +76,12 @@ def hold_batch(connection: Connection, batch_id: str, reason: str, now_ms: int) 
 
 
 def void_batch(
-    connection: Connection, batch_id: str, reason: str, now_ms: int, *, conflict_txid: bytes | None = None
-) -> BatchState:
+    connection: Connection, batch_id: str, reason: str, now_ms: int, *, conflict_txid: bytes | None = None,
+    chain: str | None = None,
+) -> BatchState:  # fmt: skip
     """Gives a batch on hold up: what it reserved is available again. One that was signed only with the transaction that
     makes it impossible, which the caller has looked up. Raises OrderRefusedError."""
-    batch = _known(connection, batch_id)
+    batch = _known(connection, batch_id, chain)
     if batch.state is BatchState.VOID:
         return batch.state
     if batch.state is not BatchState.HOLD:
@@ -94,8 +100,10 @@ def epoch(connection: Connection, chain: str) -> int:
     return connection.execute(select(column.epoch).where(column.chain == chain)).scalar_one_or_none() or 0
 
 
-def _known(connection: Connection, batch_id: str) -> Batch:
+def _known(connection: Connection, batch_id: str, chain: str | None) -> Batch:
     batch = payout_rows.find(connection, batch_id)
     if batch is None:
         raise OrderRefusedError(f"there is no batch {batch_id}")
+    if chain is not None and batch.chain != chain:
+        raise OrderRefusedError(f"batch {batch_id} is one of {batch.chain}, not of {chain}")
     return batch

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from chains.wallet import Coin, Outpoint
@@ -121,3 +123,40 @@ def test_storage_payout_file_a_refusing_disk_leaves_no_half_line(
     assert again.batch_ids == ["a", "b"]
     assert again.record("b") == record("b")
     again.close()
+
+
+def as_line(body: bytes) -> bytes:
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def test_storage_payout_file_says_its_form_and_reads_lines_from_before_it_did(path: Path) -> None:
+    file = PayoutFile(path)
+    file.append(record("a"))
+    file.close()
+    written = msgspec.json.decode(path.read_bytes().partition(b" ")[2])
+    assert written["form"] == 1
+    del written["form"]
+    path.write_bytes(as_line(msgspec.json.encode(written)))
+    old = PayoutFile(path)
+    assert old.record("a") == record("a")
+    old.append(record("b"))
+    assert old.batch_ids == ["a", "b"]
+    old.close()
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+def test_storage_payout_file_of_an_unknown_form_is_not_opened_and_stays_as_it_is(
+    path: Path, first: bool, whole: bool
+) -> None:
+    """Whatever else such a line says; also as the last one, which might be cut as half a line."""
+    values = msgspec.to_builtins(record("z")) if whole else {"raw": ["of", "another", "form"]}
+    later = as_line(msgspec.json.encode(values | {"form": 2}))
+    file = PayoutFile(path)
+    file.append(record("a"))
+    file.close()
+    lines = path.read_bytes() + later if not first else later + path.read_bytes()
+    path.write_bytes(lines)
+    with pytest.raises(PayoutFileError, match=r"is of form 2, and this program reads 1 only: pay with the program"):
+        PayoutFile(path)
+    assert path.read_bytes() == lines

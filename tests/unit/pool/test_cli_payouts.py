@@ -111,7 +111,7 @@ async def test_cli_payouts_a_deposit_is_claimed_once_and_taken_out_again(payouts
     await world.passes(6)
     assert world.wallet.paid(script_of(77)) == [300_000]
     assert payouts("withdraw", CHAIN, address_of(77), "300000", "--ref", "november").out.endswith(" is settled\n")
-    other = payouts("withdraw", CHAIN, address_of(77), "1", "--ref", "november")
+    other = payouts("withdraw", CHAIN, address_of(77), "200000", "--ref", "november")
     assert (other.exit_code, other.err.count("\n")) == (1, 1)
     world.check_exact(AMOUNTS, AMOUNTS)
     assert world.balances()["equity.operator.withdrawn"] == -300_000
@@ -222,3 +222,48 @@ def test_cli_payouts_an_amount_is_whole_units_and_nothing_else(
     assert found.exit_code == 2
     assert "expected whole smallest units" in found.err
     assert world.batches() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("resolve", CHAIN, "--account", "999", "--reason", "x"), "there is no account 999"),
+        (("resolve", "beta", "--account", "1", "--reason", "x"), "account 1 is one of alpha, not of beta"),
+        (("resolve", CHAIN, "--batch", "none", "--go-on", "--reason", "x"), "there is no batch none"),
+        (("resolve", CHAIN, "--batch", "none", "--void", "--reason", "x"), "there is no batch none"),
+        (("resolve", "beta", "--batch", "BATCH", "--go-on", "--reason", "x"), "is one of alpha, not of beta"),
+        (("resolve", "beta", "--batch", "BATCH", "--void", "--reason", "x"), "is one of alpha, not of beta"),
+        (("hold", CHAIN, "--batch", "none", "--reason", "x"), "there is no batch none"),
+        (("hold", "beta", "--batch", "BATCH", "--reason", "x"), "is one of alpha, not of beta"),
+        (("release", CHAIN, "--cause", "walet", "--reason", "x"), "alpha was never on hold with the cause 'walet'"),
+        (("show", "beta", "--batch", "BATCH"), "is one of alpha, not of beta"),
+        (("fund", CHAIN, f"{'ab' * 32}:0"), "there is no such deposit in the books"),
+    ],
+)
+async def test_cli_payouts_a_decision_about_nothing_ends_with_1_and_says_so(
+    payouts: Run, world: PayoutWorld, words: tuple[str, ...], sentence: str
+) -> None:
+    world.owe(AMOUNTS)
+    assert world.account(1) == 1
+    await world.step()
+    (batch,) = world.batches()
+    found = payouts(*(batch.id if word == "BATCH" else word for word in words))
+    assert found.exit_code == 1
+    assert sentence in found.out + found.err
+    assert world.batches()[0].state is BatchState.BROADCAST
+    assert payouts("release", CHAIN, "--reason", "nothing to end, and no fault").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["withdraw", "sweep"])
+async def test_cli_payouts_an_order_that_no_transaction_could_carry_is_not_taken(
+    payouts: Run, world: PayoutWorld, command: str
+) -> None:
+    world.owe(AMOUNTS)
+    dust = payouts(command, CHAIN, address_of(77), "293", "--ref", "a")
+    assert (dust.exit_code, dust.err.count("\n")) == (2, 1)
+    assert "AMOUNT: expected at least 10000, for nodes take no output below 294" in dust.err
+    small = payouts(command, CHAIN, address_of(77), "9999", "--ref", "a")
+    assert (small.exit_code, small.err.count("\n")) == (2, 1)
+    assert "AMOUNT: expected at least 10000, for of less the network's fee is over 1 % at any rate" in small.err
+    assert world.batches() == []
+    assert payouts(command, CHAIN, address_of(77), "10000", "--ref", "a").exit_code == 0

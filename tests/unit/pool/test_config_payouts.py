@@ -100,9 +100,36 @@ def test_config_payouts_a_secret_that_is_missing_is_told_by_its_name(
     assert open_wallet(config, "regnmc").chain == "regnmc"
 
 
-def test_config_payouts_a_password_file_that_is_missing_is_told(
+@pytest.mark.parametrize(("key", "beside"), [("password_file", ("user: payer",)), ("passphrase_file", ())])
+def test_config_payouts_refuse_secret_files_that_cannot_be_used(
+    refused: Callable[..., list[str]], accepted: Callable[..., Config], tmp_path: Path, key: str, beside: tuple[str]
+) -> None:
+    secret = tmp_path / "secret"
+    text = with_payouts("minimum_payout: 1", *beside, f"{key}: {secret}")
+    number = next(n for n, line in enumerate(text.splitlines(), 1) if line.strip().startswith(f"{key}: /"))
+    place = f"{number}: chains.regnmc.payouts.{key}: "
+    assert refused(text) == [place + "expected a readable file: No such file or directory"]
+    secret.write_text("\n")
+    secret.chmod(0o600)
+    assert refused(text) == [place + "expected a password on the file's first line"]
+    secret.write_bytes(b"\xff\n")
+    assert refused(text) == [place + "expected a file of UTF-8 text"]
+    secret.write_text("geheim\n")
+    secret.chmod(0o644)
+    assert refused(text) == [
+        place + f"expected a file that not everybody on this machine can read: chmod o-r {secret}"
+    ]
+    secret.chmod(0o640)
+    assert paying_chains(accepted(text))["regnmc"].minimum_payout == 1
+
+
+def test_config_payouts_a_password_file_that_went_missing_since_is_told(
     accepted: Callable[..., Config], tmp_path: Path
 ) -> None:
-    config = accepted(with_payouts("minimum_payout: 1", "user: payer", f"password_file: {tmp_path / 'none'}"))
-    with pytest.raises(OSError, match="none"):
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text("geheim\n")
+    config = accepted(with_payouts("minimum_payout: 1", "user: payer", f"password_file: {secret}"))
+    secret.unlink()
+    with pytest.raises(OSError, match="secret"):
         open_wallet(config, "regnmc")
