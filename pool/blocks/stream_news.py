@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pool.shares.record import Position
 
@@ -18,9 +19,10 @@ class FeedAgain:
 @dataclass(frozen=True, slots=True)
 class FrontEndNews:
     """`consumed` is how far the log is stored in SQL, None when nobody has said it; `attended` tells whether an
-    accountant is at work.
+    accountant is at work. `reserves` is what the operator has for buying shares, by chain.
     """
 
     consumed: Position | None
     again: FeedAgain | None
     attended: bool
+    reserves: Mapping[str, int] = field(default_factory=dict)

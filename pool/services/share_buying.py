@@ -86,7 +86,7 @@ class ShareBuying:
         """The reserves before the first job; whatever the database says against it is raised."""
         for chain, buying in self._chains.items():
             if buying.guard is not None:
-                self._take_reserve(chain, buying.guard, self._books.pps_reserve(chain))
+                take_reserve(chain, buying.guard, self._books.pps_reserve(chain), self._tell)
 
     async def run(self) -> None:
         """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
@@ -115,7 +115,7 @@ class ShareBuying:
                 pass
             buying.credited_period = period
         if buying.guard is not None:
-            self._take_reserve(chain, buying.guard, await self._in_thread(self._books.pps_reserve, chain))
+            take_reserve(chain, buying.guard, await self._in_thread(self._books.pps_reserve, chain), self._tell)
 
     async def _credit(self, chain: str, period: int) -> None:
         owed = await self._in_thread(self._books.pps_owed, chain)
@@ -133,18 +133,6 @@ class ShareBuying:
         if ids:
             log.info("shares credited chain=%s accounts=%d amount=%d period=%d", chain, len(ids), total, period)
 
-    def _take_reserve(self, chain: str, guard: ReserveGuard, reserve: int) -> None:
-        change = guard.update(reserve)
-        if change == "low":
-            log.warning(
-                "reserve is low, new jobs count for PPLNS chain=%s reserve=%d minimum=%d",
-                chain, reserve, guard.minimum,
-            )  # fmt: skip
-        elif change == "restored":
-            log.info("reserve is enough, shares are bought chain=%s reserve=%d", chain, reserve)
-        if change is not None:
-            self._tell(chain, change)
-
     def _report(self, chain: str, error: Exception) -> None:
         """One line per outage; that the database is away is told by the bookkeeping."""
         if isinstance(error, BooksAwayError):
@@ -155,3 +143,17 @@ class ShareBuying:
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(call, *arguments))
+
+
+def take_reserve(chain: str, guard: ReserveGuard, reserve: int, tell: Tell) -> None:
+    """A reserve as it is now, from the books or, at a front end without them, from the accountant."""
+    change = guard.update(reserve)
+    if change == "low":
+        log.warning(
+            "reserve is low, new jobs count for PPLNS chain=%s reserve=%d minimum=%d",
+            chain, reserve, guard.minimum,
+        )  # fmt: skip
+    elif change == "restored":
+        log.info("reserve is enough, shares are bought chain=%s reserve=%d", chain, reserve)
+    if change is not None:
+        tell(chain, change)

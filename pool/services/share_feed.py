@@ -12,7 +12,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -82,14 +82,16 @@ class ShareFeed:
         stream: FrontEndStream,
         now_ms: Callable[[], int],
         *,
+        on_reserves: Callable[[Mapping[str, int]], None] = lambda reserves: None,
         interval_s: float = 0.1,
     ) -> None:
-        """`name` is the share log's in the books."""
+        """`name` is the share log's in the books. `on_reserves` hears what the operator has for buying shares."""
         self._name = name
         self._shares = shares
         self._reader = shares.reader()
         self._solutions = solutions
         self._stream = stream
+        self._on_reserves = on_reserves
         self._interval_s = interval_s
         self._clock = DrainClock(shares, now_ms)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="share-feed")
@@ -136,6 +138,7 @@ class ShareFeed:
     async def step(self) -> bool:
         """Feeds everything that is durable now, as far as there is room. False while there is nobody to feed."""
         news = await self._stream.news(self._name)
+        self._on_reserves(news.reserves)
         if not self._heed(news):
             return False
         watermark = self._clock.before_reading()

@@ -48,7 +48,10 @@ class AccountantStream(Protocol):
 
     async def done(self, ids: Sequence[bytes], consumed: Mapping[str, Position], booked: Sequence[str]) -> None: ...
 
-    async def publish(self, consumed: Mapping[str, Position], again: Mapping[str, FeedAgain]) -> None: ...
+    async def publish(
+        self, consumed: Mapping[str, Position], again: Mapping[str, FeedAgain], booked: Sequence[str] = (),
+        reserves: Mapping[str, int] | None = None,
+    ) -> None: ...
 
 
 class PoolBooks(Protocol):
@@ -69,15 +72,22 @@ class _Taken:
 
 
 class StreamIngest:
-    """`consumed_through` is this process's own log's, for the metric; `fault` is set while the transport is away."""
+    """`consumed_through` is this process's own log's, for the metric; `fault` is set while the transport is away.
+    `reserves` tells what front ends have to know to buy shares, by chain."""
 
     def __init__(
-        self, stream: AccountantStream, books: PoolBooks, own_log: str, now_ms: Callable[[], int]
+        self,
+        stream: AccountantStream,
+        books: PoolBooks,
+        own_log: str,
+        now_ms: Callable[[], int],
+        reserves: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._stream = stream
         self._books = books
         self._own_log = own_log
         self._now_ms = now_ms
+        self._reserves = reserves
         self._positions: dict[str, Position] = {}
         self._drained_ms: dict[str, int] = {}
         self._again: dict[str, FeedAgain] = {}
@@ -139,7 +149,7 @@ class StreamIngest:
             for name, wish in self._again.items():
                 if self._now_ms() - int(wish.ticket) > AGAIN_S * 1000:
                     self._again[name] = self._wish(name)
-            await self._stream.publish(self._positions, self._again)
+            await self._stream.publish(self._positions, self._again, reserves=self._reserves())
             self._published_s = time.monotonic()
 
     async def _take(self, entries: Sequence[tuple[bytes, bytes]], in_thread: InThread) -> None:

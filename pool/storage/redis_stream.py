@@ -4,6 +4,7 @@
     parapool:{POOL}:consumed    by share log: how far it is stored in SQL, SEGMENT:OFFSET
     parapool:{POOL}:wanted      by share log: TICKET:SEGMENT:OFFSET, feed again from there
     parapool:{POOL}:booked      CHAIN-HASH of found blocks whose answer is in SQL, until the front end has read it
+    parapool:{POOL}:reserves    by chain: what the operator has for buying shares, in smallest units
     parapool:{POOL}:accountant  there while an accountant is at work
 
 Nothing here is the truth: front ends keep their share logs, SQL keeps the books, and both write these keys again after
@@ -54,6 +55,7 @@ class RedisStream:
         self._consumed = f"parapool:{{{pool}}}:consumed"
         self._wanted = f"parapool:{{{pool}}}:wanted"
         self._booked = f"parapool:{{{pool}}}:booked"
+        self._reserves = f"parapool:{{{pool}}}:reserves"
         self._accountant = f"parapool:{{{pool}}}:accountant"
 
     async def close(self) -> None:
@@ -74,12 +76,14 @@ class RedisStream:
         pipeline.hget(self._consumed, log)
         pipeline.hget(self._wanted, log)
         pipeline.exists(self._accountant)
-        consumed, wanted, attended = await _asked(pipeline.execute())
+        pipeline.hgetall(self._reserves)
+        consumed, wanted, attended, reserves = await _asked(pipeline.execute())
         again = None
         if wanted is not None:
             ticket, _, place = wanted.decode().partition(":")
             again = FeedAgain(ticket, _position(place))
-        return FrontEndNews(None if consumed is None else _position(consumed.decode()), again, bool(attended))
+        place = None if consumed is None else _position(consumed.decode())
+        return FrontEndNews(place, again, bool(attended), _reserves(reserves))
 
     async def booked(self, names: Sequence[str]) -> list[str]:
         """Which of these found blocks have their answer in SQL."""
@@ -121,9 +125,14 @@ class RedisStream:
         await self.publish(consumed, {}, booked)
 
     async def publish(
-        self, consumed: Mapping[str, Position], again: Mapping[str, FeedAgain], booked: Sequence[str] = ()
+        self,
+        consumed: Mapping[str, Position],
+        again: Mapping[str, FeedAgain],
+        booked: Sequence[str] = (),
+        reserves: Mapping[str, int] | None = None,
     ) -> None:
-        """Tells front ends how far their logs are stored, and which have to be fed again; and that we are at work."""
+        """Tells front ends how far their logs are stored, and which have to be fed again, what the reserves are; and
+        that we are at work."""
         pipeline = self._redis.pipeline(transaction=False)
         if consumed:
             pipeline.hset(self._consumed, mapping={log: _text(place) for log, place in consumed.items()})
@@ -132,6 +141,8 @@ class RedisStream:
             pipeline.hset(self._wanted, mapping=mapping)
         if booked:
             pipeline.hset(self._booked, mapping=dict.fromkeys(booked, "1"))
+        if reserves:
+            pipeline.hset(self._reserves, mapping=dict(reserves))
         pipeline.set(self._accountant, self._name, ex=ALIVE_S)
         await _asked(pipeline.execute())
 
@@ -157,6 +168,13 @@ def _in_short(error: Exception) -> str:
 
 def _text(position: Position) -> str:
     return f"{position.segment}:{position.offset}"
+
+
+def _reserves(found: Mapping[bytes, bytes]) -> dict[str, int]:
+    try:
+        return {chain.decode(): int(amount) for chain, amount in found.items()}
+    except ValueError as error:
+        raise TransportAwayError("somebody else writes into the pool's keys: a reserve is no whole number") from error
 
 
 def _position(text: str) -> Position:

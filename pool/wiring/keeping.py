@@ -17,7 +17,7 @@ from pool.accounting.found_block import ChainTerms
 from pool.config import Config
 from pool.live_status import LiveStatus
 from pool.payout_setup import open_wallet, paying_chains, payout_service
-from pool.retention_setup import share_retention
+from pool.retention_setup import share_retention, share_summing
 from pool.scheme_setup import share_buying
 from pool.services.bookkeeping import Bookkeeping, Ingest, wall_ms
 from pool.services.chain_view import ChainNodesView
@@ -92,6 +92,7 @@ class Keeping:
         """What goes on for as long as the pool runs."""
         yield self.bookkeeping.run()
         yield self._count_blocks(status)
+        yield share_summing(self.config, self.books.database, self.bookkeeping).run()
         yield share_retention(self.config, self.chains, self.books.database, self.bookkeeping).run()
         yield self.buying.run()
         for payer in self.payers:

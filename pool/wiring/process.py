@@ -75,7 +75,7 @@ class RunningPool:
         """The parts, each given what it needs."""
         mining = self.mining = Mining(self.config, self.share_log, self.solutions)
         sql_books = None if self.books is None else self.books.sql_books
-        ingest = self.transport.connect(self.share_log, self.solutions, sql_books)
+        ingest = self.transport.connect(self.share_log, self.solutions, sql_books, mining)
         if ingest is None or self.books is None:
             assert self.transport.feed is not None, "without books there is a transport"
             self.status = self._live_status(self.transport.feed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pool.config import Config
 from pool.data_dir import StartError
 from pool.services.bookkeeping import Ingest, wall_ms
 from pool.services.log_ingest import LogIngest
+from pool.services.share_buying import take_reserve
 from pool.services.share_feed import ShareFeed
 from pool.services.stream_ingest import StreamIngest
 from pool.shares.log_segment import segment_numbers
@@ -21,6 +23,7 @@ from pool.shares.share_log import ShareLog
 from pool.shares.watermark import UNDRAINED
 from pool.storage.books import SqlBooks
 from pool.storage.redis_stream import RedisStream
+from pool.wiring.mining import Mining
 
 log = logging.getLogger("parapool.feed")
 
@@ -81,15 +84,31 @@ class Transport:
         except (TransportAwayError, TimeoutError) as error:
             raise StartError("a front end's first start needs the accountant at work: start that first") from error
 
-    def connect(self, share_log: ShareLog, solutions: SolutionStore, books: SqlBooks | None) -> Ingest | None:
+    def connect(
+        self, share_log: ShareLog, solutions: SolutionStore, books: SqlBooks | None, mining: Mining
+    ) -> Ingest | None:
         """Builds this process's side; what the bookkeeping takes in, when there is one."""
+        guards = {chain: bought.guard for chain, bought in mining.schemes.bought.items()}
+
+        def hear(reserves: Mapping[str, int]) -> None:
+            for chain, guard in guards.items():
+                if chain in reserves and reserves[chain] != guard.reserve:
+                    take_reserve(chain, guard, reserves[chain], mining.scheme_changed)
+
+        def tell() -> dict[str, int]:
+            return {chain: guard.reserve for chain, guard in guards.items() if guard.reserve is not None}
+
         if self._stream is not None and self.serves:
-            self.feed = ShareFeed(self._log_name, share_log, solutions, self._stream, wall_ms)
+            # Whoever has the books reads the reserves there.
+            on_reserves = hear if books is None else lambda reserves: None
+            self.feed = ShareFeed(
+                self._log_name, share_log, solutions, self._stream, wall_ms, on_reserves=on_reserves
+            )
         if books is None:
             return None
         if self._stream is None:
             return LogIngest(share_log, solutions, books, wall_ms)
-        return StreamIngest(self._stream, books, self._log_name, wall_ms)
+        return StreamIngest(self._stream, books, self._log_name, wall_ms, tell)
 
     @staticmethod
     def has_log(log_directory: Path) -> bool:

@@ -67,6 +67,20 @@ async def test_transport_brings_the_shares_of_two_front_ends_into_the_books(worl
     assert found["two"].sequence == 30
 
 
+async def test_transport_tells_front_ends_what_the_operator_has_for_buying_shares(
+    world: TransportWorld, redis_server: RedisServer
+) -> None:
+    one, accountant = world.front_end("one"), world.accountant("books")
+    accountant.reserves = {"alpha": 10**18, "beta": -3}
+    await until(lambda: one.reserves == {"alpha": 10**18, "beta": -3}, "both reserves are heard of")
+    accountant.reserves = {"alpha": 0}
+    await until(lambda: one.reserves["alpha"] == 0, "the reserve is used up")
+    redis_server.ask("hset", f"parapool:{{{world.pool}}}:reserves", "beta", "1.5")
+    await until(lambda: "a reserve is no whole number" in one.feed.fault, "nonsense in the keys is told")
+    accountant.reserves = {"beta": 7}
+    await until(lambda: one.reserves["beta"] == 7 and not one.feed.fault, "and mended by the next word")
+
+
 async def test_transport_trims_the_stream_behind_the_books_and_only_there(
     world: TransportWorld, redis_server: RedisServer
 ) -> None:

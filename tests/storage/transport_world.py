@@ -51,7 +51,10 @@ class FrontEnd:
         )
         self.solutions = SolutionStore(folder / "solutions")
         self.stream = RedisStream(world.redis_url, world.pool, name)
-        self.feed = ShareFeed(name, self.log, self.solutions, self.stream, wall_ms, interval_s=0.01)
+        self.reserves: dict[str, int] = {}
+        self.feed = ShareFeed(
+            name, self.log, self.solutions, self.stream, wall_ms, on_reserves=self.reserves.update, interval_s=0.01
+        )
         self.task = asyncio.ensure_future(self.feed.run())
 
     def share(self, count: int = 1, route: Route = ANNA, time_ms: int | None = None, **options: Any) -> int:
@@ -78,7 +81,8 @@ class Accountant:
         self.database = Database(world.url)
         self.books = SqlBooks(self.database, name, world.pool)
         self.stream = RedisStream(world.redis_url, world.pool, name)
-        self.ingest = StreamIngest(self.stream, self.books, name, wall_ms)
+        self.reserves: dict[str, int] = {}
+        self.ingest = StreamIngest(self.stream, self.books, name, wall_ms, lambda: self.reserves)
         self.errors: list[BaseException] = []
         self._executor = ThreadPoolExecutor(1)
         self.task = asyncio.ensure_future(self._run())
