@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.protocol import Protocol as TwistedProtocol
 
 from stratum.addresses import AddressRecord
+from stratum.counters import rtt_class
 from stratum.errors import StratumError
 from stratum.events import AuthorizeRequest, Submit, TransactionsRequest
 from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
@@ -51,6 +52,7 @@ class Connection(TwistedProtocol):
         self.remote_address = remote_address
         self.answers_at_once = policy.answers_at_once
         self.realm = policy.realm
+        self.rtt_class = 0  # index in counters.RTT_CLASSES, as last measured
         self._address = address
         self._continuing = False
         self._closing_since: float | None = None
@@ -86,12 +88,16 @@ class Connection(TwistedProtocol):
         """The share is in the log; `difficulty` is what it is credited with. Sent at the next flush()."""
         if self.session.closed is None:
             self.session.accept(submit, difficulty, self._clock())
-            self._server.counters.accepted += 1
+            counters = self._server.counters
+            counters.accepted += 1
+            counters.accepted_by_rtt[self.rtt_class] += 1
 
     def reject(self, submit: Submit, error: StratumError) -> None:
         """The share is worth nothing. Sent at the next flush()."""
         if self.session.closed is None:
             self.session.reject(submit.id, error, self._clock())
+            if error.reason == "stale":
+                self._server.counters.stale_by_rtt[self.rtt_class] += 1
 
     def flush(self) -> None:
         """Write what there is to say, in one write; ends the connection when its session has ended."""
@@ -181,6 +187,10 @@ class Connection(TwistedProtocol):
                 return
         if self._closing_since is not None and now - self._closing_since >= self._server.limits.closing_s:
             self.transport.abortConnection()
+
+    def measure(self) -> None:
+        """How far away the miner is; asked every quarter of a minute, for the metrics."""
+        self.rtt_class = rtt_class(self.transport.round_trip_s)
 
     def close(self, reason: str) -> None:
         """Say what is left to say and hang up."""

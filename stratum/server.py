@@ -79,6 +79,7 @@ class StratumServer:
         self._broadcast: list[Connection] = []
         self._job: JobOffer | None = None
         self._clean_sequence = -1
+        self._broadcast_at = 0.0
         self._slice_due = False
         self._stopped: Deferred[None] | None = None
         self._connections_total = self.limits.connections_total
@@ -176,6 +177,7 @@ class StratumServer:
     def broadcast(self, job: JobOffer) -> None:
         """Offer a job to everyone, the biggest difficulty first; a newer one takes over from an unfinished one."""
         self._job = job
+        self._broadcast_at = self.clock()
         if job.clean:
             self._clean_sequence = max(self._clean_sequence, job.sequence)
         # Popped from the end, so the biggest difficulty last.
@@ -202,6 +204,8 @@ class StratumServer:
         if waiting:
             self._slice_due = True
             self.reactor.callLater(0, self._slice)
+        else:
+            self.counters.broadcast_s.observe(self.clock() - self._broadcast_at)
 
     # Time.
 

@@ -267,8 +267,12 @@ class Session:
         if self.closed is not None or not self.subscribed or not self.users:
             return False
         first = self.assignment.sequence < 0
+        told = self.assignment.terms.sent
         if not self.assignment.give(job, now, clean, self.out):
             return False
+        tells = self.assignment.terms.sent
+        if told is not None and tells is not None and told != tells:
+            self.counters.retargets["up" if tells > told else "down"] += 1
         if first and not self.user_agent:
             self.out.line(messages.GET_VERSION)
             self.version_asked = True

@@ -9,6 +9,8 @@ behave as Twisted's.
 from __future__ import annotations
 
 import logging
+import socket
+import struct
 from typing import Any
 
 from twisted.internet import main, tcp
@@ -18,6 +20,7 @@ log = logging.getLogger("parapool.stratum")
 # Half a kilobyte per share at most: a read holds dozens, and together with an unfinished line stays below
 # Limits.unparsed_bytes (16 KiB).
 READ_BYTES = 12_288
+TCP_INFO_RTT = 68  # offset of tcpi_rtt, microseconds (linux/tcp.h, struct tcp_info)
 BACKLOG = 1024  # a reconnect storm waits in the kernel while the accept rate lets it in
 
 
@@ -37,6 +40,19 @@ class DirectServer(tcp.Server):
     def drained_bytes(self) -> int:
         """Of what ever had to wait, how much has gone; standing still while unsent_bytes > 0 means a slow reader."""
         return self._queued_bytes - self.unsent_bytes
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """The kernel's smoothed round-trip time to the peer (a proxy's, behind one); None where it tells none. One
+        system call."""
+        option = getattr(socket, "TCP_INFO", None)
+        if option is None:
+            return None
+        try:
+            info = self.socket.getsockopt(socket.IPPROTO_TCP, option, TCP_INFO_RTT + 4)
+        except OSError:
+            return None
+        return struct.unpack_from("I", info, TCP_INFO_RTT)[0] / 1e6 if len(info) >= TCP_INFO_RTT + 4 else None
 
     def write(self, data: bytes) -> None:
         if not data or not self.connected or self.disconnecting:

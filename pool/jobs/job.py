@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from chains.bitcoin.coinbase import build_coinbase
 from chains.kind import AuxKind
 from chains.primitives.script import push
+from chains.primitives.target import MAX_TARGET
 from pool.jobs.commitments import Commitments, commit
 from pool.jobs.pay_rate import PayRate
 from pool.jobs.template_set import Shape, TemplateSet, shape_of
@@ -25,6 +26,15 @@ ROLLING_MASK = 0x1FFFE000
 # A miner may move ntime this far past the job's time: ckpool's figure; the network allows 7200 s past its clock.
 NTIME_FORWARD_S = 7000
 EXTRANONCE1_SIZE = 4
+NEAR_FACTOR = 100
+"""A near miss is a hash that would solve a chain whose target were so many times easier. Found blocks are too rare to
+tell in a day whether luck or the pool is bad; a hundred times as many near misses do.
+"""
+
+
+def near_target(target: int) -> int:
+    """The target that a near miss of a chain meets."""
+    return min(target * NEAR_FACTOR, MAX_TARGET)
 
 
 class Layout:
@@ -58,6 +68,7 @@ class Job:
         "maximum_time",
         "merkle_branch",
         "minimum_time",
+        "near_target",
         "pay_rates",
         "previous_hash",
         "sequence",
@@ -86,6 +97,7 @@ class Job:
         self.maximum_time = parent.current_time + NTIME_FORWARD_S
         self.targets = ((parent.chain, parent.target), *((t.chain, t.target) for t in templates.aux.values()))
         self.easiest_target = max(target for _, target in self.targets)
+        self.near_target = near_target(self.easiest_target)
         self.shape: Shape = shape_of(templates)
         self.layouts: dict[int, Layout] = {}  # by the size of extranonce2
         self.counted_chains: tuple[str, ...] = templates.chains()

@@ -21,6 +21,7 @@ from pool.blocks.solve_gate import SolveGate
 from pool.jobs.job import Job
 from pool.shares.scheme import Scheme
 from pool.shares.validation import Verdict
+from stratum.buckets import Buckets
 
 log = logging.getLogger("parapool.blocks")
 
@@ -60,6 +61,9 @@ RANKS = (*(result.value for result in OUTCOMES), GIVEN_UP)
 # After these no further proof of an auxiliary block can earn anything: it is found, or its node forgot it.
 _CLOSING = frozenset({SubmitResult.ACCEPTED.value, SubmitResult.DUPLICATE.value, SubmitResult.STALE.value})
 
+# Under a tenth of a second all is well; a block of 4 MB at a busy node takes a second.
+SUBMIT_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
+
 Nodes = Mapping[str, list[Any]]
 
 T = TypeVar("T")
@@ -67,7 +71,9 @@ T = TypeVar("T")
 
 class BlockSubmission:
     """Sends solves out and writes down how each ended. `kinds` and `nodes` are by chain name. For metrics: `results`
-    counts endings by chain and word, `submit_s` is the time of each chain's latest one."""
+    counts endings by chain and word, `refusals` nodes' reasons by chain, `submit_times` how long submissions took
+    (`submit_s`: each chain's latest one),
+    `found` the solves that went out or should have."""
 
     def __init__(
         self,
@@ -86,7 +92,10 @@ class BlockSubmission:
         self.gate = SolveGate()
         self.on_outcome = on_outcome
         self.results: dict[tuple[str, str], int] = {}
+        self.refusals: dict[tuple[str, str], int] = {}
         self.submit_s: dict[str, float] = {}
+        self.submit_times: dict[str, Buckets] = {}
+        self.found: dict[str, int] = {}
         self._carrying: set[asyncio.Task[None]] = set()
         self._silent: set[str] = set()
         self._telling: set[asyncio.Task[Any]] = set()
@@ -124,6 +133,7 @@ class BlockSubmission:
         (of a worker that never logged in) nobody is credited for the solve itself. `scheme_of` tells under which scheme
         a chain's blocks are solved here."""
         for chain, block_hash in solves:
+            self.found[chain] = self.found.get(chain, 0) + 1
             template = job.templates.aux.get(chain)
             aux_hash = None if template is None else template.aux_hash
             source = job.templates.parent if template is None else template
@@ -206,6 +216,11 @@ class BlockSubmission:
         kept = None if durable else self._tell(self._on_disk(record, partial(self.store.put, record)))
         ending = await self._until_final(record, started)
         self._count(record.chain, ending.word)
+        if ending.outcome == "rejected":
+            refusal = (record.chain, ending.reason or ending.word)
+            self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
+        times = self.submit_times.setdefault(record.chain, Buckets(SUBMIT_BOUNDS_S))
+        times.observe(time.monotonic() - started)
         self.submit_s[record.chain] = time.monotonic() - started
         self.gate.leave(record.chain, aux_hash, closes=ending.word in _CLOSING)
         log.log(

@@ -35,9 +35,11 @@ BEHIND_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class NodeHealth(Health):
-    """A node's health as seen from here; `unanswered` when it is down because it gave no answer."""
+    """A node's health as seen from here; `unanswered` when it is down because it gave no answer, `answer_s` is how long
+    the last answer took."""
 
     unanswered: bool = False
+    answer_s: float | None = None
 
 
 class WatchedChain:
@@ -119,10 +121,12 @@ class WatchedChain:
         """Ask one node how it is, for ever."""
         node = self.nodes[index]
         while True:
+            asked_at = time.monotonic()
             try:
                 async with asyncio.timeout(HANG_S):
                     answer = await node.health()
-                health = NodeHealth(answer.state, answer.height, answer.detail)
+                taken_s = time.monotonic() - asked_at
+                health = NodeHealth(answer.state, answer.height, answer.detail, answer_s=taken_s)
             except TimeoutError:
                 health = NodeHealth(NodeState.DOWN, detail=f"no answer within {HANG_S:g} s")
             except RpcError as error:

@@ -75,6 +75,7 @@ class JobBroadcast:
         self.uncapped: set[str] = set()
         self.sent_at = float("-inf")
         self.jobs_sent = 0
+        self.chain_jobs: dict[str, int] = {}  # jobs sent that worked for the chain
         self._prefix = secrets.token_hex(2)
         self._sequence = 0
         self._parent_at = self.clock()
@@ -177,6 +178,8 @@ class JobBroadcast:
         self.table.add(job, self.clock())
         self.sent_at = self.clock()
         self.jobs_sent += 1
+        for chain in job.templates.chains():
+            self.chain_jobs[chain] = self.chain_jobs.get(chain, 0) + 1
         self.broadcast(job)
 
     def _best_job(self, templates: TemplateSet, *, clean: bool) -> Job | None:

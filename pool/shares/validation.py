@@ -12,6 +12,7 @@ from hashlib import sha256
 from struct import pack
 
 from chains.kind import SolvedHeader
+from chains.primitives.target import MAX_TARGET
 from pool.jobs.job import Job, Layout
 from pool.jobs.tip import Tip
 from stratum import errors
@@ -25,9 +26,9 @@ _NO_CHAINS: tuple[str, ...] = ()
 
 class Verdict:
     """The outcome: `error` is None for an accepted share. `header_hash` is SHA-256d of the header (natural order) on
-    every chain, the key of dedupe; `solved` names the chains whose target the proof of work met."""
+    every chain, the key of dedupe; `solved` names the chains whose target the proof of work, `value`, met."""
 
-    __slots__ = ("error", "header", "header_hash", "layout", "nonce", "solved", "stale")
+    __slots__ = ("error", "header", "header_hash", "layout", "nonce", "solved", "stale", "value")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Verdict:
         nonce: bytes,
         solved: tuple[str, ...],
         stale: bool,
+        value: int = MAX_TARGET,
     ) -> None:
         self.error = error
         self.header = header
@@ -46,6 +48,7 @@ class Verdict:
         self.nonce = nonce
         self.solved = solved
         self.stale = stale
+        self.value = value
 
     def proven(self, job: Job) -> SolvedHeader:
         """The header with what proves its coinbase, for blocks and proofs."""
@@ -98,4 +101,4 @@ def validate(
         error = errors.LOW_DIFFICULTY
     else:
         job.tip.seen.add(header_hash)
-    return Verdict(error, header, header_hash, layout, nonce, solved, stale)
+    return Verdict(error, header, header_hash, layout, nonce, solved, stale, value)

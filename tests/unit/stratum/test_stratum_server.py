@@ -17,6 +17,7 @@ from stratum_peer import POLICY, make_job, methods, request, submit_request
 
 from stratum import errors
 from stratum.addresses import AddressBook
+from stratum.counters import RTT_CLASSES, rtt_class
 from stratum.events import Submit
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, Refused
@@ -137,6 +138,34 @@ async def test_server_one_whole_connection(reactor: Any) -> None:
         miner.writer.close()
         await until(lambda: not home.server.connections)
         assert counters.closed["disconnected"] == 1 and counters.connections["accepted"] == 1
+
+
+async def test_server_counts_answers_by_the_distance_of_their_miner(reactor: Any) -> None:
+    async with house(reactor) as home:
+        miner = await home.miner()
+        await miner.start()
+        (connection,) = home.server.connections
+        assert 0 < connection.transport.round_trip_s < 1 and connection.rtt_class == 0
+        connection.measure()
+        assert 0 < connection.rtt_class < len(RTT_CLASSES)
+        miner.send(submit_request(id=3))
+        await miner.lines(1)
+        counters = home.server.counters
+        assert counters.accepted_by_rtt[connection.rtt_class] == 1 and sum(counters.stale_by_rtt) == 0
+        _, submit, _ = home.pool.submits[0]
+        connection.reject(submit, errors.STALE)
+        connection.reject(submit, errors.DUPLICATE)
+        assert counters.stale_by_rtt[connection.rtt_class] == 1 and sum(counters.accepted_by_rtt) == 1
+        assert [rtt_class(s) for s in (None, 0.025, 0.026, 0.4, 9.0)] == [0, 1, 2, 5, 6]
+
+
+async def test_server_times_each_broadcast_to_its_last_connection(reactor: Any) -> None:
+    async with house(reactor) as home:
+        miner = await home.miner()
+        await miner.start()
+        home.server.broadcast(make_job(2))
+        await miner.lines(1)
+        assert sum(home.server.counters.broadcast_s.counts) == 1
 
 
 async def test_server_hands_over_what_an_unknown_worker_sends_and_bans_for_it(reactor: Any) -> None:

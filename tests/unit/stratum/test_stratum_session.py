@@ -283,6 +283,7 @@ def test_session_moderately_higher_difficulty_waits_for_the_next_job() -> None:
     seen = peer.read()
     assert methods(seen) == ["set_difficulty", "notify"] and seen[0]["params"] == [8]
     assert (peer.session.assignment.terms.for_job(1), peer.session.assignment.terms.for_job(2)) == (1.0, 8.0)
+    assert peer.session.counters.retargets == {"up": 1}, "the first difficulty is no retarget"
 
 
 def test_session_flood_gets_its_difficulty_at_once_but_the_job_keeps_its_terms() -> None:
