@@ -1,4 +1,4 @@
-"""From a configuration to the service that lets old shares go."""
+"""From a configuration to the services that add shares up and let old ones go."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pool.config import Config
 from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.chain_watch import WatchedChain
 from pool.services.share_retention import ShareRetention
+from pool.services.share_summing import ShareSumming
 from pool.storage.database import Database
 from pool.storage.retention import Reach, Retention
+from pool.storage.share_spans import SpanSums
 
 
 def share_retention(
@@ -26,3 +28,8 @@ def share_retention(
 
     retention = Retention(database, config.pool.name, config.books.share_days)
     return ShareRetention(retention.step, reaches, lambda: bookkeeping.leads, bookkeeping.in_thread, wall_ms)
+
+
+def share_summing(config: Config, database: Database, bookkeeping: Bookkeeping) -> ShareSumming:
+    sums = SpanSums(database, config.pool.name)
+    return ShareSumming(sums.step, lambda: bookkeeping.leads, bookkeeping.in_thread)

@@ -51,6 +51,16 @@ def target_work(target: int) -> int:
     return 2**256 // (target + 1)
 
 
+def window_bound(work: int, factor: Fraction | int) -> int:
+    """What a window weighs where the work decides, in whole expected hashes."""
+    return work * factor.numerator // factor.denominator
+
+
+def window_oldest_ms(end_ms: int, window_min_s: Fraction | float) -> int:
+    """Shares received from then on are within the window's time."""
+    return end_ms - int(window_min_s * 1000)
+
+
 def pplns_window(
     shares: Iterable[WindowShare],
     *,
@@ -60,15 +70,19 @@ def pplns_window(
     factor: Fraction | int,
     end_ms: int,
     window_min_s: Fraction | float,
+    counted_before: int = 0,
 ) -> Window:
     """The window over `shares`, which come newest first and start with the solving share.
 
     `counting_sets` are the chain sets that hold the block's chain; `solvers` the (log, sequence) of the shares that
     solved this very block. A solver counts always, another share only if its job carried the chain and it was not
     stale. `end_ms` is the time of the solve. Stops reading as soon as a share lies beyond both bounds.
+
+    `counted_before` is the weight of shares that surely count whole and are not among `shares` (see window_runs.py);
+    the result does not hold them.
     """
-    bound = work * factor.numerator // factor.denominator
-    oldest_ms = end_ms - int(window_min_s * 1000)
+    bound = window_bound(work, factor) - counted_before
+    oldest_ms = window_oldest_ms(end_ms, window_min_s)
     weights: dict[int, int] = {}
     total = 0
     oldest: WindowShare | None = None

@@ -21,6 +21,7 @@ from pool.storage.income_store import ShareRef
 from pool.storage.retention import HOUR_MS
 from pool.storage.share_store import ShareStore
 from pool.storage.tables import accounts, route_accounts, routes, share_sums, shares
+from pool.storage.window_reading import one_by_one
 
 IN_ROWS = 500
 
@@ -66,6 +67,8 @@ def rebuilt_window(
         window_min_ms=window_min_ms,
         # A block that nothing explains went to the operator of a chain that bought shares at that time.
         chain_scheme=credited_scheme if credited_scheme in PER_SHARE else "pplns",
+        # From the shares alone: sums that were wrong would be wrong twice.
+        read_window=one_by_one,
     )
     found = accounts_of_routes(connection, block.chain, sorted(claim.weights))
     weights: dict[int, int] = {}

@@ -3,24 +3,25 @@
 The scheme that the solve was made under on the block's chain decides (docs/adr/0012): PPLNS divides among the PPLNS
 shares of the window, SOLO gives to the solver, PPS and FPPS to the operator, who has bought the share. A solve without
 a share of its own (nobody had logged in, or an old record) that no scheme claims goes to the window; when that is
-empty, to the operator of a chain that buys shares. The bookkeeping credits by this and the audit computes it once more.
-Read-only.
+empty, to the operator of a chain that buys shares. The bookkeeping credits by this; the audit computes it
+once more, from each share of the window. Read-only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
 from sqlalchemy import Connection, select
 
-from pool.accounting.window import WindowShare, pplns_window, target_work
+from pool.accounting.window import target_work
 from pool.shares.scheme import PER_SHARE, Scheme, counted_for
 from pool.storage.income_store import ShareRef, ref_of
 from pool.storage.share_store import ShareStore
 from pool.storage.tables import chain_sets, share_solves, shares
+from pool.storage.window_reading import ReadWindow, WindowRule, by_sums
 
 
 class ClaimedBlock(Protocol):
@@ -76,8 +77,11 @@ def read_claim(
     factor: Fraction | int,
     window_min_ms: int,
     chain_scheme: Scheme = "pplns",
+    read_window: ReadWindow = by_sums,
 ) -> Claim:
-    """The claim on a block, whose share log `store` is. `chain_scheme` is what the chain is configured with."""
+    """The claim on a block, whose share log `store` is. `chain_scheme` is what the chain is configured with. Both ways
+    to read a window find the same one.
+    """
     solving = solving_share(connection, store, block)
     scheme = block.scheme or ("pplns" if solving is None else solving.scheme)
     if scheme in PER_SHARE:
@@ -85,7 +89,7 @@ def read_claim(
         return Claim(scheme, {}, 0, int(ref is not None), ref, ref)
     if scheme == "solo" and solving is not None:
         return Claim(scheme, {solving.route_id: solving.weight}, solving.weight, 1, solving.ref, solving.ref)
-    claim = _window(connection, store, block, factor, window_min_ms)
+    claim = _window(connection, store, block, factor, window_min_ms, read_window)
     if not claim.total and solving is None and chain_scheme in PER_SHARE:
         return Claim(chain_scheme, {}, 0, 0, None, None)
     return claim
@@ -110,44 +114,32 @@ def solving_share(connection: Connection, store: ShareStore, block: ClaimedBlock
 
 
 def _window(
-    connection: Connection, store: ShareStore, block: ClaimedBlock, factor: Fraction | int, window_min_ms: int
+    connection: Connection,
+    store: ShareStore,
+    block: ClaimedBlock,
+    factor: Fraction | int,
+    window_min_ms: int,
+    read_window: ReadWindow,
 ) -> Claim:
     # A solve that could not be logged has no sequence; its window ends with the last share before it.
     last = block.share_sequence or store.last_sequence(connection, block.found_ms)
     solve_ms = store.time_ms(connection, last)
-    rows, counting, solvers = store.window_shares(connection, block.chain, block.hash_hex, last, block.found_ms)
-    read = _Counted(rows)
-    window = pplns_window(
-        read,
-        counting_sets=counting,
-        solvers=solvers,
-        work=target_work(int(block.target_hex, 16)),
-        factor=factor,
-        end_ms=block.found_ms if solve_ms is None else solve_ms,
-        window_min_s=Fraction(window_min_ms, 1000),
+    found = read_window(
+        connection,
+        store.window_place(connection, block.chain, block.hash_hex, last, block.found_ms),
+        WindowRule(
+            work=target_work(int(block.target_hex, 16)),
+            factor=factor,
+            end_ms=block.found_ms if solve_ms is None else solve_ms,
+            window_min_s=Fraction(window_min_ms, 1000),
+        ),
     )
-    ended_early = read.last is not None and read.last != window.oldest
     return Claim(
         scheme="pplns",
-        weights=window.weights,
-        total=window.total,
-        share_count=read.count - int(ended_early),
-        oldest=ref_of(window.oldest),
-        newest=ref_of(window.newest),
-        ended_early=ended_early,
+        weights=found.window.weights,
+        total=found.window.total,
+        share_count=found.share_count,
+        oldest=ref_of(found.window.oldest),
+        newest=ref_of(found.window.newest),
+        ended_early=found.ended_early,
     )
-
-
-class _Counted:
-    """The shares that a window reads, counted on their way."""
-
-    def __init__(self, rows: Iterator[WindowShare]) -> None:
-        self._rows = rows
-        self.count = 0
-        self.last: WindowShare | None = None
-
-    def __iter__(self) -> Iterator[WindowShare]:
-        for row in self._rows:
-            self.count += 1
-            self.last = row
-            yield row

@@ -7,7 +7,7 @@ its shares count as received no later than the one after them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import NamedTuple
 
@@ -29,23 +29,52 @@ class SolvingPlace(NamedTuple):
     time_ms: int
 
 
-def pool_shares(
-    connection: Connection,
-    logs: Collection[int],
-    place: SolvingPlace,
-    counting: frozenset[int],
-    solvers: frozenset[tuple[int, int]],
-) -> Iterator[WindowShare]:
-    """The shares of `logs` up to `place` that count for a chain, newest first, fetched as far as they are read."""
+class Stretch(NamedTuple):
+    """Sequences of one log, both ends included. `reach_ms` is the earliest time in what comes before it in the window
+    without being read; None where nothing does.
+    """
+
+    first: int
+    last: int
+    reach_ms: int | None = None
+
+
+class WindowPlace(NamedTuple):
+    """Which shares may be in a block's window: by log of the pool the newest one's sequence, the chain sets that hold
+    the block's chain, and the block's solvers as (log, sequence), which count whatever they are.
+    """
+
+    last_sequences: Mapping[int, int]
+    counting: frozenset[int]
+    solvers: frozenset[tuple[int, int]]
+
+    def solvers_of(self, log_id: int) -> frozenset[int]:
+        """The solvers' sequences in one log."""
+        return frozenset(sequence for log, sequence in self.solvers if log == log_id)
+
+
+def last_sequences(connection: Connection, logs: Collection[int], place: SolvingPlace) -> dict[int, int]:
+    """By log: its newest share that a window of this place may hold; logs without one are left out."""
     last = {place.log_id: place.sequence}
     for log_id in sorted(set(logs) - {place.log_id}):
         sequence = newest_sequence(connection, log_id, place.time_ms)
         if sequence:
             last[log_id] = sequence
-    readings = [_log_shares(connection, log_id, sequence, counting, solvers) for log_id, sequence in last.items()]
+    return last
+
+
+def pool_shares(
+    connection: Connection, place: WindowPlace, stretches: Mapping[int, Sequence[Stretch]] | None = None
+) -> Iterator[WindowShare]:
+    """The shares that count for a chain, newest first, fetched as far as they are read. Of each log all up to its last
+    sequence, or those in its stretches, which come newest first.
+    """
+    if stretches is None:
+        stretches = {log_id: [Stretch(0, last)] for log_id, last in place.last_sequences.items()}
+    readings = [_log_shares(connection, log_id, place, parts) for log_id, parts in stretches.items()]
     if len(readings) == 1:
-        return readings[0]
-    ordered = merge(*(_with_order(reading) for reading in readings), key=lambda item: item[0], reverse=True)
+        return (share for _, share in readings[0])
+    ordered = merge(*readings, key=lambda item: item[0], reverse=True)
     return (share for _, share in ordered)
 
 
@@ -57,30 +86,22 @@ def newest_sequence(connection: Connection, log_id: int, until_ms: int) -> int:
 
 
 def _log_shares(
-    connection: Connection,
-    log_id: int,
-    last_sequence: int,
-    counting: frozenset[int],
-    solvers: frozenset[tuple[int, int]],
-) -> Iterator[WindowShare]:
+    connection: Connection, log_id: int, place: WindowPlace, stretches: Sequence[Stretch]
+) -> Iterator[tuple[tuple[int, int, int], WindowShare]]:
+    """Shares with their place in the window's order."""
     column = shares.c
     columns = (
         column.sequence, column.time_ms, column.route_id, column.weight, column.chain_set_id, column.stale,
         column.log_id,
     )  # fmt: skip
-    own = [sequence for log, sequence in solvers if log == log_id]
-    counts = or_(and_(column.stale == 0, column.chain_set_id.in_(counting)), column.sequence.in_(own))
-    query = (
-        select(*columns)
-        .where(column.log_id == log_id, column.sequence <= last_sequence, counts)
-        .order_by(column.sequence.desc())
+    counts = or_(
+        and_(column.stale == 0, column.chain_set_id.in_(place.counting)),
+        column.sequence.in_(place.solvers_of(log_id)),
     )
-    result = connection.execute(query.execution_options(yield_per=FETCH_ROWS))
-    return (WindowShare(*row) for row in result)
-
-
-def _with_order(reading: Iterator[WindowShare]) -> Iterator[tuple[tuple[int, int, int], WindowShare]]:
-    time_ms: int | None = None
-    for share in reading:
-        time_ms = share.time_ms if time_ms is None else min(time_ms, share.time_ms)
-        yield (time_ms, share.log_id, share.sequence), share
+    for first, last, reach_ms in stretches:
+        query = select(*columns).where(column.log_id == log_id, column.sequence.between(first, last), counts)
+        result = connection.execute(query.order_by(column.sequence.desc()).execution_options(yield_per=FETCH_ROWS))
+        for row in result:
+            share = WindowShare(*row)
+            reach_ms = share.time_ms if reach_ms is None else min(reach_ms, share.time_ms)
+            yield (reach_ms, log_id, share.sequence), share

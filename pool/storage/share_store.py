@@ -6,17 +6,16 @@ counts once even if it was logged twice. Everything here takes an open connectio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, update
 
 from pool.accounting.books_away import UnusableLogError
-from pool.accounting.window import WindowShare
 from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
 from pool.storage import front_ends
 from pool.storage.database import add_missing
-from pool.storage.pool_window import SolvingPlace, pool_shares
+from pool.storage.pool_window import SolvingPlace, WindowPlace, last_sequences
 from pool.storage.pps_store import PpsAccrual
 from pool.storage.tables import accounts, chain_sets, route_accounts, routes, share_logs, share_solves, shares
 
@@ -120,15 +119,11 @@ class ShareStore:
         query = select(func.max(shares.c.sequence)).where(shares.c.log_id == self.log_id(connection))
         return connection.execute(query.where(shares.c.time_ms <= until_ms)).scalar() or 0
 
-    def window_shares(
+    def window_place(
         self, connection: Connection, chain: str, block_hash_hex: str, last_sequence: int, found_ms: int
-    ) -> tuple[Iterator[WindowShare], frozenset[int], frozenset[tuple[int, int]]]:
-        """The pool's shares up to this log's `last_sequence`, newest first, with the chain sets that hold `chain` and
-        the block's solvers as (log, sequence). Other front ends' shares count up to the time of that share; when it is
-        not stored, up to `found_ms`.
-
-        Shares that can count for no window of this chain are left out. Read as far as needed; the rest is never
-        fetched.
+    ) -> WindowPlace:
+        """Which of the pool's shares may be in a window that ends with this log's `last_sequence`. Other front ends'
+        shares count up to the time of that share; when it is not stored, up to `found_ms`.
         """
         log_id = self.log_id(connection)
         sets = connection.execute(select(chain_sets.c.id, chain_sets.c.names)).all()
@@ -141,7 +136,7 @@ class ShareStore:
         solvers = frozenset((row.log_id, row.sequence) for row in connection.execute(solved))
         solve_ms = self.time_ms(connection, last_sequence)
         place = SolvingPlace(log_id, last_sequence, found_ms if solve_ms is None else solve_ms)
-        return pool_shares(connection, logs, place, counting, solvers), counting, solvers
+        return WindowPlace(last_sequences(connection, logs, place), counting, solvers)
 
     def accounts_of(self, connection: Connection, chain: str, route_ids: Sequence[int]) -> dict[int, int]:
         """Route id to the account id that earns on `chain`; routes that do not know the chain are held for the

@@ -145,6 +145,19 @@ share_sums = Table(
     comment="Shares that are no longer kept one by one, by hour. weight is a decimal of any size.",
 )
 
+share_spans = Table(
+    "share_spans",
+    metadata,
+    Column("log_id", ForeignKey("share_logs.id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("chain_set_id", ForeignKey("chain_sets.id"), primary_key=True),
+    Column("shares", BigInteger, nullable=False),
+    Column("weight", Text, nullable=False),
+    Column("oldest_ms", BigInteger),
+    Column("route_weights", Text, nullable=False),
+    comment="Sums of stored shares by 65,536 sequences, made from them and deleted with any change of them.",
+)
+
 blocks = Table(
     "blocks",
     metadata,
