@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from pool.config_http import HttpLimitsSection
 from pool.config_lines import Location
 from pool.config_models import (
     CHAIN_KINDS,
@@ -126,6 +127,8 @@ def _fields_at(location: Location, values: Mapping[str, Any]) -> Mapping[str, Fi
             return PortSection.model_fields
         case ("stratum", "limits"):
             return LimitsSection.model_fields
+        case ("http", "limits"):
+            return HttpLimitsSection.model_fields
         case (str(name),) if name in _SECTIONS:
             return _SECTIONS[name].model_fields
         case ("chains", _, "nodes", _):

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from chains.auxpow.params import DIALECTS, Dialect
 from chains.families import FAMILIES
 from chains.families import network as network_of
+from pool.config_http import HttpSection as HttpSection
 from pool.config_payouts import Payouts
 from pool.config_section import Section as Section
 from pool.config_transport import BooksSection, FrontEndName, TransportSection
@@ -32,6 +33,7 @@ from pool.config_values import (
     PlainText,
     PortScheme,
     Seconds,
+    StratumUrl,
     Tag,
     ZmqAddress,
     as_tuple,
@@ -84,6 +86,10 @@ class PortSection(Section):
     """One Stratum port."""
 
     bind: Bind = Field(description="Address and port to listen on.")
+    public_url: StratumUrl | None = Field(
+        None, description="What miners are told to connect to, `stratum+tcp://HOST:PORT` or, behind a proxy with TLS, "
+        "`stratum+ssl://HOST:PORT`. Default: `bind`; its port under the page's own name where that is 0.0.0.0 or ::."
+    )
     start_difficulty: Difficulty = Field(1.0, description="Difficulty of a new connection.")
     minimum_difficulty: Difficulty = Field(0.001, description="No connection goes below.")
     maximum_difficulty: Difficulty = Field(1_000_000.0, description="No connection goes above.")
@@ -193,16 +199,6 @@ class StratumSection(Section):
         min_length=1, description="The ports to listen on, each with its own difficulties."
     )
     limits: LimitsSection = Field(LimitsSection(), description="Limits of connections and requests.")
-
-
-class HttpSection(Section):
-    """The HTTP API, status page and metrics."""
-
-    bind: Bind = Field(description="Address and port to listen on.")
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return parse_bind(self.bind)
 
 
 class NodeSection(Section):

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from pool.config_http import HttpLimitsSection
 from pool.config_models import (
     AuxpowChain,
     BitcoinChain,
@@ -59,6 +60,7 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("stratum.ports[]", PortSection, "minimum_difficulty ≤ start_difficulty ≤ maximum_difficulty."),
     ("stratum.limits", LimitsSection, ""),
     ("http", HttpSection, ""),
+    ("http.limits", HttpLimitsSection, ""),
     ("transport", TransportSection, ""),
     ("books", BooksSection, ""),
     (

@@ -70,6 +70,14 @@ def _check_zmq(text: str) -> str:
     return text
 
 
+def _check_stratum_url(text: str) -> str:
+    scheme, separator, place = text.partition("://")
+    if not separator or scheme not in ("stratum+tcp", "stratum+ssl"):
+        raise ValueError("expected stratum+tcp://HOST:PORT or stratum+ssl://HOST:PORT")
+    parse_bind(place)
+    return text
+
+
 def _check_environment_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", text):
         raise ValueError("expected the name of an environment variable")
@@ -157,6 +165,7 @@ ChainName = Annotated[str, AfterValidator(_check_chain_name)]
 Tag = Annotated[str, AfterValidator(_check_tag)]
 NodeUrl = Annotated[str, AfterValidator(_check_url)]
 ZmqAddress = Annotated[str, AfterValidator(_check_zmq)]
+StratumUrl = Annotated[str, AfterValidator(_check_stratum_url)]
 EnvironmentName = Annotated[str, AfterValidator(_check_environment_name)]
 ContextName = Annotated[str, AfterValidator(_check_context)]
 PortScheme = Annotated[Scheme | Mapping[str, Scheme], BeforeValidator(_check_port_scheme)]

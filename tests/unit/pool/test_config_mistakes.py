@@ -15,7 +15,7 @@ KEY_MISTAKES = [
     ("fee_ppm: 10000", "fee_pm: 10000", "fee_pm", "pool.fee_pm: unknown key, did you mean fee_ppm?"),
     (
         "  bind: 127.0.0.1:8080", "  bind: 127.0.0.1:8080\n  zzz: 1", "zzz",
-        "http.zzz: unknown key, expected one of bind",
+        "http.zzz: unknown key, expected one of bind, forwarded_from, limits, pseudonym_key_file, public_credits",
     ),
     ("parent: regbtc", "parent: regbtc\nchain: {}", "chain: {}", "chain: unknown key, did you mean chains?"),
     (
@@ -390,3 +390,16 @@ def test_config_never_shows_a_password_that_yaml_reads_otherwise(
     for line in refused(GOOD.replace("password: geheim", f"password: {password}").replace("fee_ppm: 10000", "x: 1")):
         assert "geheim" not in line
         assert "1234567" not in line
+
+
+def test_config_of_the_http_port_names_each_mistake(refused: Callable[..., list[str]]) -> None:
+    text = GOOD.replace(
+        "http:\n", "http:\n  limits: {requests_per_s: 0, request_burst: 3}\n  forwarded_from: [proxy]\n  public_credits: all\n"
+    ).replace("    - bind: 127.0.0.1:3333\n", "    - bind: 127.0.0.1:3333\n      public_url: tcp://pool.example\n")
+    assert sorted(line.partition(": ")[2] for line in refused(text)) == [
+        "http.forwarded_from.0: expected an IP address, such as 127.0.0.1 or ::1",
+        "http.limits.request_burst: unknown key, did you mean requests_burst?",
+        "http.limits.requests_per_s: expected a number over 0",
+        "http.public_credits: expected address or pseudonym",
+        "stratum.ports.0.public_url: expected stratum+tcp://HOST:PORT or stratum+ssl://HOST:PORT",
+    ]
