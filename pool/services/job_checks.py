@@ -34,7 +34,8 @@ HOLDS, FAILS, BROKEN = "holds", "fails", "broken"
 
 
 class JobChecks:
-    """`results` counts trials by chain and result: `holds`, `fails`, or `broken` for one that could not be made."""
+    """`results` counts trials by chain and result: `holds`, `fails`, `broken` for one that could not be made. A chain
+    that was tried has all three, so that Prometheus sees the first failure as an increase."""
 
     def __init__(
         self,
@@ -76,6 +77,8 @@ class JobChecks:
                 self._arrived.clear()
 
     async def _check(self, loop: asyncio.AbstractEventLoop, thread: ThreadPoolExecutor, job: Job) -> None:
+        for chain in job.templates.chains():
+            self.results.update({(chain, result): 0 for result in (HOLDS, FAILS, BROKEN)})
         try:
             trials = await loop.run_in_executor(thread, self._trial, job, self._terms, _pause)
         except Exception:  # a fault of the check itself must not end the pool

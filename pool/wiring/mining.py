@@ -14,21 +14,21 @@ from typing import Any
 from chains.bitcoin.zmq_hint import ZmqHint
 from chains.kind import AuxTemplate, ParentTemplate
 from chains.primitives.hashes import POW_HASHES
-from chains.primitives.target import target_to_difficulty
 from chains.registry import AUX_KINDS, PARENT_KINDS
 from pool.accounting.reserve import Change
 from pool.blocks.solution_store import SolutionStore
-from pool.chain_setup import strict_chains, watched_chains
+from pool.chain_setup import watched_chains
 from pool.config import Config, PortSection
 from pool.data_dir import StartError
+from pool.job_setup import job_settings, trial_terms
 from pool.jobs.job import ROLLING_MASK, Job
 from pool.jobs.job_table import JobTable
 from pool.jobs.template_board import TemplateBoard
-from pool.jobs.version_bits import FixedVersionBits
 from pool.scheme_setup import announcement, realm_of, scheme_board
 from pool.services.block_submission import BlockSubmission
 from pool.services.chain_watch import TemplateWatch
-from pool.services.job_broadcast import JobBroadcast, JobSettings
+from pool.services.job_broadcast import JobBroadcast
+from pool.services.job_checks import JobChecks
 from pool.services.share_intake import ShareIntake
 from pool.shares.share_log import ShareLog
 from stratum.addresses import AddressBook
@@ -71,19 +71,9 @@ class Mining:
             self.schemes,
         )
         self.servers = self._servers()
-        settings = JobSettings(
-            parent_kind=parent_kind,
-            kinds=kinds,
-            notify={name: chain.notify for name, chain in config.aux_chains.items()},
-            payout_script=parent.script,
-            tag=config.pool.tag.encode(),
-            difficulty_of=lambda target: target_to_difficulty(target, pow_name),
-            propose=self._propose,
-            fixed_version_bits=FixedVersionBits(strict_chains(config)),
-            extranonce2_sizes=tuple(self.servers),
-            pay_rates=self.schemes.pay_rates,
-        )
+        settings = job_settings(config, parent, self._propose, self.schemes.pay_rates)
         self.jobs = JobBroadcast(TemplateBoard(tuple(kinds)), self.table, settings, self._broadcast)
+        self.job_checks = JobChecks(trial_terms(config, parent))
 
     def _servers(self) -> dict[int, StratumServer]:
         """One server per extranonce2 size; they share extranonces, so that no two connections ever collide, and the
@@ -129,6 +119,7 @@ class Mining:
                 if node.zmq_hashblock is not None:
                     yield _hints(node.zmq_hashblock, watch)
         yield self.jobs.refresh()
+        yield self.job_checks.run()
 
     def stop_listening(self) -> None:
         for server in self.servers.values():
@@ -181,6 +172,7 @@ class Mining:
     def _broadcast(self, job: Job) -> None:
         for size, server in self.servers.items():
             server.broadcast(job.layouts[size].offer)
+        self.job_checks.saw(job)
 
     async def _propose(self, payload: dict[str, str], node_name: str) -> str | None:
         parent = self.chains[self.config.parent]

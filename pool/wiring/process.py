@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 from alembic.util import CommandError
+from prometheus_client import CollectorRegistry
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -23,6 +24,7 @@ from pool.accounting.books_away import BooksAwayError, UnusableLogError
 from pool.blocks.solution_store import SolutionStore
 from pool.config import Config
 from pool.data_dir import StartError, claim_name, lock_data_dir
+from pool.job_check_metrics import JobCheckCollector
 from pool.live_status import LiveStatus
 from pool.metrics import registry_of
 from pool.payout_metrics import PayoutCollector
@@ -79,15 +81,20 @@ class RunningPool:
         if ingest is None or self.books is None:
             assert self.transport.feed is not None, "without books there is a transport"
             self.status = self._live_status(self.transport.feed)
-            self.web = WebServer(self.status, AbsentBooks(), registry_of(self.status))
+            self.web = WebServer(self.status, AbsentBooks(), self._registry())
             return
         keeping = self.keeping = Keeping(self.config, self.books)
         keeping.build(ingest, mining)
         self.status = self._live_status(keeping.bookkeeping)
-        registry = registry_of(self.status)
+        registry = self._registry()
         registry.register(PayoutCollector(keeping.payers))
         registry.register(SchemeCollector(mining.schemes.bought))
         self.web = WebServer(self.status, keeping.views, registry, keeping.settings)
+
+    def _registry(self) -> CollectorRegistry:
+        registry = registry_of(self.status)
+        registry.register(JobCheckCollector(self.mining.job_checks.results))
+        return registry
 
     def _live_status(self, books: Bookkeeping | ShareFeed) -> LiveStatus:
         mining = self.mining
