@@ -303,10 +303,10 @@ class PayoutsWorld:
     # -- income --------------------------------------------------------------------------------------------------------
 
     def owe(self, amounts: dict[int, int], fee: int) -> None:
-        """A block of ours matures: its coins are in the wallet and its credits in the books."""
+        """A block of ours matures: the wallet spends its coins from now on, and its credits are available."""
         hash_hex = self.chain.mine(1, reward=sum(amounts.values()) + fee)
         one = Income(hash_hex, self.chain.height, amounts, fee)
-        self.chain.mine(self.terms.maturity + 1)
+        self.chain.mine(self.terms.maturity)
         self.incomes.append(one)
         armed, self.faults.armed = self.faults.armed, False
         self._credit(one)
