@@ -49,6 +49,19 @@ class NodeUnavailableError(Exception):
     """No proper answer: refused, reset, timed out, unauthorised, a server error without a JSON-RPC error, garbage."""
 
 
+class NodeConnectionError(NodeUnavailableError):
+    """Nobody takes the connection, or it broke."""
+
+
+class NodeLoginError(NodeUnavailableError):
+    """The node does not let us in: `status` is HTTP 401 (login) or 403 (address or method not allowed), or 0 when the
+    cookie file cannot be read."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class NodeTimeoutError(NodeUnavailableError):
     """No answer in time; for a long poll this is not an outage."""
 
@@ -78,6 +91,7 @@ class JsonRpc:
         self._cookie_file = Path(cookie_file) if cookie_file else None
         self._login: str | None = None
         self.timeout_s = timeout_s
+        self.date: str | None = None  # the HTTP Date of the newest answer: the node's clock
         self.name = name or str(self._url)
         self._ids = itertools.count(1)
         self._session: aiohttp.ClientSession | None = None
@@ -122,9 +136,9 @@ class JsonRpc:
         except TimeoutError as error:
             raise NodeTimeoutError(f"no answer to {method} within {timeout_s:g} s") from error
         except aiohttp.ClientConnectorError as error:
-            raise NodeUnavailableError(f"no connection: {error.os_error.strerror or error.os_error}") from error
+            raise NodeConnectionError(f"no connection: {error.os_error.strerror or error.os_error}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise NodeUnavailableError(f"no connection: {str(error) or type(error).__name__}") from error
+            raise NodeConnectionError(f"no connection: {str(error) or type(error).__name__}") from error
         return _result(call_id, status, answer)
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
@@ -138,6 +152,7 @@ class JsonRpc:
                 timeout=aiohttp.ClientTimeout(total=None),  # asyncio.timeout bounds the whole call
             )
         async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
+            self.date = response.headers.get("Date")
             if response.status in (401, 403):
                 return response.status, b""
             chunks, size = [], 0
@@ -155,7 +170,7 @@ class JsonRpc:
                 try:
                     login = self._cookie_file.read_text().strip()
                 except (OSError, UnicodeDecodeError) as error:
-                    raise NodeUnavailableError(f"cannot read the cookie file: {error}") from error
+                    raise NodeLoginError(0, f"cannot read the cookie file: {error}") from error
             elif self._user is not None or self._password is not None:
                 login = f"{self._user or ''}:{self._password or ''}"
             else:
@@ -194,7 +209,7 @@ def one_line(text: Any) -> str:
 def _result(call_id: int, status: int, body: bytes) -> Any:
     """What an HTTP answer says. bitcoind sends errors with status 404 or 500 and a JSON-RPC error object."""
     if status in (401, 403):
-        raise NodeUnavailableError(f"the node refuses our login (HTTP {status})")
+        raise NodeLoginError(status, f"the node refuses our login (HTTP {status})")
     try:
         answer = _decode(body)
     except (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError) as error:

@@ -21,7 +21,7 @@ AUX_TIMEOUT_S = 3.0
 def watched_chains(config: Config) -> dict[str, WatchedChain]:
     """Every configured chain with its nodes, the parent first. Raises OSError when a password file cannot be read."""
     names = [config.parent, *config.aux_chains]
-    return {name: _watched_chain(name, config.chains[name]) for name in names}
+    return {name: watched_chain(name, config.chains[name]) for name in names}
 
 
 def strict_chains(config: Config) -> frozenset[str]:
@@ -33,17 +33,17 @@ def strict_chains(config: Config) -> frozenset[str]:
     )
 
 
-def _watched_chain(name: str, chain: ChainSection) -> WatchedChain:
+def watched_chain(name: str, chain: ChainSection) -> WatchedChain:
+    """One chain with its nodes. Raises OSError when a password file cannot be read."""
     net = network(chain.family, chain.network)
     script = address_to_script(chain.address, net.addresses)
     nodes: list[Any] = []
     for number, section in enumerate(chain.nodes):
         node_name = f"{name}[{number}]"
+        rpc = node_rpc(section, node_name, PARENT_TIMEOUT_S if isinstance(chain, BitcoinChain) else AUX_TIMEOUT_S)
         if isinstance(chain, BitcoinChain):
-            nodes.append(BitcoinNode(name, node_name, _rpc(section, node_name, PARENT_TIMEOUT_S), script, net))
-            continue
-        rpc = _rpc(section, node_name, AUX_TIMEOUT_S)
-        if isinstance(chain, AuxpowChain):
+            nodes.append(BitcoinNode(name, node_name, rpc, script, net))
+        elif isinstance(chain, AuxpowChain):
             dialect = chain.rpc_dialect()
             nodes.append(AuxPowNode(name, node_name, rpc, chain.address, net, dialect, chain.chain_id))
         elif isinstance(chain, Mm2Chain):
@@ -51,7 +51,8 @@ def _watched_chain(name: str, chain: ChainSection) -> WatchedChain:
     return WatchedChain(name, chain.kind, net, nodes, script, chain.away_s)
 
 
-def _rpc(section: NodeSection, name: str, timeout_s: float) -> JsonRpc:
+def node_rpc(section: NodeSection, name: str, timeout_s: float) -> JsonRpc:
+    """A client of one node. Raises OSError or UnicodeDecodeError when its password file cannot be read."""
     return JsonRpc(
         section.url,
         user=section.user,

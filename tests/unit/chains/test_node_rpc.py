@@ -12,7 +12,14 @@ import pytest
 from aiohttp import web
 
 from chains import node_rpc
-from chains.node_rpc import JsonRpc, NodeTimeoutError, NodeUnavailableError, RpcError
+from chains.node_rpc import (
+    JsonRpc,
+    NodeConnectionError,
+    NodeLoginError,
+    NodeTimeoutError,
+    NodeUnavailableError,
+    RpcError,
+)
 
 
 class FakeNode:
@@ -230,3 +237,26 @@ async def test_node_rpc_long_poll_does_not_hold_up_other_calls(fake_node: FakeNo
 async def test_node_rpc_refuses_parameters_without_json_form(rpc: JsonRpc) -> None:
     with pytest.raises(TypeError, match="bytes has no JSON form"):
         await rpc.call("x", b"raw")
+
+
+async def test_node_rpc_tells_a_refused_login_from_a_refused_connection(fake_node: FakeNode) -> None:
+    fake_node.accepted_authorization = "somebody else's"
+    client = JsonRpc(fake_node.url, user="u", password="p")
+    with pytest.raises(NodeLoginError) as refused:
+        await client.call("m")
+    assert refused.value.status == 401
+    await client.close()
+    nobody = JsonRpc("http://127.0.0.1:9")
+    with pytest.raises(NodeConnectionError):
+        await nobody.call("m")
+    await nobody.close()
+
+
+async def test_node_rpc_keeps_the_nodes_clock(fake_node: FakeNode, rpc: JsonRpc) -> None:
+    assert rpc.date is None
+    date = "Sat, 21 Nov 2026 20:00:00 GMT"
+    fake_node.answer = lambda call: web.json_response(
+        {"result": 1, "error": None, "id": call["id"]}, headers={"Date": date}
+    )
+    await rpc.call("m")
+    assert rpc.date == date
