@@ -6,7 +6,7 @@ numbers; what the node says is checked against the hashes asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from chains.kind import BlockStatus
@@ -140,6 +140,6 @@ def _bytes(value: Any) -> bytes:
     return bytes.fromhex(value)
 
 
-def paid_to(coinbase: Transaction, script: bytes) -> int:
-    """The sum of the outputs that pay a script, in the chain's smallest unit."""
-    return sum(output.amount_sat for output in coinbase.outputs if output.script == script)
+def paid_to(coinbase: Transaction, scripts: Collection[bytes]) -> int:
+    """The sum of the outputs that pay one of the scripts, in the chain's smallest unit."""
+    return sum(output.amount_sat for output in coinbase.outputs if output.script in scripts)

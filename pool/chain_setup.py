@@ -37,17 +37,20 @@ def watched_chain(name: str, chain: ChainSection) -> WatchedChain:
     """One chain with its nodes. Raises OSError when a password file cannot be read."""
     net = network(chain.family, chain.network)
     script = address_to_script(chain.address, net.addresses)
+    former_addresses = chain.former_addresses
+    former = [address_to_script(text, net.addresses) for text in former_addresses]
     nodes: list[Any] = []
     for number, section in enumerate(chain.nodes):
         node_name = f"{name}[{number}]"
         rpc = node_rpc(section, node_name, PARENT_TIMEOUT_S if isinstance(chain, BitcoinChain) else AUX_TIMEOUT_S)
         if isinstance(chain, BitcoinChain):
-            nodes.append(BitcoinNode(name, node_name, rpc, script, net))
+            nodes.append(BitcoinNode(name, node_name, rpc, script, net, former))
         elif isinstance(chain, AuxpowChain):
             dialect = chain.rpc_dialect()
-            nodes.append(AuxPowNode(name, node_name, rpc, chain.address, net, dialect, chain.chain_id))
+            chain_id = chain.chain_id
+            nodes.append(AuxPowNode(name, node_name, rpc, chain.address, net, dialect, chain_id, former_addresses))
         elif isinstance(chain, Mm2Chain):
-            nodes.append(Mm2Node(name, node_name, rpc, chain.address, net, chain.context_name))
+            nodes.append(Mm2Node(name, node_name, rpc, chain.address, net, chain.context_name, former_addresses))
     return WatchedChain(name, chain.kind, net, nodes, script, chain.away_s)
 
 

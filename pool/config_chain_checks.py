@@ -148,8 +148,14 @@ def _parent(values: Mapping[str, Any], chains: list[ChainFacts]) -> Iterator[Mis
 
 
 def _address(chain: ChainFacts) -> Iterator[Mistake]:
-    """The address is one of the chain's network, or of any that the chain may be on."""
-    address = chain.values.get("address")
+    """The addresses are of the chain's network, or of any that the chain may be on."""
+    yield from _one_address(chain, chain.values.get("address"), ("address",))
+    former = chain.values.get("former_addresses")
+    for number, address in enumerate(former if isinstance(former, list) else ()):
+        yield from _one_address(chain, address, ("former_addresses", number))
+
+
+def _one_address(chain: ChainFacts, address: object, key: Location) -> Iterator[Mistake]:
     if not isinstance(address, str):
         return
     refusals = []
@@ -161,7 +167,7 @@ def _address(chain: ChainFacts) -> Iterator[Mistake]:
         else:
             return
     why = f": {refusals[0]}" if len(refusals) == 1 else ""
-    yield (*chain.location, "address"), f"expected an address of {chain.described}{why}"
+    yield (*chain.location, *key), f"expected an address of {chain.described}{why}"
 
 
 def _logins(chain: ChainFacts) -> Iterator[Mistake]:

@@ -269,6 +269,11 @@ class _Chain(Section):
         "main", description="Network of the chain. Default for the families `devnet` and `devnet-scrypt`: regtest."
     )
     address: PlainText = Field(description="Address that this chain's rewards are paid to.")
+    former_addresses: Annotated[tuple[PlainText, ...], BeforeValidator(as_tuple)] = Field(
+        (),
+        description="Addresses that `address` had before: what blocks found then paid them is the pool's income as "
+        "well. Put the old one here when you change `address`.",
+    )
     nodes: Annotated[tuple[NodeSection, ...], BeforeValidator(as_tuple)] = Field(
         min_length=1, description="The chain's nodes, the preferred one first."
     )

@@ -48,11 +48,16 @@ def share_buying(
     now_ms: Callable[[], int],
 ) -> ShareBuying:
     """The service that credits what is bought, on every chain: what was bought before the schemes changed is owed."""
+    return ShareBuying(books, buying_chains(config, board), executor, tell, now_ms=now_ms)
+
+
+def buying_chains(config: Config, board: SchemeBoard) -> dict[str, BuyingChain]:
+    """By chain, how its shares are bought, if they are."""
     chains = {}
     for name, chain in config.chains.items():
         bought, interval_s = board.bought.get(name), chain.pps.credit_interval_s if chain.pps is not None else HOUR_S
         chains[name] = BuyingChain(None if bought is None else bought.guard, interval_s)
-    return ShareBuying(books, chains, executor, tell, now_ms=now_ms)
+    return chains
 
 
 def announcement(chain: str, change: Change) -> str:

@@ -49,6 +49,11 @@ class Assignment:
         if self.terms.ask(difficulty, now, typed):
             self.moved(now)
 
+    def adopt(self, policy: PortPolicy, now: float) -> None:
+        """The port has other terms now; the miner hears of them with its next job."""
+        self.terms.adopt(policy)
+        self.moved(now)
+
     def ask_minimum(self, difficulty: float, now: float) -> None:
         """BIP310 minimum-difficulty."""
         if self.terms.ask_minimum(difficulty, now):

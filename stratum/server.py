@@ -41,10 +41,10 @@ class _Port(Factory):
 
     def __init__(self, server: StratumServer, policy: PortPolicy) -> None:
         self._server = server
-        self._policy = policy
+        self.policy = policy
 
     def buildProtocol(self, addr: Any) -> Connection | None:
-        return self._server.admit(addr.host, self._policy)
+        return self._server.admit(addr.host, self.policy)
 
 
 class StratumServer:
@@ -75,6 +75,7 @@ class StratumServer:
         self.reactor: Any = None
         self._addresses = AddressBook(self.limits, clock()) if addresses is None else addresses
         self._listening: list[Any] = []
+        self._ports: dict[tuple[str, int], _Port] = {}
         self._sweeper: LoopingCall | None = None
         self._broadcast: list[Connection] = []
         self._job: JobOffer | None = None
@@ -90,8 +91,10 @@ class StratumServer:
     def listen(self, reactor: Any, host: str, port: int, policy: PortPolicy | None = None) -> Any:
         """Listen on one more port (0: any free one); the result's getHost().port tells which."""
         self.reactor = reactor
-        listening = DirectPort(port, _Port(self, policy or self.policy), host, reactor)
+        factory = _Port(self, policy or self.policy)
+        listening = DirectPort(port, factory, host, reactor)
         listening.startListening()
+        self._ports[host, port] = factory
         self._listening.append(listening)
         if self._sweeper is None:
             self._sweeper = LoopingCall(self._sweep)
@@ -99,6 +102,17 @@ class StratumServer:
             self._sweeper.start(SWEEP_S, now=False)
         log.info("listening host=%s port=%d", host, listening.getHost().port)
         return listening
+
+    def adopt(self, host: str, port: int, policy: PortPolicy) -> None:
+        """Other terms for a port that is open, and for everybody who came in by it; their extranonce2 size and when
+        they are answered stay. They hear of it with their next job."""
+        factory = self._ports[host, port]
+        former, factory.policy = factory.policy, policy
+        now = self.clock()
+        for connection in self.connections:
+            if connection.session.policy is former:
+                connection.realm = policy.realm
+                connection.session.adopt(policy, now)
 
     def stop_listening(self) -> None:
         """Close the ports; connections stay. May be called twice."""

@@ -176,6 +176,12 @@ class Session:
         """Everything to write, in order."""
         return self.out.take()
 
+    def adopt(self, policy: PortPolicy, now: float) -> None:
+        """The port has other terms now; the extranonce2 size stays what it is."""
+        self.policy = policy
+        self._rate = MessageRate(self._limits, policy, self.standing.address.exempt, now)
+        self.assignment.adopt(policy, now)
+
     # Logins.
 
     @property

@@ -72,6 +72,15 @@ class Terms:
             self.vardiff.set(wanted, now)
         return True
 
+    def adopt(self, policy: PortPolicy) -> None:
+        """The port has other terms now. What the miner asked for is kept, as far as they allow it."""
+        self._policy = policy
+        if self._asked is not None:
+            self._asked = policy.clamp(self._asked)
+        if self._asked_minimum:
+            self._asked_minimum = policy.clamp(self._asked_minimum)
+        self.vardiff.bound(policy.minimum_difficulty, policy.maximum_difficulty, policy.share_interval_s)
+
     def target(self, caps: tuple[float, ...]) -> float:
         """The difficulty for a job whose chains have the difficulties `caps`."""
         policy = self._policy

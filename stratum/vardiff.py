@@ -124,6 +124,12 @@ class Vardiff:
         self.retargets = 0
         self.restart(now)
 
+    def bound(self, minimum: float, maximum: float, interval_s: float) -> None:
+        """Other limits and another wish from now on; the evidence stays."""
+        self.difficulty *= interval_s / self.interval_s
+        self._minimum, self._maximum, self.interval_s = minimum, maximum, interval_s
+        self.difficulty = min(max(self.difficulty, minimum), maximum)
+
     def share(self, difficulty: float, now: float) -> bool:
         """Count an accepted share; True when `difficulty` changed by it."""
         if now < self._start:

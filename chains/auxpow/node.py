@@ -4,7 +4,7 @@ means is said in chains/proof_verdict.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chains import block_lookup, proof_verdict
@@ -44,6 +44,7 @@ class AuxPowNode:
         network: Network,
         dialect: Dialect = NAMECOIN,
         chain_id: int | None = None,
+        former: Sequence[str] = (),
     ) -> None:
         self.chain = chain
         self.name = node_name
@@ -52,7 +53,7 @@ class AuxPowNode:
         self._network = network
         self._dialect = dialect
         self._chain_id = chain_id
-        self._script = address_to_script(address, network.addresses)
+        self._scripts = frozenset(address_to_script(text, network.addresses) for text in (address, *former))
         self._wallet_pays: bool | None = None  # None until the node has shown whether it knows create_method
 
     async def health(self) -> Health:
@@ -123,10 +124,10 @@ class AuxPowNode:
         return await block_lookup.block_status(self._rpc, hash_hex)
 
     async def block_reward(self, hash_hex: str) -> int:
-        """What the block's actual coinbase pays us, in the smallest unit: the outputs to our address, or all of them
+        """What the block's actual coinbase pays us, in the smallest unit: the outputs to our addresses, or all of them
         where the wallet chose the address (getauxblock). Raises NodeUnavailableError."""
         coinbase = await block_lookup.read_coinbase(self._rpc, hash_hex, _skip_auxpow)
-        paid = block_lookup.paid_to(coinbase, self._script)
+        paid = block_lookup.paid_to(coinbase, self._scripts)
         if not paid and self._wallet_pays is None:
             await self._create()  # after a restart: learn who chooses the address
         if self._wallet_pays:

@@ -6,7 +6,7 @@ words. An outage is NodeUnavailableError, an unusable template TemplateError, a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chains.bitcoin.params import LONG_POLL_TIMEOUT_S, MAX_HEADERS_AHEAD, SUBMIT_TIMEOUT_S
@@ -60,13 +60,16 @@ _RESULTS = {
 
 
 class BitcoinNode:
-    """One node of a parent chain (kind.ParentNode). `script` is the payout script whose income block_reward counts."""
+    """One node of a parent chain (kind.ParentNode). `script` is the payout script whose income block_reward counts,
+    with that of the `former` ones."""
 
-    def __init__(self, chain: str, node_name: str, rpc: JsonRpc, script: bytes, network: Network) -> None:
+    def __init__(
+        self, chain: str, node_name: str, rpc: JsonRpc, script: bytes, network: Network, former: Sequence[bytes] = ()
+    ) -> None:
         self.chain = chain
         self.name = node_name
         self.rpc = rpc
-        self.script = script
+        self._scripts = frozenset((script, *former))
         self.network = network
         self._not_ready = ""
 
@@ -153,8 +156,8 @@ class BitcoinNode:
         raise NodeUnavailableError("getblockheader: an answer without confirmations and height")
 
     async def block_reward(self, hash_hex: str) -> int:
-        """What the coinbase of a block (displayed hex) pays to our script, in the smallest unit."""
-        return paid_to(await read_coinbase(self.rpc, hash_hex, skip_proof=_nothing), self.script)
+        """What the coinbase of a block (displayed hex) pays to our scripts, in the smallest unit."""
+        return paid_to(await read_coinbase(self.rpc, hash_hex, skip_proof=_nothing), self._scripts)
 
     async def close(self) -> None:
         await self.rpc.close()

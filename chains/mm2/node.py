@@ -4,7 +4,7 @@ is said in chains/proof_verdict.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chains import block_lookup, proof_verdict
 from chains.block_lookup import Rpc, ask
@@ -30,11 +30,18 @@ RPC_BAD_ADDRESS = -5
 
 
 class Mm2Node:
-    """A daemon of the MM2 child whose context is that of `context_name`. `address` receives the block's coins. Raises
-    AddressError for an address that is not of the network."""
+    """A daemon of the MM2 child whose context is that of `context_name`. `address` receives the block's coins; what
+    paid the `former` ones is ours as well. Raises AddressError for an address that is not of the network."""
 
     def __init__(
-        self, chain: str, node_name: str, rpc: Rpc, address: str, network: Network, context_name: str
+        self,
+        chain: str,
+        node_name: str,
+        rpc: Rpc,
+        address: str,
+        network: Network,
+        context_name: str,
+        former: Sequence[str] = (),
     ) -> None:
         self.chain = chain
         self.name = node_name
@@ -42,7 +49,7 @@ class Mm2Node:
         self._address = address
         self._network = network
         self._context = context_of(context_name)
-        self._script = address_to_script(address, network.addresses)
+        self._scripts = frozenset(address_to_script(text, network.addresses) for text in (address, *former))
 
     async def health(self) -> Health:
         """Whether it is synced and a daemon of the configured context. Raises NodeUnavailableError."""
@@ -85,10 +92,10 @@ class Mm2Node:
         return await block_lookup.block_status(self._rpc, hash_hex)
 
     async def block_reward(self, hash_hex: str) -> int:
-        """What the outputs of the block's actual coinbase pay our address, in the smallest unit. Raises
+        """What the outputs of the block's actual coinbase pay our addresses, in the smallest unit. Raises
         NodeUnavailableError."""
         coinbase = await block_lookup.read_coinbase(self._rpc, hash_hex, self._skip_proof)
-        return block_lookup.paid_to(coinbase, self._script)
+        return block_lookup.paid_to(coinbase, self._scripts)
 
     def _skip_proof(self, reader: Reader, header: Header) -> None:
         read_proof(reader, self._context, child_block_hash(self._context, header.serialize()))

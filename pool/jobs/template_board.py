@@ -40,6 +40,10 @@ class TemplateBoard:
             return before is not template
         return before.aux_hash != template.aux_hash
 
+    def arrange(self, aux_chains: tuple[str, ...]) -> None:
+        """These chains from now on, in this order; those that were there keep their templates."""
+        self._aux = {name: self._aux.get(name) for name in aux_chains}
+
     def clash(self, chain: str, template: AuxTemplate) -> str | None:
         """The other live chain that this template can share no tree with: MM1 ids that have one slot in every tree, or
         equal MM2 contexts."""

@@ -100,7 +100,7 @@ class BlockFollowing:
         self._chain = chain
         self._view = view
         self._books = books
-        self._terms = terms
+        self.terms = terms
         self._in_thread = in_thread
         self._hurry = hurry
         self._now_ms = now_ms
@@ -161,7 +161,7 @@ class BlockFollowing:
             block,
             status,
             tip_height=self._view.tip_height,
-            maturity=self._terms.maturity,
+            maturity=self.terms.maturity,
             now_ms=self._now_ms(),
         )
 
@@ -221,7 +221,7 @@ class BlockFollowing:
             return
         reward = await self._ask(self._view.block_reward(block.hash_hex))
         split: Split | None = await self._in_thread(
-            self._books.credit, block, status.height, status.confirmations, reward, self._terms, self._now_ms()
+            self._books.credit, block, status.height, status.confirmations, reward, self.terms, self._now_ms()
         )
         if split is None:
             return

@@ -85,13 +85,9 @@ class Bookkeeping:
         self._executor = executor
         self._now_ms = now_ms
         self._interval_s = interval_s
-        self._following = {
-            chain: BlockFollowing(
-                chain, view, books, terms[chain], self._in_thread,
-                hurry=ingest.hurry, now_ms=now_ms, interval_s=interval_s,
-            )
-            for chain, view in chains.items()
-        }  # fmt: skip
+        self._following: dict[str, BlockFollowing] = {}
+        self._loops: asyncio.TaskGroup | None = None
+        self.adopt(chains, terms)
         self._leads = False
         self._lead_asked_s: float | None = None
         self.faults: dict[str, str] = {}
@@ -124,9 +120,24 @@ class Bookkeeping:
     async def run(self) -> None:
         """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
         async with asyncio.TaskGroup() as group:
+            self._loops = group
             group.create_task(self._repeat("shares", self._take_in))
             for chain in self._following:
                 group.create_task(self._repeat(chain, partial(self._follow, chain)))
+
+    def adopt(self, chains: Mapping[str, ChainView], terms: Mapping[str, ChainTerms]) -> None:
+        """Follows these chains as well, and those that it follows already by these terms. A chain that is not among
+        them is followed on, by the terms that it had: its blocks are somebody's money."""
+        for chain, view in chains.items():
+            if chain in self._following:
+                self._following[chain].terms = terms[chain]
+                continue
+            self._following[chain] = BlockFollowing(
+                chain, view, self._books, terms[chain], self._in_thread,
+                hurry=self._ingest.hurry, now_ms=self._now_ms, interval_s=self._interval_s,
+            )  # fmt: skip
+            if self._loops is not None:
+                self._loops.create_task(self._repeat(chain, partial(self._follow, chain)))
 
     async def step(self) -> None:
         """One pass of everything, each watched block looked at once; errors are raised."""

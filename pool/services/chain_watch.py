@@ -64,6 +64,17 @@ class WatchedChain:
         self.on_behind: Callable[[], None] = lambda: None
         self.in_tree = False
 
+    def adopt(self, newer: WatchedChain) -> list[Any]:
+        """Takes over another configuration's nodes of this chain; the template of the former ones stays until they give
+        one. Whoever watches has to begin anew. Returns the former nodes."""
+        former = list(self.nodes)
+        self.nodes[:] = newer.nodes
+        self.script, self.away_s = newer.script, newer.away_s
+        self.health = newer.health
+        self.template_failed_at = newer.template_failed_at
+        self.template_node = None
+        return former
+
     @property
     def state(self) -> NodeState:
         """The best state of its nodes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from chains.primitives.target import work_of
@@ -64,6 +64,19 @@ class SchemeBoard:
             if any(scheme != "pplns" for scheme in schemes.values())
         }
         self._clock = clock
+
+    def adopt(self, newer: SchemeBoard) -> None:
+        """Other schemes and terms from now on, for new jobs and for the shares that come. What is known of reserves and
+        fees stays known."""
+        for name, chain in newer.bought.items():
+            before = self.bought.get(name)
+            if before is not None:
+                if before.guard.reserve is not None:
+                    chain.guard.update(before.guard.reserve)
+                newer.bought[name] = replace(chain, fees=before.fees)
+        self.bought.clear()
+        self.bought.update(newer.bought)
+        self._realms = newer._realms
 
     def saw(self, template: OfferedTemplate) -> None:
         """A chain's template as its node gave it: what FPPS takes its mean fees from."""

@@ -82,6 +82,11 @@ class ShareBuying:
         self._look_s = look_s
         self.faults: dict[str, str] = {}
 
+    def adopt(self, chains: Mapping[str, BuyingChain]) -> None:
+        """Other terms from now on. What shares of a chain that is gone have earned is credited to the end."""
+        gone = {name: BuyingChain(None, old.interval_s) for name, old in self._chains.items() if name not in chains}
+        self._chains = {**gone, **chains}
+
     def learn_reserves(self) -> None:
         """The reserves before the first job; whatever the database says against it is raised."""
         for chain, buying in self._chains.items():

@@ -95,6 +95,15 @@ class ShareIntake:
             return Refused(str(error))
         return Authorized(routed, password.difficulty, "; ".join(routed.remarks) or None)
 
+    def adopt(self, networks: Mapping[str, Network]) -> None:
+        """Other chains from now on; logins have to be routed anew."""
+        self.networks = networks
+        self._routes.clear()
+
+    def reroute(self, login_text: str, user: RoutedLogin) -> RoutedLogin:
+        """A login that was taken before, for the chains as they are now."""
+        return self._route(parse_login(login_text), user.values)
+
     def transactions(self, job_id: str) -> list[str] | None:
         job = self.table.get(job_id)
         return None if job is None else [t.data.hex() for t in job.templates.parent.transactions]
@@ -216,17 +225,17 @@ class ShareIntake:
 
     def _route(self, login: Login, values: Mapping[str, str]) -> RoutedLogin:
         """Where the login's credits go. Logins that differ by their worker only share one route."""
-        values = {chain: text for chain, text in values.items() if chain in self.networks}
-        key = (login.parent, login.extra, *values.items())
+        own = {chain: text for chain, text in values.items() if chain in self.networks}
+        key = (login.parent, login.extra, *own.items())
         known = self._routes.get(key)
         if known is None:
-            routed = route_login(login, values, self.networks, self.parent)
+            routed = route_login(login, own, self.networks, self.parent)
             known = self._routes[key] = routed.route, routed.remarks
             if len(self._routes) > MAX_ROUTES_CACHED:
                 self._routes.popitem(last=False)
         else:
             self._routes.move_to_end(key)
-        return RoutedLogin(known[0], login.worker, known[1])
+        return RoutedLogin(known[0], login.worker, known[1], values)
 
     def _target_of(self, difficulty: float) -> tuple[int, int]:
         if len(self._targets) >= MAX_TARGETS_CACHED:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script, key_hash_of, script_to_address
@@ -25,11 +25,13 @@ class LoginRefusedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RoutedLogin:
-    """A usable login: its route, the worker's name, and what the miner should be told (empty when all is well)."""
+    """A usable login: its route, the worker's name, and what the miner should be told (empty when all is well).
+    `values` are the password's words, for the day when the pool has other chains."""
 
     route: Route
     worker: str
     remarks: tuple[str, ...]
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def route_login(login: Login, values: Mapping[str, str], networks: Mapping[str, Network], parent: str) -> RoutedLogin:

@@ -209,6 +209,12 @@ def test_config_refuses_an_address_of_another_network(refused: Callable[..., lis
     assert line.startswith("19: chains.regbtc.address: expected an address of bitcoin regtest: ")
 
 
+def test_config_refuses_a_former_address_of_another_network(refused: Callable[..., list[str]]) -> None:
+    both = f"address: {ADDRESS}\n    former_addresses: [{ADDRESS}, {MAIN_ADDRESS}]"
+    (line,) = refused(GOOD.replace(f"regtest\n    address: {ADDRESS}", f"regtest\n    {both}"))
+    assert line.startswith("20: chains.regbtc.former_addresses.1: expected an address of bitcoin regtest: ")
+
+
 @pytest.mark.parametrize(
     ("url", "same"),
     [
@@ -394,7 +400,8 @@ def test_config_never_shows_a_password_that_yaml_reads_otherwise(
 
 def test_config_of_the_http_port_names_each_mistake(refused: Callable[..., list[str]]) -> None:
     text = GOOD.replace(
-        "http:\n", "http:\n  limits: {requests_per_s: 0, request_burst: 3}\n  forwarded_from: [proxy]\n  public_credits: all\n"
+        "http:\n",
+        "http:\n  limits: {requests_per_s: 0, request_burst: 3}\n  forwarded_from: [proxy]\n  public_credits: all\n",
     ).replace("    - bind: 127.0.0.1:3333\n", "    - bind: 127.0.0.1:3333\n      public_url: tcp://pool.example\n")
     assert sorted(line.partition(": ")[2] for line in refused(text)) == [
         "http.forwarded_from.0: expected an IP address, such as 127.0.0.1 or ::1",

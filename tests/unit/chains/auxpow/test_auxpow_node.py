@@ -332,6 +332,9 @@ async def test_auxpow_block_reward_counts_only_our_script_unless_the_wallet_pays
     create = answer("createauxblock")
     stranger = AuxPowNode("regnmc", "nmc-0", Replay(createauxblock=create, **answers), other, regtest)
     assert await stranger.block_reward(BLOCK) == 0
+    replay = Replay(createauxblock=create, **answers)
+    moved = AuxPowNode("regnmc", "nmc-0", replay, other, regtest, former=[ADDRESS])
+    assert await moved.block_reward(BLOCK) == REWARD, "what paid the former address is ours as well"
     wallet = AuxPowNode("regnmc", "nmc-0", Replay(getauxblock=create, **answers), other, regtest)
     assert await wallet.block_reward(BLOCK) == REWARD
     assert await wallet.block_reward(BLOCK) == REWARD
