@@ -148,6 +148,18 @@ class NodeWallet:
             answer = await self._ask("validateaddress", address)
         return answers.mapping(answer, "getaddressinfo").get("ismine") is True
 
+    async def has_sent(self) -> bool:
+        """Of what paid nobody but the wallet's own change `listsinceblock` tells nothing."""
+        answer = answers.mapping(await self._ask("listsinceblock"), "listsinceblock")
+        most = answers.MAX_CONFIRMATIONS
+        for record in answers.listing(answer.get("transactions"), "listsinceblock"):
+            entry = answers.mapping(record, "listsinceblock")
+            if entry.get("category") != "send" or entry.get("abandoned") is True:
+                continue
+            if answers.integer(entry, "confirmations", -most, most, "listsinceblock") >= 0:
+                return True
+        return False
+
     async def is_unspent(self, outpoint: Outpoint) -> bool:
         answer = await self._ask("gettxout", displayed(outpoint.txid), outpoint.vout, True)
         return answer is not None and "value" in answers.mapping(answer, "gettxout")

@@ -92,6 +92,9 @@ class ChainWallet(Protocol):
     async def is_ours(self, script: bytes) -> bool:
         """Whether the wallet holds the key of an output script; so of the address that rewards are paid to."""
 
+    async def has_sent(self) -> bool:
+        """Whether the wallet has ever sent coins, in a transaction that is in the chain or waits."""
+
     async def is_unspent(self, outpoint: Outpoint) -> bool:
         """Whether the chain and the mempool know the output as unspent."""
 

@@ -1,4 +1,4 @@
-"""`pool payouts fund | withdraw | sweep | consolidate`: the operator's own money, in and out.
+"""`pool payouts fund | withdraw | sweep | return | consolidate`: the operator's own money, in and out.
 
 An order is written into the books, beside a running pool, whose payer makes and sends it. Each may be repeated.
 """
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from pool.cli_books import in_books, now_ms
+from pool.cli_books import from_books, in_books, now_ms
 from pool.cli_options import EXIT_NO, EXIT_OK, config_option, load_config, set_option
-from pool.cli_payout_arguments import DASHES, amount, chain_argument, known, outpoint_of, paying
+from pool.cli_payout_arguments import DASHES, amount, chain_argument, known, outpoint_of, paying, txid
 
 if TYPE_CHECKING:
     from pool.config import Config
@@ -87,6 +87,39 @@ def sweep(
     from pool.payouts.batch import BatchKind
 
     _order(config, chain, BatchKind.SWEEP, reference, address, amount)
+
+
+@click.command("return", short_help="Take swept coins back that came with change.")
+@chain_argument
+@click.argument("name", metavar="TXID")
+@click.option("--stays", "kept", type=click.IntRange(0, 65_535), multiple=True, help="Your cold wallet's output.")
+@config_option()
+@set_option
+def come_back(chain: str, name: str, kept: tuple[int, ...], config_file: str, overrides: tuple[str, ...]) -> NoReturn:
+    """Enter that the transaction TXID of your cold wallet brought swept coins back to the wallet, and left the outputs
+    named with --stays in the cold one. Of a transaction that pays nobody but the wallet the payer sees it by itself.
+    What it cost is booked as a network fee, which you bear.
+
+    \b
+    Example:
+      pool payouts return namecoin 6f2c…e1 --stays 1 -c pool.yaml
+    """
+    config = load_config(config_file, overrides)
+    from pool.payout_process import cold_return_of
+    from pool.storage import ledger_store, payout_coins
+
+    paying(config, chain)
+    named_txid = txid(name)
+    group_id = f"return:{chain}:{named_txid[::-1].hex()}"
+    if from_books(config, lambda books: ledger_store.find_group(books, group_id)) is None:
+        found = cold_return_of(config, chain, named_txid, kept)
+        in_books(config, lambda books: payout_coins.come_back(books, chain, found, now_ms()))
+        back = sum(coin_amount for _, coin_amount in found.hot)
+        stays = sum(coin_amount for _, coin_amount in found.kept)
+        click.echo(f"{back} are in the wallet again, {stays} stay cold, {found.cost} was the fee")
+    else:
+        click.echo("that is in the books already")
+    sys.exit(EXIT_OK)
 
 
 @click.command(short_help="Make one coin of many.")

@@ -11,14 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from chains.node_rpc import NodeUnavailableError
+from chains.primitives.serialize import MalformedError
 from chains.primitives.transaction import parse_transaction
 from chains.wallet import Outpoint, WalletRefusedError
 from pool.cli_books import from_books
 from pool.config import Config
 from pool.data_dir import StartError
 from pool.payout_setup import open_wallet, paying_chains, payout_service, payout_terms
+from pool.payouts.cold import ColdReturn, NoReturnError, cold_return
 from pool.services.payout_service import PayoutService
-from pool.storage import payout_rows
+from pool.storage import payout_coins, payout_rows
 from pool.storage.database import Database, upgrade
 
 
@@ -103,3 +105,35 @@ def proven_conflict(config: Config, chain: str, batch_id: str, txid: bytes) -> b
         )
     return txid
 
+
+def cold_return_of(config: Config, chain: str, txid: bytes, kept: tuple[int, ...]) -> ColdReturn:
+    """What the wallet says of a transaction that brings swept coins back; `kept` are the outputs that stay cold. Raises
+    click.ClickException."""
+    cold = {coin.outpoint: coin for coin in from_books(config, lambda books: payout_coins.cold_coins(books, chain))}
+    confirmations = payout_terms(config, chain).confirmations
+    wallet = open_wallet(config, chain)
+
+    async def ask() -> ColdReturn:
+        try:
+            shown = await wallet.transaction(txid)
+            if shown is None:
+                raise NoReturnError("the wallet does not know it, so it pays nothing to the wallet")
+            if shown.confirmations < confirmations:
+                raise NoReturnError(f"it is {max(shown.confirmations, 0)} deep, expected {confirmations}")
+            transaction = parse_transaction(shown.raw)
+            outputs = enumerate(transaction.outputs)
+            ours = {vout for vout, output in outputs if await wallet.is_ours(output.script)}
+            found = cold_return(transaction, cold, ours, kept)
+            for outpoint, _ in found.kept:
+                if not await wallet.is_unspent(outpoint):
+                    raise NoReturnError(f"its output {outpoint.vout} is spent again")
+        finally:
+            await wallet.close()
+        return found
+
+    try:
+        return asyncio.run(ask())
+    except (NoReturnError, MalformedError) as error:
+        raise click.ClickException(f"{txid[::-1].hex()} brings no swept coins back: {error}") from error
+    except (NodeUnavailableError, WalletRefusedError) as error:
+        raise click.ClickException(f"the wallet cannot be asked: {error}") from error

@@ -49,6 +49,7 @@ def payout_terms(config: Config, name: str) -> PayoutTerms:
         minimum_fee_rate=section.min_fee_rate,
         fee_target_blocks=section.fee_target_blocks,
         dust=DUST_OF_FAMILY.get(chain.family, DustRule()),
+        reward_address=chain.address,
         max_outputs=section.max_outputs,
         max_inputs=section.max_inputs,
         consolidate_above=section.consolidate_above,

@@ -6,7 +6,8 @@ bear it. What the chain undoes after that is undone here as well, as the opposit
 
 A stranger's coin is booked as such (`deposit`) until the operator claims it (`fund`). What the operator takes out is
 booked when it is planned (`withdraw`), because from then on it is nobody's to be paid with, and taken back when its
-transaction never happens (`unwithdraw`). Sweeping and consolidating move nothing but their fee.
+transaction never happens (`unwithdraw`). Sweeping and consolidating move nothing but their fee; what it cost to bring
+swept coins back is booked when they are there (`come_back`).
 """
 
 from __future__ import annotations
@@ -74,6 +75,19 @@ def fund(chain: str, reference: str, amount: int) -> TransferGroup:
     """The operator claims a deposit: it is his own money in the pool. `reference` is the deposit's outpoint."""
     transfer = Transfer(SUSPENSE_DEPOSIT, OPERATOR_AVAILABLE, amount)
     return check(TransferGroup(f"fund:{chain}:{reference}", chain, "fund", (transfer,)))
+
+
+def come_back(chain: str, txid_hex: str, cost: int, *, deposited: int = 0, funded: int = 0) -> TransferGroup:
+    """Swept coins are back by a transaction of the operator's, which cost him so much of them; a negative cost is money
+    of his that came with them. They never left the books, so what of them was taken for a stranger's coins
+    (`deposited`), or for the operator's funds (`funded`), is neither."""
+    transfers = [Transfer(SUSPENSE_DEPOSIT, ASSET_WALLET, deposited)] if deposited else []
+    transfers += [Transfer(OPERATOR_AVAILABLE, ASSET_WALLET, funded)] if funded else []
+    if cost > 0:
+        transfers.append(Transfer(EXPENSE_TXFEE, ASSET_WALLET, cost))
+    elif cost < 0:
+        transfers.append(Transfer(ASSET_WALLET, OPERATOR_AVAILABLE, -cost))
+    return check(TransferGroup(f"return:{chain}:{txid_hex}", chain, "return", tuple(transfers)))
 
 
 def withdraw(chain: str, batch_id: str, amount: int) -> TransferGroup:

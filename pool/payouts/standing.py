@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 from pool.ledger.solvency import Cover
 
+WRONG_WALLET = "address"
+"""The cause of the hold of a wallet that has not the key of the chain's address."""
+
+LOST_BOOKS = "history"
+"""And of one that has paid while the books know of no payment."""
+
 
 class OtherPayerError(Exception):
     """Somebody else pays on this chain."""

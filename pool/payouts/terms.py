@@ -37,7 +37,8 @@ DUST_OF_FAMILY = {
 
 @dataclass(frozen=True, slots=True)
 class PayoutTerms:
-    """Amounts in smallest units, fee rates per 1000 virtual bytes, times in milliseconds.
+    """Amounts in smallest units, fee rates per 1000 virtual bytes, times in milliseconds. `reward_address` is what the
+    chain's blocks pay; None where no wallet is asked whether it has its key.
 
     `confirmations` make a payout final, `coin_confirmations` a coin spendable; `maturity` is what the chain asks of a
     coinbase, to which one is added. `hot_ceiling` is the most that should lie in the wallet, None for no limit.
@@ -56,6 +57,7 @@ class PayoutTerms:
     minimum_fee_rate: int = 1000
     fee_target_blocks: int = 6
     dust: DustRule = DustRule()
+    reward_address: str | None = None
     max_outputs: int = MAX_OUTPUTS
     max_inputs: int = MAX_INPUTS
     max_fee_ppm: int = MAX_FEE_PPM

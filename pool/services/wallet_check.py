@@ -11,7 +11,9 @@ import logging
 from chains.wallet import ChainWallet, Coin, Outpoint, Tip
 from pool.payouts.reconcile import BooksView, Reconciliation, named, reconcile
 from pool.payouts.terms import PayoutTerms
+from pool.services.cold_coins import ColdCoins
 from pool.services.payout_books import InThread, PayoutBooks
+from pool.services.wallet_guard import WalletGuard
 
 log = logging.getLogger("parapool.payouts")
 
@@ -30,6 +32,8 @@ class WalletCheck:
         self._books = books
         self._terms = terms
         self._in_thread = in_thread
+        self._guard = WalletGuard(wallet, books, terms, in_thread)
+        self._cold = ColdCoins(wallet, books, terms, in_thread)
         self.difference: int | None = None
         self.shown: int | None = None
         self.checked_ms: int | None = None
@@ -39,6 +43,8 @@ class WalletCheck:
     async def look(self, now_ms: int) -> list[Coin] | None:
         """The wallet's coins when they and the books agree; None when they do not (the chain is on hold then) or when
         they could not be compared. Raises NodeUnavailableError and WalletRefusedError."""
+        is_its_wallet = await self._guard.look(now_ms)
+        cold_faults = await self._cold.look(now_ms)
         looked = await self._at_one_tip()
         if looked is None:
             return None
@@ -47,15 +53,14 @@ class WalletCheck:
         found = reconcile(
             coins, view, origins, tip_height=tip.height, maturity=terms.maturity, confirmations=terms.confirmations
         )
-        faults = list(found.faults)
-        for coin in await self._in_thread(self._books.cold_coins):
-            if not await self._wallet.is_unspent(coin.outpoint):
-                faults.append(f"the swept coin {named(coin.outpoint)} of {coin.amount} is spent")
+        faults = [*found.faults, *cold_faults]
         self.difference, self.checked_ms = found.difference, now_ms
         self.shown = sum(coin.amount for coin in coins if coin.confirmations > 0)
         self._tell(found)
         if faults:
             await self._stop(faults, now_ms)
+            return None
+        if not is_its_wallet:
             return None
         if found.incomes or found.deposits:
             await self._in_thread(self._books.enter, found, now_ms)

@@ -15,6 +15,7 @@ from pool.ledger import payment
 from pool.ledger.account import ASSET_WALLET
 from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import IN_FLIGHT, Batch, BatchKind
+from pool.payouts.cold import CAUSE, ColdReturn
 from pool.payouts.reconcile import BookedCoin, BooksView, CoinSource, Income, Reconciliation, named
 from pool.storage import ledger_store
 from pool.storage.database import add_missing
@@ -97,10 +98,11 @@ def know(
     connection: Connection, chain: str, outpoint: Outpoint, amount: int, source: str, cause: str, now_ms: int
 ) -> None:
     """Enters a coin that a transaction of ours spends and that these books, out of a backup, may never have seen. A
-    change comes with the settlement of the batch that made it; a claimed deposit with its groups in the ledger."""
+    change comes with the settlement of the batch that made it; a claimed deposit with its groups in the ledger; a swept
+    coin that came back with those that it was, at the next look at these."""
     if source == CoinSource.CHANGE:
         return
-    if source == CoinSource.FUND:
+    if source == CoinSource.FUND and not cause.startswith(CAUSE):
         ledger_store.post(connection, payment.deposit(chain, outpoint.txid[::-1].hex(), outpoint.vout, amount), now_ms)
         ledger_store.post(connection, payment.fund(chain, named(outpoint), amount), now_ms)
     _add(connection, chain, outpoint, amount, CoinSource(source), cause, now_ms)
@@ -116,6 +118,32 @@ def claim_deposit(connection: Connection, chain: str, outpoint: Outpoint, now_ms
     if ledger_store.post(connection, payment.fund(chain, named(outpoint), row.amount), now_ms):
         connection.execute(update(wallet_coins).where(*_is(chain, outpoint)).values(source=CoinSource.FUND.value))
     return int(row.amount)
+
+
+def come_back(connection: Connection, chain: str, found: ColdReturn, now_ms: int) -> bool:
+    """Swept coins are in the hot wallet again, or elsewhere in the cold one. False when that is booked: doing it twice
+    is doing it once, also when a reorganisation has brought the swept coins into the books once more."""
+    hot = dict(found.hot)
+    before = {
+        outpoint: source
+        for outpoint, (source, cause) in sources(connection, chain, list(hot)).items()
+        if cause != found.cause
+    }
+    deposited = sum(hot[outpoint] for outpoint, source in before.items() if source == CoinSource.DEPOSIT)
+    funded = sum(hot[outpoint] for outpoint, source in before.items() if source == CoinSource.FUND)
+    group = payment.come_back(chain, found.txid[::-1].hex(), found.cost, deposited=deposited, funded=funded)
+    new = ledger_store.post(connection, group, now_ms)
+    for coin in found.spent:
+        gone = delete(wallet_coins).where(*_is(chain, coin.outpoint), wallet_coins.c.source == CoinSource.COLD.value)
+        connection.execute(gone)
+    if new:
+        for outpoint, amount in found.hot:
+            _add(connection, chain, outpoint, amount, CoinSource.FUND, found.cause, now_ms)
+            ours = update(wallet_coins).where(*_is(chain, outpoint))
+            connection.execute(ours.values(source=CoinSource.FUND.value, cause=found.cause))
+        for outpoint, amount in found.kept:
+            _add(connection, chain, outpoint, amount, CoinSource.COLD, found.cause, now_ms)
+    return new
 
 
 def deposits(connection: Connection, chain: str) -> list[BookedCoin]:

@@ -12,15 +12,16 @@ from sqlalchemy import Connection, func, select
 from chains.wallet import Outpoint
 from pool.payouts.batch import Batch, BatchEvent, BatchState, BuiltBatch
 from pool.payouts.build import SignedIds
+from pool.payouts.cold import ColdReturn
 from pool.payouts.follow import Look
 from pool.payouts.plan import Claim
 from pool.payouts.reconcile import BookedCoin, BooksView, Reconciliation
-from pool.payouts.standing import Funds, Hold, UnknownAccountError
+from pool.payouts.standing import LOST_BOOKS, Funds, Hold, UnknownAccountError
 from pool.storage import ledger_store, payout_coins, payout_holds, payout_rows, payout_steps
 from pool.storage.database import Database
 from pool.storage.payer_lock import PayerLock
 from pool.storage.payout_file import PayoutFile, RecordedBatch, batch_of, record_of
-from pool.storage.payout_tables import payout_batches, payout_quarantine
+from pool.storage.payout_tables import chain_holds, payout_batches, payout_quarantine
 from pool.storage.settings_store import payout_terms
 from pool.storage.tables import accounts, balances
 
@@ -75,6 +76,16 @@ class SqlPayouts:
     def cold_coins(self) -> list[BookedCoin]:
         with self._database.read() as connection:
             return payout_coins.cold_coins(connection, self.chain)
+
+    def has_history(self) -> bool:
+        """Whether these books ever signed a payment on the chain, or an operator has let it go on without one."""
+        batch, hold = payout_batches.c, chain_holds.c
+        signed = select(batch.id).where(batch.chain == self.chain, batch.raw.is_not(None))
+        known = select(hold.id).where(
+            hold.chain == self.chain, hold.cause == LOST_BOOKS, hold.released_ms.is_not(None)
+        )
+        with self._database.read() as connection:
+            return any(connection.execute(query.limit(1)).first() is not None for query in (signed, known))
 
     def batch_of_txid(self, txid: bytes) -> str | None:
         """Which batch made a transaction."""
@@ -172,6 +183,12 @@ class SqlPayouts:
         with self._database.write() as connection:
             self._lock.fence(connection)
             payout_coins.enter(connection, self.chain, found, now_ms)
+
+    def come_back(self, found: ColdReturn, now_ms: int) -> bool:
+        """Swept coins that are back, with the ledger's part; False when that is booked."""
+        with self._database.write() as connection:
+            self._lock.fence(connection)
+            return payout_coins.come_back(connection, self.chain, found, now_ms)
 
     def hold(self, cause: str, reason: str, now_ms: int) -> bool:
         """Puts the chain on hold; not fenced, because stopping is always right. False when it was."""

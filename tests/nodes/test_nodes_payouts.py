@@ -141,7 +141,8 @@ async def test_nodes_payouts_daemon_killed_between_any_two_calls(pays: NodePayou
     pays.fund(1)
     pays.owe(AMOUNTS)
     await pays.settle()
-    points = list(dict.fromkeys(pays.points))
+    asked_once = "has_sent"  # as long as the books know of no payment
+    points = [point for point in dict.fromkeys(pays.points) if point[1] != asked_once]
     assert {call for _, call in points} >= {
         "tip", "coins", "transaction", "fee_rate", "change_script", "sign", "accepts", "broadcast"
     }  # fmt: skip

@@ -84,6 +84,9 @@ class SimWallet:
     async def is_ours(self, script: bytes) -> bool:
         return script[:3] == b"\x00\x14\xee"
 
+    async def has_sent(self) -> bool:
+        return await self.inner.has_sent()
+
     async def is_unspent(self, outpoint: Outpoint) -> bool:
         return await self._call("is_unspent", lambda: self.inner.is_unspent(outpoint))
 

@@ -118,6 +118,6 @@ async def test_storage_restore_without_the_file_stops_payouts_by_the_wallet(
     signed = len(world.wallet.signed)
     world.now_ms += world.terms.interval_ms
     await world.passes(3)
-    assert [hold.cause for hold in world.holds()] == ["wallet"]
+    assert [hold.cause for hold in world.holds()] == ["history", "wallet"]
     assert len(world.wallet.signed) == signed
     assert [world.wallet.paid(script_of(number)) for number in AMOUNTS] == [[500_000], [300_000], [200_000]]

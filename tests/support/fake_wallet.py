@@ -112,6 +112,21 @@ class FakeWallet:
         self._take(transaction)
         return transaction.txid
 
+    def bring_back(self, swept: Sequence[Outpoint], *, fee: int, keep: int = 0, add: int = 0) -> bytes:
+        """The operator's cold wallet spends coins, and `add` of others, to the hot one, less what it keeps; the txid.
+        The coin that it keeps is output 1."""
+        outputs = self._outputs()
+        total = sum(outputs[outpoint].amount_sat for outpoint in swept) + add - fee - keep
+        inputs = [TxIn(*outpoint, b"", 0, (b"cold",)) for outpoint in swept]
+        if add:
+            inputs.append(TxIn(next(self._salt).to_bytes(32, "big"), 0, b"\x01"))
+        made = [TxOut(total, own_script(next(self._numbers)))] if total else [TxOut(0, b"\x6a")]
+        if keep:
+            made.append(TxOut(keep, b"\x00\x14\xcc" + bytes(19)))
+        transaction = Transaction(2, tuple(inputs), tuple(made))
+        self._take(transaction)
+        return transaction.txid
+
     def _take(self, transaction: Transaction) -> None:
         self.mempool[transaction.txid] = transaction
         self.known[transaction.txid] = transaction
@@ -148,6 +163,14 @@ class FakeWallet:
                 found.append(Coin(outpoint, output.amount_sat, output.script, confirmations, coinbase))
         self.point("after coins")
         return sorted(found, key=lambda coin: coin.outpoint)
+
+    async def is_ours(self, script: bytes) -> bool:
+        return script[:3] == b"\x00\x14\xee"
+
+    async def has_sent(self) -> bool:
+        known = self._outputs()
+        spent = [known.get(_spent(i)) for t in [*self.confirmed(), *self.mempool.values()] for i in t.inputs]
+        return any(output is not None and output.script[:3] == b"\x00\x14\xee" for output in spent)
 
     async def is_unspent(self, outpoint: Outpoint) -> bool:
         self.point("before is_unspent")

@@ -162,6 +162,23 @@ async def test_node_wallet_ours() -> None:
         await old.is_ours(SCRIPT)
 
 
+async def test_node_wallet_has_sent_what_it_paid_to_others() -> None:
+    received = {"category": "receive", "confirmations": 5, "txid": "ab" * 32}
+    edge, rpc = wallet({"listsinceblock": {"transactions": [received, received | {"category": "immature"}]}})
+    assert not await edge.has_sent()
+    assert rpc.calls == [("listsinceblock",)]
+    for confirmations, sent in ((3, True), (0, True), (-2, False)):  # below zero: another one took its place
+        entry = {"category": "send", "confirmations": confirmations, "abandoned": False}
+        rpc.answers["listsinceblock"] = {"transactions": [received, entry]}
+        assert await edge.has_sent() is sent
+        rpc.answers["listsinceblock"] = {"transactions": [entry | {"abandoned": True}]}
+        assert not await edge.has_sent()
+    for nonsense in (None, {"transactions": None}, {"transactions": [7]}, {"transactions": [{"category": "send"}]}):
+        rpc.answers["listsinceblock"] = nonsense
+        with pytest.raises(WalletRefusedError, match="listsinceblock"):
+            await edge.has_sent()
+
+
 async def test_node_wallet_unspent() -> None:
     edge, rpc = wallet({"gettxout": {"value": Decimal("0.1")}})
     assert await edge.is_unspent(Outpoint(PLAIN.txid, 4))

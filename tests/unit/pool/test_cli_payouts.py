@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from support.payout_world import CHAIN, PayoutWorld, address_of, script_of
@@ -17,6 +19,7 @@ from pool.storage.database import upgrade
 
 DEVNET = str(Path(__file__).parents[3] / "deploy/devnet.yaml")
 AMOUNTS = {1: 500_000, 2: 300_000}
+T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
@@ -26,6 +29,17 @@ class Outcome(NamedTuple):
 
 
 Run = Callable[..., Outcome]
+
+
+def run_beside(work: Coroutine[Any, Any, T]) -> T:
+    """As asyncio.run, beside the test's own loop."""
+
+    def run() -> T:
+        with asyncio.Runner() as runner:
+            return runner.run(work)
+
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(run).result()
 
 
 @pytest.fixture
@@ -267,3 +281,37 @@ async def test_cli_payouts_an_order_that_no_transaction_could_carry_is_not_taken
     assert "AMOUNT: expected at least 10000, for of less the network's fee is over 1 % at any rate" in small.err
     assert world.batches() == []
     assert payouts(command, CHAIN, address_of(77), "10000", "--ref", "a").exit_code == 0
+
+
+async def test_cli_payouts_swept_coins_that_left_change_in_the_cold_wallet_are_taken_back(
+    payouts: Run, world: PayoutWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing() -> None:
+        """A fake wallet has no connection to close."""
+
+    monkeypatch.setattr(world.wallet, "close", nothing, raising=False)
+    monkeypatch.setattr("pool.payout_process.open_wallet", lambda config, chain: world.wallet)
+    monkeypatch.setattr("asyncio.run", run_beside)
+    world.owe({1: 9_000}, fee=500_000)
+    await world.passes(1)
+    assert payouts("sweep", CHAIN, address_of(88), "300000", "--ref", "cold").exit_code == 0
+    await world.passes(6)
+    (coin,) = world.books.cold_coins()
+    txid = world.wallet.bring_back([coin.outpoint], fee=250, keep=200_000)
+    name = txid[::-1].hex()
+    world.wallet.mine(1)
+    early = payouts("return", CHAIN, name, "--stays", "1")
+    assert (early.exit_code, early.err.count("\n")) == (1, 1)
+    assert f"{name} brings no swept coins back: it is 1 deep, expected 6" in early.err
+    world.wallet.mine(5)
+    assert "its output 1 of 200000 is not the wallet's" in payouts("return", CHAIN, name).err
+    unknown = payouts("return", CHAIN, "ab" * 32)
+    assert (unknown.exit_code, unknown.err.count("\n")) == (1, 1)
+    assert "the wallet does not know it" in unknown.err
+    back = payouts("return", CHAIN, name, "--stays", "1")
+    assert (back.exit_code, back.out) == (0, "99750 are in the wallet again, 200000 stay cold, 250 was the fee\n")
+    assert payouts("return", CHAIN, name).out == "that is in the books already\n"
+    assert world.balances()["asset.wallet"] == world.wallet.holds() + 200_000
+    await world.passes(2)
+    assert world.holds() == []
+    assert payouts("return", CHAIN, "ab").exit_code == 2
