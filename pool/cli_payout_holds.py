@@ -60,7 +60,7 @@ def release(chain: str, cause: str | None, reason: str, config_file: str, overri
     from pool.storage import payout_holds
 
     known(config, chain)
-    ended = in_books(config, lambda books: payout_holds.release(books, chain, cause, reason, now_ms()))
+    ended = in_books(config, lambda books: payout_holds.release_named(books, chain, cause, reason, now_ms()))
     click.echo(f"{ended} holds of {chain} are over")
     sys.exit(EXIT_OK)
 

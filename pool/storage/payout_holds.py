@@ -40,16 +40,20 @@ def place(connection: Connection, chain: str, cause: str, reason: str, now_ms: i
 
 
 def release(connection: Connection, chain: str, cause: str | None, reason: str, now_ms: int) -> int:
-    """Ends a hold, or all of a chain's when no cause is named. Returns how many ended. Raises NothingHeldError for a
-    cause that never held the chain."""
-    if cause is not None:
-        named = select(chain_holds.c.id).where(chain_holds.c.chain == chain, chain_holds.c.cause == cause).limit(1)
-        if connection.execute(named).first() is None:
-            raise NothingHeldError(f"{chain} was never on hold with the cause {cause!a}")
+    """Ends a hold, or all of a chain's when no cause is named. Returns how many ended."""
     changed = update(chain_holds).where(chain_holds.c.chain == chain, chain_holds.c.released_ms.is_(None))
     if cause is not None:
         changed = changed.where(chain_holds.c.cause == cause)
     return connection.execute(changed.values(released_ms=now_ms, released_reason=reason[:REASON_LIMIT])).rowcount
+
+
+def release_named(connection: Connection, chain: str, cause: str | None, reason: str, now_ms: int) -> int:
+    """The same for a cause that somebody typed. Raises NothingHeldError for one that never held the chain."""
+    if cause is not None:
+        named = select(chain_holds.c.id).where(chain_holds.c.chain == chain, chain_holds.c.cause == cause).limit(1)
+        if connection.execute(named).first() is None:
+            raise NothingHeldError(f"{chain} was never on hold with the cause {cause!a}")
+    return release(connection, chain, cause, reason, now_ms)
 
 
 def in_force(connection: Connection, chain: str | None = None) -> list[Hold]:
