@@ -17,7 +17,7 @@ from pool.config import ChainSection, Config, NodeSection
 from pool.config_payouts import PayoutsSection
 from pool.data_dir import StartError
 from pool.payouts.batch import FeePolicy
-from pool.payouts.terms import DUST_OF_FAMILY, DustRule, PayoutTerms
+from pool.payouts.terms import DUST_OF_FAMILY, INCREMENTAL_OF_FAMILY, INCREMENTAL_RATE, DustRule, PayoutTerms
 from pool.services.payout_service import PayoutService
 from pool.storage.database import Database
 from pool.storage.payer_lock import PayerLock
@@ -54,6 +54,7 @@ def payout_terms(config: Config, name: str) -> PayoutTerms:
         max_inputs=section.max_inputs,
         consolidate_above=section.consolidate_above,
         hot_ceiling=section.hot_ceiling,
+        incremental_rate=INCREMENTAL_OF_FAMILY.get(chain.family, INCREMENTAL_RATE),
     )
 
 

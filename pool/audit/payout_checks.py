@@ -4,6 +4,7 @@ its bytes, and the coins of the books against the ledger's wallet.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -11,8 +12,10 @@ from sqlalchemy import Connection, Row, select
 from chains.primitives.serialize import MalformedError
 from chains.primitives.transaction import Transaction, parse_transaction
 from pool.audit.finding import Finding
-from pool.storage import ledger_store, payout_coins
+from pool.ledger.account import EXPENSE_TXFEE
+from pool.storage import ledger_store, payout_coins, payout_versions
 from pool.storage.payout_tables import batch_inputs, payout_batches, payout_outputs, payouts
+from pool.storage.payout_tables import payout_versions as versions
 
 
 def check_payouts(connection: Connection) -> list[Finding]:
@@ -34,7 +37,7 @@ def _batch(connection: Connection, batch: Row[Any]) -> list[Finding]:
     if batch.raw is not None:
         if transaction is None or (transaction.txid, transaction.wtxid) != (batch.txid, batch.wtxid):
             return [Finding("I8", subject, "its signed bytes are not the transaction of its id")]
-        found += [Finding("I8", subject, fault) for fault in _balance_faults(connection, batch, transaction)]
+        found += [Finding("I8", subject, fault) for fault in _signed_faults(connection, batch, transaction)]
     settled_fees: dict[int, int] = {}
     for row in connection.execute(select(payouts).where(payouts.c.batch_id == batch.id).order_by(payouts.c.place)):
         found += [Finding("I7", f"{subject} payout {row.id}", fault) for fault in _ledger_faults(connection, row)]
@@ -45,23 +48,52 @@ def _batch(connection: Connection, batch: Row[Any]) -> list[Finding]:
             if output != (row.net, row.script_hex):
                 found.append(Finding("I8", f"{subject} payout {row.id}", "no output of the transaction pays it"))
     if batch.state == "settled":
-        group = ledger_store.find_group(connection, f"fee:{batch.chain}:{batch.id}")
-        borne = sum(transfer.amount for transfer in group.transfers) if group is not None else None
+        borne = _fee_borne(connection, batch)
         if borne != batch.fee or batch.fee != batch.pool_fee + sum(settled_fees.values()):
             found.append(Finding("I7", subject, f"its fee is {batch.fee}, the ledger has {borne}"))
     return found
 
 
-def _balance_faults(connection: Connection, batch: Row[Any], transaction: Transaction) -> list[str]:
+def _fee_borne(connection: Connection, batch: Row[Any]) -> int | None:
+    """What the ledger has of a batch's fee: the miners' parts, and the pool's as it was last corrected."""
+    group = ledger_store.find_group(connection, f"fee:{batch.chain}:{batch.id}")
+    if group is None:
+        return None
+    parts = sum(transfer.amount for transfer in group.transfers if transfer.debit != EXPENSE_TXFEE)
+    return parts + payout_versions.booked_pool_fee(connection, batch.chain, batch.id)[0]
+
+
+def _signed_faults(connection: Connection, batch: Row[Any], transaction: Transaction) -> list[str]:
+    """The batch's transaction and, when its fee was raised, all others that it has: each pays the same and spends the
+    first so many of the inputs."""
+    inputs = connection.execute(
+        select(batch_inputs).where(batch_inputs.c.batch_id == batch.id).order_by(batch_inputs.c.place)
+    ).all()
+    column = versions.c
+    others = connection.execute(select(versions).where(column.batch_id == batch.id).order_by(column.number)).all()
+    if not others:
+        return _balance_faults(connection, batch.id, batch.fee, transaction, inputs)
+    faults = [] if batch.txid in {row.txid for row in others} else ["its transaction is none of those that it has"]
+    for row in others:
+        version = _parsed(row)
+        if version is None or (version.txid, version.wtxid) != (row.txid, row.wtxid):
+            faults.append(f"the bytes of its transaction {row.number} are not that of its id")
+            continue
+        spent = inputs[: row.input_count]
+        faults += _balance_faults(connection, batch.id, row.fee, version, spent)
+    return faults
+
+
+def _balance_faults(
+    connection: Connection, batch_id: str, fee: int, transaction: Transaction, inputs: Sequence[Row[Any]]
+) -> list[str]:
     """What goes in is what goes out and the fee, and every planned output is there."""
     faults = []
-    query = select(batch_inputs).where(batch_inputs.c.batch_id == batch.id).order_by(batch_inputs.c.place)
-    inputs = connection.execute(query).all()
     if [(i.previous_txid, i.previous_index) for i in transaction.inputs] != [(i.txid, i.vout) for i in inputs]:
         faults.append("its inputs are not those that were reserved")
-    elif sum(i.amount for i in inputs) != sum(output.amount_sat for output in transaction.outputs) + batch.fee:
+    elif sum(i.amount for i in inputs) != sum(output.amount_sat for output in transaction.outputs) + fee:
         faults.append("its inputs and outputs differ by something else than its fee")
-    for row in connection.execute(select(payout_outputs).where(payout_outputs.c.batch_id == batch.id)):
+    for row in connection.execute(select(payout_outputs).where(payout_outputs.c.batch_id == batch_id)):
         output = _output(transaction, row.vout)
         if output is None or output[0] != row.net:
             faults.append(f"output {row.vout} does not hold the {row.net} of payout {row.payout_id}")

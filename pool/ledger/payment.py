@@ -2,7 +2,9 @@
 
 A payout is reserved when it is planned (`reserve`), then exactly one of: it is final on its chain (`settle`), or it can
 never be (`void`). A batch's network fee is booked with its settlement (`fee`), once, for the pool and the miners who
-bear it. What the chain undoes after that is undone here as well, as the opposite group (`unsettle`, `unfee`).
+bear it; when a reorg puts another transaction of the batch in its place, which pays the same with another fee, the
+difference is booked (`refee`). What the chain undoes after that is undone here as well, as the opposite group
+(`unsettle`, `unfee`).
 
 A stranger's coin is booked as such (`deposit`) until the operator claims it (`fund`). What the operator takes out is
 booked when it is planned (`withdraw`), because from then on it is nobody's to be paid with, and taken back when its
@@ -53,6 +55,17 @@ def fee(chain: str, batch_id: str, pool_fee: int, parts: Mapping[int, int]) -> T
     transfers = [Transfer(EXPENSE_TXFEE, ASSET_WALLET, pool_fee)] if pool_fee else []
     transfers += [Transfer(reserved(account), ASSET_WALLET, part) for account, part in sorted(parts.items()) if part]
     return check(TransferGroup(group_id, chain, "fee", tuple(transfers)))
+
+
+def refee(chain: str, batch_id: str, number: int, difference: int) -> TransferGroup:
+    """The batch's transaction is another one than was booked, and costs the pool so much more, or less when negative.
+    `number` counts the times, from 1."""
+    group_id = f"refee:{chain}:{batch_id}:{number}"
+    if difference < 0:
+        transfer = Transfer(ASSET_WALLET, EXPENSE_TXFEE, -difference)
+    else:
+        transfer = Transfer(EXPENSE_TXFEE, ASSET_WALLET, difference)
+    return check(TransferGroup(group_id, chain, "refee", (transfer,)))
 
 
 def unsettle(settled: TransferGroup, payout_id: str) -> TransferGroup:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pool.ledger.account import ASSET_WALLET, EQUITY_LOSS, SUSPENSE_DEPOSIT
 from pool.ledger.transfer import LedgerError, TransferGroup, movements
 
-FORCED_KINDS = ("loss", "orphan", "unsettle", "unbear", "fee", "return")
+FORCED_KINDS = ("loss", "orphan", "unsettle", "unbear", "fee", "return", "refee")
 """What the chain did, and not we: it is booked whatever it breaks. A lost block that is back gives back what was taken
 for it, also while another one is still lost. A network fee is booked when its transaction is final; whether the pool
 can afford it is asked before that is signed. What it cost to bring swept coins back is gone as well.

@@ -3,13 +3,14 @@
     planned ──► built ──► signed ──► broadcast ──► confirming ──► settled
        │  ◄──────┘│          │  ▲       ▲  ▲ │         │ ▲  ▲         │
        ▼          ▼          │  └───────│──┘ └─────────┘ │  └─────────┘ (a reorg deeper than its confirmations)
-      void ◄── (unsigned)    ├──► conflicted ──► void (only when provably dead)
-                             └──► replaced   ──► confirming (it won after all), conflicted, void
+      void ◄── (unsigned)    └──► conflicted ──► void (only when provably dead)
     hold: from everywhere but the ends, and back to where it was
 
-`signed` is the point of no return: from then on the bytes never change, they are only sent again. Nothing that was
-signed is ever void unless one of its inputs is spent, as deep as a coinbase matures, by a transaction that pays none of
-its payouts. Storage refuses every other step (a trigger made from this table). Pure.
+`signed` is the point of no return: from then on the bytes never change, they are only sent again. A batch whose fee is
+raised gets a further transaction (a version), with the same payouts and all of the coins of the ones before, so that at
+most one of them is ever in the chain; whichever that is, settles the batch. Nothing that was signed is ever void unless
+one of the coins that all versions spend is spent, as deep as a coinbase matures, by a transaction that is none of them.
+Storage refuses every other step (a trigger made from this table). Pure.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ class BatchState(StrEnum):
     CONFIRMING = "confirming"
     SETTLED = "settled"
     CONFLICTED = "conflicted"
-    REPLACED = "replaced"
     HOLD = "hold"
     VOID = "void"
 
@@ -47,7 +47,7 @@ class BatchEvent(StrEnum):
     REOPEN = "reopen"  # a reorg took confirmations that counted as final
     CONFLICT = "conflict"  # an input is spent by another transaction
     CLEAR = "clear"  # that other transaction is gone again
-    REPLACE = "replace"  # a child with the same payouts and a common input is signed
+    REPLACE = "replace"  # a further transaction of it with a higher fee is signed and durable
     VOID = "void"  # it can never be paid; what was reserved is available again
     HOLD = "hold"  # an operator decides
     RELEASE = "release"  # and has decided: back to where it was
@@ -59,21 +59,19 @@ TRANSITIONS: Mapping[BatchState, Mapping[BatchEvent, BatchState]] = {
     _S.PLANNED: {_E.BUILD: _S.BUILT, _E.VOID: _S.VOID, _E.HOLD: _S.HOLD},
     _S.BUILT: {_E.REPLAN: _S.PLANNED, _E.SIGN: _S.SIGNED, _E.VOID: _S.VOID, _E.HOLD: _S.HOLD},
     _S.SIGNED: {
-        _E.SEND: _S.BROADCAST, _E.CONFIRM: _S.CONFIRMING, _E.CONFLICT: _S.CONFLICTED, _E.REPLACE: _S.REPLACED,
+        _E.SEND: _S.BROADCAST, _E.CONFIRM: _S.CONFIRMING, _E.CONFLICT: _S.CONFLICTED, _E.REPLACE: _S.SIGNED,
         _E.HOLD: _S.HOLD,
     },
     _S.BROADCAST: {
-        _E.CONFIRM: _S.CONFIRMING, _E.CONFLICT: _S.CONFLICTED, _E.REPLACE: _S.REPLACED, _E.HOLD: _S.HOLD,
+        _E.CONFIRM: _S.CONFIRMING, _E.CONFLICT: _S.CONFLICTED, _E.REPLACE: _S.BROADCAST, _E.HOLD: _S.HOLD,
     },
     _S.CONFIRMING: {
         _E.DROP: _S.BROADCAST, _E.SETTLE: _S.SETTLED, _E.CONFLICT: _S.CONFLICTED, _E.HOLD: _S.HOLD,
     },
     _S.SETTLED: {_E.REOPEN: _S.CONFIRMING},
     _S.CONFLICTED: {
-        _E.CLEAR: _S.BROADCAST, _E.CONFIRM: _S.CONFIRMING, _E.REPLACE: _S.REPLACED, _E.VOID: _S.VOID,
-        _E.HOLD: _S.HOLD,
+        _E.CLEAR: _S.BROADCAST, _E.CONFIRM: _S.CONFIRMING, _E.VOID: _S.VOID, _E.HOLD: _S.HOLD,
     },
-    _S.REPLACED: {_E.CONFIRM: _S.CONFIRMING, _E.CONFLICT: _S.CONFLICTED, _E.VOID: _S.VOID, _E.HOLD: _S.HOLD},
     _S.HOLD: {_E.VOID: _S.VOID},  # and RELEASE, to the state it was taken from: see `after`
     _S.VOID: {},
 }  # fmt: skip
@@ -84,9 +82,7 @@ HOLDABLE = frozenset(state for state, events in TRANSITIONS.items() if BatchEven
 EXCLUSIVE = frozenset({BatchState.PLANNED, BatchState.BUILT, BatchState.SIGNED})
 """A chain has at most one batch in these."""
 
-IN_FLIGHT = frozenset(
-    {BatchState.SIGNED, BatchState.BROADCAST, BatchState.CONFIRMING, BatchState.CONFLICTED, BatchState.REPLACED}
-)
+IN_FLIGHT = frozenset({BatchState.SIGNED, BatchState.BROADCAST, BatchState.CONFIRMING, BatchState.CONFLICTED})
 """Signed and not final: its bytes may be, or come, in the chain at any time."""
 
 FINAL = frozenset({BatchState.SETTLED, BatchState.VOID})
@@ -109,8 +105,8 @@ def after(state: BatchState, event: BatchEvent, held_from: BatchState | None = N
 
 
 def allowed_steps() -> frozenset[tuple[BatchState, BatchState]]:
-    """Every (from, to) that storage lets pass."""
-    steps = {(state, following) for state, events in TRANSITIONS.items() for following in events.values()}
+    """Every (from, to) that storage lets pass; an event that leaves a batch where it is changes no state."""
+    steps = {(state, to) for state, events in TRANSITIONS.items() for to in events.values() if to is not state}
     return frozenset(steps | {(BatchState.HOLD, state) for state in HOLDABLE})
 
 
@@ -188,9 +184,12 @@ class BuiltBatch:
 class Batch:
     """A batch as the books hold it. `id` is a text that nothing else has (a UUID, or the operator's reference).
 
-    `raw`, `txid` and `wtxid` are those of the signed transaction and never change once set; `built` is there from
-    the state built on. `confirmations`, `block_hash_hex` and `height` tell where it was last seen. `replaces` is the
-    batch whose payouts this one pays in its place: of such a family at most one may ever count.
+    `raw`, `txid` and `wtxid` are those of the signed transaction and never change; `built` is there from the state
+    built on. `confirmations`, `block_hash_hex` and `height` tell where it was last seen.
+
+    When its fee was raised, they are those of one version: the one last seen in the chain, else the newest. `version`
+    is its number, from 0, and `replaced_ms` when the newest was signed. `others` are the same batch with each of its
+    other versions, the newest first; `versions` are all of them. `bump_rate` is the rate that an operator wants next.
     """
 
     id: str
@@ -212,11 +211,24 @@ class Batch:
     block_hash_hex: str | None = None
     height: int | None = None
     conflict_txid: bytes | None = None
-    replaces: str | None = None
     sends: int = 0
     sent_ms: int | None = None
+    version: int = 0
+    others: tuple[Batch, ...] = ()
+    replaced_ms: int | None = None
+    bump_rate: int | None = None
 
     @property
     def signed(self) -> bool:
         """Whether it is past the point of no return."""
         return self.raw is not None
+
+    @property
+    def versions(self) -> tuple[Batch, ...]:
+        """Every signed transaction of it that may be in the chain, the present one first."""
+        return (self, *self.others)
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether it waits for a block, so that a further transaction may take the place of the one that it has."""
+        return BatchEvent.REPLACE in TRANSITIONS[self.state]

@@ -15,29 +15,31 @@ from pool.payouts.batch import Batch, BatchEvent, BatchState
 FIRST_RESEND_MS = 30_000
 LAST_RESEND_MS = 600_000
 ALARM_MS = 3_600_000
-"""A batch that no node took within an hour is told as an alarm."""
+"""A batch that no node took, or no miner, within an hour is told as an alarm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A confirmed transaction that spends an input of a batch: `txid` is None when the wallet tells only that there is
-    one. `same_family` says that it pays the same payouts, `ours` that some batch of the books made it.
+    """A confirmed transaction, none of the batch's own, that spends an input which all of its versions have: `txid` is
+    None when the wallet tells only that there is one. `ours` says that some other batch of the books made it.
     """
 
     txid: bytes | None
     depth: int
     ours: bool = False
-    same_family: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A batch's transaction as a synced node and its wallet show it; `confirmations` is 0 while it is in no block."""
+    """A batch's transaction as a synced node and its wallet show it; `confirmations` is 0 while it is in no block.
+    `version` is the number of the one that is in a block, when it is another than the books go by.
+    """
 
     confirmations: int = 0
     block_hash_hex: str | None = None
     height: int | None = None
     conflict: Conflict | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ def follow(batch: Batch, look: Look, *, final: int, maturity: int) -> Follow:
     if state in (BatchState.HOLD, BatchState.VOID) or not batch.signed:
         return Follow()
     if look.confirmations > 0:
+        if state is BatchState.SETTLED and look.version is not None:
+            return Follow(BatchEvent.REOPEN, words="a reorg put another transaction of the batch in its place")
         return _seen(state, look.confirmations, final)
     if state is BatchState.SETTLED:
         return Follow(BatchEvent.REOPEN, words="a reorg took a settled transaction out of the chain")
@@ -78,8 +82,7 @@ def follow(batch: Batch, look: Look, *, final: int, maturity: int) -> Follow:
         return Follow(BatchEvent.DROP, words="its block left the chain")
     if conflict is not None and state is not BatchState.CONFLICTED:
         return Follow(BatchEvent.CONFLICT, words=_named(conflict))
-    # A conflicting transaction in a block makes sending pointless, and a replaced batch leaves the way to its child.
-    return Follow(send=conflict is None and state is not BatchState.REPLACED)
+    return Follow(send=conflict is None)  # a conflicting transaction in a block makes sending pointless
 
 
 def _seen(state: BatchState, confirmations: int, final: int) -> Follow:
@@ -93,17 +96,12 @@ def _seen(state: BatchState, confirmations: int, final: int) -> Follow:
 
 
 def _dead(conflict: Conflict) -> Follow:
-    """A conflict is deep. Only when it is known and pays nothing of this batch may its payouts be planned again."""
+    """A conflict is deep. Only when it is known and a stranger's may the batch's payouts be planned again."""
     if conflict.txid is None:
         return Follow(BatchEvent.HOLD, words="an input is spent for good by a transaction that the wallet cannot name")
-    if conflict.ours and not conflict.same_family:
+    if conflict.ours:
         return Follow(BatchEvent.HOLD, words=f"{_named(conflict)}, a transaction of another batch of ours")
     return Follow(BatchEvent.VOID, words=_named(conflict))
-
-
-def frees_payouts(conflict: Conflict) -> bool:
-    """Whether a void batch's payouts are owed again: not when the conflicting transaction paid them itself."""
-    return conflict.txid is not None and not conflict.ours and not conflict.same_family
 
 
 def _named(conflict: Conflict) -> str:
@@ -134,8 +132,8 @@ def resend_due(batch: Batch, now_ms: int) -> bool:
 
 
 def is_stuck(batch: Batch, now_ms: int) -> bool:
-    """Whether a signed batch is in no block after an hour, or waits for an operator."""
+    """Whether a signed batch, or what took its place, is in no block after an hour, or waits for an operator."""
     if batch.state in (BatchState.CONFLICTED, BatchState.HOLD):
         return True
     waits = batch.state in (BatchState.SIGNED, BatchState.BROADCAST)
-    return waits and now_ms - batch.created_ms >= ALARM_MS
+    return waits and now_ms - (batch.replaced_ms or batch.created_ms) >= ALARM_MS

@@ -34,6 +34,12 @@ DUST_OF_FAMILY = {
 }
 """Families that are not here keep Bitcoin Core's rule (policy.h: DUST_RELAY_TX_FEE 3000)."""
 
+INCREMENTAL_RATE = 1000
+INCREMENTAL_OF_FAMILY: dict[str, int | None] = {"dogecoin": None}
+"""What a replacement must pay on top of the old fee, per 1000 virtual bytes (BIP125, rule 4; Bitcoin and Litecoin Core,
+policy.h: DEFAULT_INCREMENTAL_RELAY_FEE 1000). None: nodes of the family keep the first transaction that they saw, and
+cannot be asked beforehand (Dogecoin Core 1.14, validation.h: DEFAULT_ENABLE_REPLACEMENT false)."""
+
 
 @dataclass(frozen=True, slots=True)
 class PayoutTerms:
@@ -42,6 +48,7 @@ class PayoutTerms:
 
     `confirmations` make a payout final, `coin_confirmations` a coin spendable; `maturity` is what the chain asks of a
     coinbase, to which one is added. `hot_ceiling` is the most that should lie in the wallet, None for no limit.
+    `incremental_rate` is what a replacement adds to the old fee, None where nodes replace nothing.
     """
 
     chain: str
@@ -63,6 +70,7 @@ class PayoutTerms:
     max_fee_ppm: int = MAX_FEE_PPM
     consolidate_above: int = 500
     hot_ceiling: int | None = None
+    incremental_rate: int | None = INCREMENTAL_RATE
 
 
 def usable_fee_rate(estimate: int | None, terms: PayoutTerms) -> int | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from chains.primitives.serialize import MalformedError
 from chains.primitives.transaction import parse_transaction
-from chains.wallet import ChainWallet, Outpoint, Tip
+from chains.wallet import ChainWallet, Outpoint, Tip, WalletTransaction
 from pool.payouts.batch import Batch, BatchState
 from pool.payouts.follow import Conflict, Look, look_from
 from pool.services.payout_books import InThread, PayoutBooks
@@ -16,14 +18,20 @@ REACH = 3
 async def look_at(
     batch: Batch, tip: Tip, wallet: ChainWallet, books: PayoutBooks, maturity: int, in_thread: InThread
 ) -> Look:
-    """A look at a signed batch. Raises NodeUnavailableError and WalletRefusedError."""
-    assert batch.txid is not None
-    transaction = await wallet.transaction(batch.txid)
-    if transaction is not None and transaction.confirmations > 0:
-        return look_from(transaction, None)
-    suspicious = transaction is None or transaction.confirmations < 0 or batch.state is BatchState.CONFLICTED
-    if not suspicious:
-        return look_from(transaction, None)
+    """A look at a signed batch, at each of its transactions. Raises NodeUnavailableError and WalletRefusedError."""
+    known: dict[int, WalletTransaction | None] = {}
+    for version in batch.versions:
+        assert version.txid is not None
+        transaction = await wallet.transaction(version.txid)
+        if transaction is not None and transaction.confirmations > 0:
+            look = look_from(transaction, None)
+            return look if version is batch else dataclasses.replace(look, version=version.version)
+        known[version.version] = transaction
+    # The first transaction spends what all of them spend and nothing else, so its conflicts are those of all.
+    transaction = known[0]
+    suspicious = all(one is None or one.confirmations < 0 for one in known.values())
+    if not suspicious and batch.state is not BatchState.CONFLICTED:
+        return Look()
     since = max(0, min(batch.height or tip.height, tip.height) - REACH * maturity)
     return look_from(transaction, await _conflict(batch, since, wallet, books, in_thread))
 
@@ -31,12 +39,13 @@ async def look_at(
 async def _conflict(
     batch: Batch, since: int, wallet: ChainWallet, books: PayoutBooks, in_thread: InThread
 ) -> Conflict | None:
-    """The confirmed transaction, if there is one, that spends an input of the batch. The coin is the wallet's own, so
-    the wallet knows who spent it."""
-    assert batch.built is not None
-    inputs = set(batch.built.inputs)
+    """The confirmed transaction, if there is one, that spends an input of all the batch's transactions and is none of
+    them. The coin is the wallet's own, so the wallet knows who spent it."""
+    first = min(batch.versions, key=lambda version: version.version).built
+    assert first is not None
+    inputs, own = set(first.inputs), {version.txid for version in batch.versions}
     for transaction in await wallet.transactions_since(since):
-        if transaction.txid == batch.txid or transaction.confirmations <= 0:
+        if transaction.txid in own or transaction.confirmations <= 0:
             continue
         try:
             spent = parse_transaction(transaction.raw).inputs
@@ -44,6 +53,5 @@ async def _conflict(
             continue  # of a form that no payout has, so it is no payout's; the coin's absence tells all the same
         if inputs & {Outpoint(i.previous_txid, i.previous_index) for i in spent}:
             owner = await in_thread(books.batch_of_txid, transaction.txid)
-            same_family = owner is not None and owner == batch.replaces
-            return Conflict(transaction.txid, transaction.confirmations, owner is not None, same_family)
+            return Conflict(transaction.txid, transaction.confirmations, owner is not None)
     return None

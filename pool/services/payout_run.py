@@ -12,18 +12,19 @@ import logging
 from collections.abc import Callable
 
 from chains.node_rpc import NodeUnavailableError
-from chains.wallet import ChainWallet, Coin, SendResult, Tip, WalletRefusedError
+from chains.wallet import ChainWallet, Coin, SendAnswer, SendResult, Tip, WalletRefusedError
 from pool.ledger.solvency import payout_obstacle
 from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePolicy, Payout
 from pool.payouts.build import BatchMismatchError, build, verify_built, verify_signed
 from pool.payouts.coins import is_crowded, spendable, to_consolidate
 from pool.payouts.compose import Composition, Postponed, Wait, compose
-from pool.payouts.follow import Conflict, after_send, follow, frees_payouts, is_stuck, resend_due
+from pool.payouts.follow import Conflict, Look, after_send, follow, is_stuck, resend_due
 from pool.payouts.plan import Passed, is_due, plan
 from pool.payouts.standing import UnknownAccountError
 from pool.payouts.terms import PayoutTerms, usable_fee_rate
 from pool.services.payout_books import InThread, PayoutBooks
+from pool.services.payout_bump import PayoutBump
 from pool.services.payout_look import look_at
 from pool.services.wallet_check import WalletCheck
 
@@ -38,7 +39,7 @@ RESTORE = "restore"
 
 UNSIGNED = (BatchState.PLANNED, BatchState.BUILT)
 STANDING_IN_THE_WAY = (
-    BatchState.SIGNED, BatchState.BROADCAST, BatchState.CONFLICTED, BatchState.REPLACED, BatchState.HOLD,
+    BatchState.SIGNED, BatchState.BROADCAST, BatchState.CONFLICTED, BatchState.HOLD,
 )  # fmt: skip
 """While a batch is in one of these, no further one is planned: something is on its way or wrong."""
 
@@ -58,6 +59,7 @@ class PayoutRun:
     ) -> None:
         self.terms = terms
         self.check = WalletCheck(wallet, books, terms, in_thread)
+        self._bumps = PayoutBump(wallet, books, terms, in_thread, now_ms=now_ms)
         self._wallet = wallet
         self._books = books
         self._in_thread = in_thread
@@ -81,8 +83,11 @@ class PayoutRun:
         unsigned = next((batch for batch in batches if batch.state in UNSIGNED), None)
         free = unsigned is None and not any(batch.state in STANDING_IN_THE_WAY for batch in batches)
         holds = await self._in_thread(self._books.holds)
-        may_pay = not holds and (unsigned is not None or free)
-        due = may_pay and (unsigned is not None or await self._is_due())
+        bump = next((batch for batch in batches if batch.bump_rate is not None and batch.replaceable), None)
+        if holds:
+            bump = None
+        may_pay = not holds and bump is None and (unsigned is not None or free)
+        due = bump is not None or (may_pay and (unsigned is not None or await self._is_due()))
         restored = any(hold.cause == RESTORE for hold in holds)
         if not due and not restored and not self._check_due():
             return
@@ -90,6 +95,10 @@ class PayoutRun:
         if coins is not None and restored:
             await self._in_thread(self._books.release, RESTORE, "every transaction is matched", self._now_ms())
             log.warning("every transaction since the restore is matched chain=%s", self.terms.chain)
+        if coins is not None and bump is not None:
+            bumped = await self._bumps.replace(bump, coins)
+            if bumped is not None:
+                await self._send(bumped)
         if coins is None or not may_pay:
             return
         if unsigned is None:
@@ -129,8 +138,8 @@ class PayoutRun:
             return
         look = await look_at(batch, tip, self._wallet, self._books, self.terms.maturity, self._in_thread)
         wanted = follow(batch, look, final=self.terms.confirmations, maturity=self.terms.maturity)
-        if (look.confirmations, look.block_hash_hex) != (batch.confirmations, batch.block_hash_hex):
-            await self._in_thread(self._books.seen, batch, look, self._now_ms())
+        if batch.state is not BatchState.SETTLED or look.version is None:  # else it is reopened before that is noted
+            batch = await self._note(batch, look)
         if wanted.event is not None:
             await self._move(batch, wanted.event, wanted.words, look.conflict)
         elif batch.state is BatchState.SETTLED and look.confirmations > 2 * self.terms.maturity:
@@ -138,14 +147,27 @@ class PayoutRun:
         elif wanted.send and resend_due(batch, self._now_ms()):
             await self._send(batch)
 
+    async def _note(self, batch: Batch, look: Look) -> Batch:
+        """Where it was seen, and which of its transactions."""
+        same = (look.confirmations, look.block_hash_hex) == (batch.confirmations, batch.block_hash_hex)
+        if same and look.version is None:
+            return batch
+        await self._in_thread(self._books.seen, batch, look, self._now_ms())
+        if look.version is None:
+            return batch
+        log.warning(
+            "another transaction of a payout is in the chain chain=%s batch=%s txid=%s", batch.chain, batch.id,
+            _hex(next(version.txid for version in batch.versions if version.version == look.version)),
+        )  # fmt: skip
+        noted = await self._again(batch)
+        return noted if noted is not None else batch
+
     async def _move(self, batch: Batch, event: BatchEvent, words: str, conflict: Conflict | None = None) -> None:
-        frees = conflict is None or frees_payouts(conflict)
         state = await self._in_thread(
             lambda: self._books.move(
-                batch, event, self._now_ms(), reason=words, conflict_txid=conflict.txid if conflict else None,
-                frees_payouts=frees,
+                batch, event, self._now_ms(), reason=words, conflict_txid=conflict.txid if conflict else None
             )
-        )  # fmt: skip
+        )
         tail = f"chain={batch.chain} batch={batch.id} txid={_hex(batch.txid)}"
         if event is BatchEvent.SETTLE:
             log.info("payouts settled %s payouts=%d", tail, len(batch.payouts))
@@ -161,21 +183,32 @@ class PayoutRun:
         assert batch.raw is not None and batch.txid is not None
         await self._in_thread(self._books.file, batch, self._now_ms())
         try:
-            answer = await self._wallet.broadcast(batch.raw)
+            answer = await self._broadcast(batch)
         except NodeUnavailableError as error:
             # It may have got through or not: the same bytes again, later.
             await self._in_thread(self._books.attempt, batch, "send", "unknown", str(error), self._now_ms())
             raise
         found = False
-        if answer.result is SendResult.MISSING_INPUTS:
-            known = await self._wallet.transaction(batch.txid)
-            found = known is not None and known.confirmations >= 0
+        for version in batch.versions if answer.result is SendResult.MISSING_INPUTS else ():
+            assert version.txid is not None
+            known = await self._wallet.transaction(version.txid)
+            found = found or (known is not None and known.confirmations >= 0)
         await self._in_thread(self._books.attempt, batch, "send", answer.result, answer.reason, self._now_ms())
         wanted = after_send(batch.state, answer, found=found)
         if wanted.event is not None:
             await self._move(batch, wanted.event, wanted.words)
         elif wanted.words:
             self._tell_once("payout not taken", batch.id, wanted.words)
+
+    async def _broadcast(self, batch: Batch) -> SendAnswer:
+        """The present transaction; when a coin of it is gone, the ones before or behind it: one of them may have it."""
+        answer = SendAnswer(SendResult.MISSING_INPUTS)
+        for version in batch.versions:
+            assert version.raw is not None
+            answer = await self._wallet.broadcast(version.raw)
+            if answer.result is not SendResult.MISSING_INPUTS:
+                break
+        return answer
 
     # -- what is to be signed -----------------------------------------------------------------------------------------
 
@@ -325,8 +358,9 @@ class PayoutRun:
 
     def _tell_stuck(self, batches: list[Batch]) -> None:
         for batch in batches:
-            if is_stuck(batch, self._now_ms()) and (batch.id, batch.state) not in self._told:
-                self._told.add((batch.id, batch.state))
+            told = (batch.id, f"{batch.state} {batch.replaced_ms}")
+            if is_stuck(batch, self._now_ms()) and told not in self._told:
+                self._told.add(told)
                 log.error(
                     "payout batch is stuck chain=%s batch=%s state=%s reason=%s",
                     batch.chain, batch.id, batch.state, batch.reason,

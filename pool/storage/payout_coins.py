@@ -19,7 +19,7 @@ from pool.payouts.cold import CAUSE, ColdReturn
 from pool.payouts.reconcile import BookedCoin, BooksView, CoinSource, Income, Reconciliation, named
 from pool.storage import ledger_store
 from pool.storage.database import add_missing
-from pool.storage.payout_tables import batch_inputs, payout_batches, payouts, wallet_coins
+from pool.storage.payout_tables import batch_inputs, payout_batches, payout_versions, payouts, wallet_coins
 from pool.storage.tables import balances, blocks
 
 SPENDABLE = (CoinSource.INCOME, CoinSource.CHANGE, CoinSource.FUND)
@@ -49,7 +49,11 @@ def books_view(
 
 
 def spendable(connection: Connection, chain: str) -> frozenset[Outpoint]:
-    """The coins of ours that no batch has reserved or spent."""
+    """The coins of ours that no batch has reserved or spent. The change of a batch with several transactions is left
+    alone as long as a reorg could put another one in its place, and what spends it with it."""
+    column = payout_batches.c
+    replaced = select(payout_versions.c.batch_id).join(payout_batches, column.id == payout_versions.c.batch_id)
+    changing = set(connection.execute(replaced.where(column.chain == chain, column.watched == 1)).scalars())
     reserved = {
         Outpoint(row.txid, row.vout)
         for row in connection.execute(
@@ -62,6 +66,7 @@ def spendable(connection: Connection, chain: str) -> frozenset[Outpoint]:
         coin.outpoint
         for coin in _unspent(connection, chain)
         if coin.source in SPENDABLE and not coin.in_flight and coin.outpoint not in reserved
+        if coin.source is not CoinSource.CHANGE or coin.cause not in changing
     )
 
 
@@ -152,13 +157,18 @@ def deposits(connection: Connection, chain: str) -> list[BookedCoin]:
 
 
 def settle_coins(connection: Connection, batch: Batch, now_ms: int) -> None:
-    """A final batch took its inputs and made its change; what it swept stays in the books as well."""
+    """A final batch took its inputs and made its change; what it swept stays in the books as well. What not all
+    of its transactions spend stays reserved until the batch is watched no more."""
     assert batch.built is not None and batch.txid is not None
+    if batch.others:
+        _unmake(connection, batch)
     for coin in batch.built.coins:
         changed = update(wallet_coins).where(*_is(batch.chain, coin.outpoint)).values(spent_batch_id=batch.id)
         if connection.execute(changed).rowcount != 1:
             raise LedgerError(f"batch {batch.id} spends {named(coin.outpoint)}, which is not in the books")
-    connection.execute(update(batch_inputs).where(batch_inputs.c.batch_id == batch.id).values(active=0))
+    common = min(len(version.built.coins) for version in batch.versions if version.built is not None)
+    final = (batch_inputs.c.batch_id == batch.id, batch_inputs.c.place < common)
+    connection.execute(update(batch_inputs).where(*final).values(active=0))
     if batch.built.change is not None:
         outpoint = Outpoint(batch.txid, batch.built.change.vout)
         _add(connection, batch.chain, outpoint, batch.built.change.amount, CoinSource.CHANGE, batch.id, now_ms)
@@ -170,13 +180,23 @@ def settle_coins(connection: Connection, batch: Batch, now_ms: int) -> None:
 
 def unsettle_coins(connection: Connection, batch: Batch) -> None:
     """The opposite, for a batch that can never be after all: its inputs are unspent as far as it is concerned."""
+    _unmake(connection, batch)
+    let_go(connection, batch)
+
+
+def let_go(connection: Connection, batch: Batch) -> None:
+    """The batch has no coin reserved any more."""
+    connection.execute(update(batch_inputs).where(batch_inputs.c.batch_id == batch.id).values(active=0))
+
+
+def _unmake(connection: Connection, batch: Batch) -> None:
+    """What a settlement of the batch, by whichever of its transactions, did to the coins."""
     column = wallet_coins.c
     connection.execute(update(wallet_coins).where(column.spent_batch_id == batch.id).values(spent_batch_id=None))
     made = (CoinSource.CHANGE.value, CoinSource.COLD.value)
     connection.execute(
         delete(wallet_coins).where(column.chain == batch.chain, column.cause == batch.id, column.source.in_(made))
     )
-    connection.execute(update(batch_inputs).where(batch_inputs.c.batch_id == batch.id).values(active=0))
 
 
 def _add(
@@ -265,12 +285,17 @@ def _pending_withdrawals(connection: Connection, chain: str) -> int:
 
 
 def _change_to_come(connection: Connection, chain: str) -> frozenset[Outpoint]:
+    """What is signed and may still come into the chain, of every transaction of a batch that has several."""
     column = payout_batches.c
-    query = select(column.txid, column.change_vout).where(
-        column.chain == chain, column.watched == 1, column.raw.is_not(None), column.change_vout.is_not(None),
-        column.settled_ms.is_(None),
-    )  # fmt: skip
-    return frozenset(Outpoint(row.txid, row.change_vout) for row in connection.execute(query))
+    found: set[Outpoint] = set()
+    present = select(column.txid, column.change_vout).where(column.raw.is_not(None), column.settled_ms.is_(None))
+    versions = select(payout_versions.c.txid, payout_versions.c.change_vout).join(
+        payout_batches, column.id == payout_versions.c.batch_id
+    )
+    for query in (present, versions):
+        rows = connection.execute(query.where(column.chain == chain, column.watched == 1))
+        found |= {Outpoint(row.txid, row.change_vout) for row in rows if row.change_vout is not None}
+    return frozenset(found)
 
 
 def _incomes(connection: Connection, chain: str, block_hashes: Collection[str]) -> dict[str, Income]:

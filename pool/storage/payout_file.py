@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -65,7 +66,8 @@ class RecordedCoin(msgspec.Struct, frozen=True):
 
 
 class RecordedBatch(msgspec.Struct, frozen=True):
-    """A signed batch, whole. Txids and hashes are displayed hex, bytes hex."""
+    """A signed batch, whole. Txids and hashes are displayed hex, bytes hex. `replacement` counts the transactions of a
+    batch whose fee was raised, of which each has a line of its own."""
 
     batch: str
     chain: str
@@ -86,6 +88,7 @@ class RecordedBatch(msgspec.Struct, frozen=True):
     wtxid: str
     coins: list[RecordedCoin]
     payouts: list[RecordedPayout]
+    replacement: int = 0
     form: int = FORM
 
 
@@ -97,7 +100,7 @@ class PayoutFile:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         _sync_folder(path.parent)
-        self._places: dict[str, int] = {}
+        self._places: dict[str, dict[int, tuple[int, bytes]]] = {}  # batch -> replacement -> where, txid
         try:
             self._read_places()
         except BaseException:
@@ -113,7 +116,7 @@ class PayoutFile:
                 if record is None:
                     bad_lines += 1
                 else:
-                    self._places[record.batch] = good
+                    self._note(record, good)
                     good += len(line)
         if bad_lines > 1:
             raise PayoutFileError(f"{self.path} is damaged at byte {good}, with lines behind it")
@@ -122,26 +125,43 @@ class PayoutFile:
             os.ftruncate(self._descriptor, good)
             os.fdatasync(self._descriptor)
 
+    def _note(self, record: RecordedBatch, place: int) -> None:
+        self._places.setdefault(record.batch, {})[record.replacement] = (place, bytes.fromhex(record.txid)[::-1])
+
     @property
     def batch_ids(self) -> list[str]:
         """All batches in the file, in the order they were signed."""
         return list(self._places)
 
-    def record(self, batch_id: str) -> RecordedBatch | None:
-        """A batch's line; None when there is none. Raises PayoutFileError when it is no longer what it was."""
-        place = self._places.get(batch_id)
+    def batches_beyond(self, known: Collection[bytes]) -> list[str]:
+        """The batches with a transaction (txid) that is not among the known ones, in the order they were signed."""
+        return [
+            batch_id
+            for batch_id, places in self._places.items()
+            if any(txid not in known for _, txid in places.values())
+        ]
+
+    def records(self, batch_id: str) -> list[RecordedBatch]:
+        """All lines of a batch, in the order they were signed."""
+        found = (self.record(batch_id, number) for number in sorted(self._places.get(batch_id, {})))
+        return [record for record in found if record is not None]
+
+    def record(self, batch_id: str, number: int = 0) -> RecordedBatch | None:
+        """The line of a batch, or of its replacement of this number; None when there is none. Raises PayoutFileError
+        when it is no longer what it was."""
+        place, _ = self._places.get(batch_id, {}).get(number, (None, b""))
         if place is None:
             return None
         with self.path.open("rb") as lines:
             lines.seek(place)
             record = _parse(lines.readline())
-        if record is None or record.batch != batch_id:
+        if record is None or (record.batch, record.replacement) != (batch_id, number):
             raise PayoutFileError(f"{self.path} is damaged at byte {place}")
         return record
 
     def append(self, record: RecordedBatch) -> None:
         """On disk when this returns. The same batch again is the same line; another transaction of it is refused."""
-        known = self.record(record.batch)
+        known = self.record(record.batch, record.replacement)
         if known is not None:
             if known.raw != record.raw:
                 raise PayoutFileError(f"{self.path} holds another transaction of batch {record.batch}")
@@ -157,7 +177,7 @@ class PayoutFile:
         except OSError:
             os.ftruncate(self._descriptor, end)
             raise
-        self._places[record.batch] = end
+        self._note(record, end)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -191,6 +211,7 @@ def record_of(
             )
             for payout in batch.payouts
         ],
+        replacement=batch.version,
     )  # fmt: skip
 
 
@@ -221,6 +242,7 @@ def batch_of(record: RecordedBatch, account_ids: dict[str, int]) -> Batch:
             fee=record.fee, pool_fee=record.pool_fee, vsize=record.vsize,
         ),
         raw=bytes.fromhex(record.raw), txid=bytes.fromhex(record.txid)[::-1], wtxid=bytes.fromhex(record.wtxid)[::-1],
+        version=record.replacement,
     )  # fmt: skip
 
 

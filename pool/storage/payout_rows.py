@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from pool.payouts.batch import (
     PaidOutput,
     Payout,
 )
-from pool.storage.payout_tables import batch_inputs, payout_batches, payout_outputs, payouts
+from pool.storage.payout_tables import batch_inputs, payout_batches, payout_outputs, payout_versions, payouts
 
 
 def find(connection: Connection, batch_id: str) -> Batch | None:
@@ -55,7 +56,6 @@ def add(connection: Connection, batch: Batch, epoch: int) -> None:
         insert(payout_batches).values(
             id=batch.id, chain=batch.chain, kind=batch.kind.value, state=batch.state.value, reason=batch.reason,
             fee_policy=batch.fee_policy.value, epoch=epoch, created_ms=batch.created_ms, updated_ms=batch.updated_ms,
-            replaces=batch.replaces,
         )
     )  # fmt: skip
     rows = [
@@ -72,16 +72,7 @@ def add(connection: Connection, batch: Batch, epoch: int) -> None:
 
 def add_built(connection: Connection, batch: Batch, built: BuiltBatch) -> None:
     """The inputs, now reserved, and the outputs. Raises IntegrityError when another batch has one of the coins."""
-    connection.execute(
-        insert(batch_inputs),
-        [
-            {
-                "batch_id": batch.id, "place": place, "chain": batch.chain, "txid": coin.outpoint.txid,
-                "vout": coin.outpoint.vout, "amount": coin.amount, "script_hex": coin.script.hex(), "active": 1,
-            }
-            for place, coin in enumerate(built.coins)
-        ],
-    )  # fmt: skip
+    add_inputs(connection, batch, built.coins)
     if built.outputs:
         connection.execute(
             insert(payout_outputs),
@@ -90,6 +81,33 @@ def add_built(connection: Connection, batch: Batch, built: BuiltBatch) -> None:
                 for o in built.outputs
             ],
         )
+
+
+def add_inputs(connection: Connection, batch: Batch, coins: Sequence[Coin], first: int = 0) -> None:
+    """The inputs from the place `first` on, reserved. Raises IntegrityError when another batch has one of them."""
+    rows = [
+        {
+            "batch_id": batch.id, "place": place, "chain": batch.chain, "txid": coin.outpoint.txid,
+            "vout": coin.outpoint.vout, "amount": coin.amount, "script_hex": coin.script.hex(), "active": 1,
+        }
+        for place, coin in enumerate(coins)
+        if place >= first
+    ]  # fmt: skip
+    if rows:
+        connection.execute(insert(batch_inputs), rows)
+
+
+def add_version(connection: Connection, batch: Batch, signed_ms: int) -> None:
+    """One signed transaction of a batch that has several: the present one of this value."""
+    built = batch.built
+    assert built is not None
+    connection.execute(
+        insert(payout_versions).values(
+            batch_id=batch.id, number=batch.version, chain=batch.chain, signed_ms=signed_ms,
+            input_count=len(built.coins), raw=batch.raw, txid=batch.txid, wtxid=batch.wtxid,
+            **built_columns(built, batch.fee_rate or 0),
+        )
+    )  # fmt: skip
 
 
 def remove_built(connection: Connection, batch_id: str) -> None:
@@ -132,7 +150,39 @@ def _load(connection: Connection, query: Select[Any], *, newest_first: bool = Fa
             select(payout_outputs).where(payout_outputs.c.batch_id.in_(ids)).order_by(payout_outputs.c.vout)
         )
     )
-    return [_batch(row, paid.get(row.id, []), coins.get(row.id, []), outputs.get(row.id, [])) for row in rows]
+    versions = _by_batch(
+        connection.execute(
+            select(payout_versions).where(payout_versions.c.batch_id.in_(ids)).order_by(payout_versions.c.number.desc())
+        )
+    )
+    return [
+        _with_versions(
+            _batch(row, paid.get(row.id, []), coins.get(row.id, []), outputs.get(row.id, [])),
+            versions.get(row.id, []),
+        )
+        for row in rows
+    ]
+
+
+def _with_versions(batch: Batch, versions: Sequence[Row[Any]]) -> Batch:
+    """A batch that has several transactions: their inputs are so many of the batch's first ones."""
+    if not versions or batch.built is None:
+        return batch
+    coins = batch.built.coins
+    made = []
+    for row in versions:
+        change = _change(row)
+        built = dataclasses.replace(
+            batch.built, raw=row.unsigned_bytes, coins=coins[: row.input_count], change=change, fee=row.fee,
+            pool_fee=row.pool_fee, vsize=row.vsize,
+        )  # fmt: skip
+        version = dataclasses.replace(
+            batch, built=built, raw=row.raw, txid=row.txid, wtxid=row.wtxid, fee_rate=row.fee_rate, version=row.number,
+            replaced_ms=versions[0].signed_ms,
+        )  # fmt: skip
+        made.append(version)
+    present = next(version for version in made if version.txid == batch.txid)
+    return dataclasses.replace(present, others=tuple(version for version in made if version is not present))
 
 
 def _by_batch(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:
@@ -170,18 +220,15 @@ def _batch(
         block_hash_hex=row.block_hash_hex,
         height=row.height,
         conflict_txid=row.conflict_txid,
-        replaces=row.replaces,
         sends=row.sends,
         sent_ms=row.sent_ms,
+        bump_rate=row.bump_rate,
     )
 
 
 def _built(
     row: Row[Any], coins: Sequence[Row[Any]], outputs: Sequence[Row[Any]], dropped: tuple[str, ...]
 ) -> BuiltBatch:
-    change = None
-    if row.change_vout is not None:
-        change = Change(row.change_vout, row.change_amount, bytes.fromhex(row.change_script_hex))
     # Confirmations and coinbase were judged when the coins were chosen; a signer needs neither.
     inputs = tuple(
         Coin(Outpoint(c.txid, c.vout), c.amount, bytes.fromhex(c.script_hex), 0, False) for c in coins
@@ -190,9 +237,15 @@ def _built(
         raw=row.unsigned_bytes,
         coins=inputs,
         outputs=tuple(PaidOutput(o.payout_id, o.vout, o.net, o.fee_part) for o in outputs),
-        change=change,
+        change=_change(row),
         fee=row.fee,
         pool_fee=row.pool_fee,
         vsize=row.vsize,
         dropped=dropped,
     )
+
+
+def _change(row: Row[Any]) -> Change | None:
+    if row.change_vout is None:
+        return None
+    return Change(row.change_vout, row.change_amount, bytes.fromhex(row.change_script_hex))

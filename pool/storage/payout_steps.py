@@ -13,10 +13,18 @@ from sqlalchemy import Connection, insert, update
 
 from pool.ledger import payment
 from pool.ledger.transfer import LedgerError
-from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, BuiltBatch, StepRefusedError, after
+from pool.payouts.batch import (
+    Batch,
+    BatchEvent,
+    BatchKind,
+    BatchState,
+    BuiltBatch,
+    StepRefusedError,
+    after,
+)
 from pool.payouts.build import SignedIds
 from pool.payouts.follow import Look
-from pool.storage import ledger_store, payout_coins, payout_rows
+from pool.storage import ledger_store, payout_coins, payout_rows, payout_versions
 from pool.storage.payout_tables import payout_attempts, payout_batches, payouts
 
 REASON_LIMIT = 500
@@ -59,6 +67,27 @@ def sign(connection: Connection, batch: Batch, raw: bytes, ids: SignedIds, epoch
     attempt(connection, batch, "sign", "signed", "", now_ms)
 
 
+def replace(
+    connection: Connection, batch: Batch, built: BuiltBatch, raw: bytes, ids: SignedIds, fee_rate: int, epoch: int,
+    now_ms: int,
+) -> None:  # fmt: skip
+    """A further signed transaction of a signed batch: the one to be sent from now on, at once."""
+    version = dataclasses.replace(
+        batch, built=built, raw=raw, txid=ids.txid, wtxid=ids.wtxid, fee_rate=fee_rate,
+        version=payout_versions.next_number(batch),
+    )  # fmt: skip
+    values = payout_versions.add(connection, batch, version, now_ms)
+    again = {"sends": 0, "sent_ms": None, "bump_rate": None, "reason": ""}
+    _step(connection, batch, BatchEvent.REPLACE, epoch, now_ms, **values, **again)
+    attempt(connection, batch, "replace", "signed", f"fee {built.fee} at a rate of {fee_rate}", now_ms)
+
+
+def end_bump(connection: Connection, batch: Batch, words: str, now_ms: int) -> None:
+    """The operator's order to raise the fee cannot be carried out."""
+    connection.execute(update(payout_batches).where(payout_batches.c.id == batch.id).values(bump_rate=None))
+    attempt(connection, batch, "replace", "refused", words, now_ms)
+
+
 def attempt(connection: Connection, batch: Batch, action: str, result: str, reason: str, now_ms: int) -> None:
     """Writes down what a wallet or node answered."""
     row = {"batch_id": batch.id, "made_ms": now_ms, "action": action, "result": result, "reason": reason[:REASON_LIMIT]}
@@ -70,7 +99,10 @@ def attempt(connection: Connection, batch: Batch, action: str, result: str, reas
 
 
 def seen(connection: Connection, batch: Batch, look: Look, now_ms: int) -> None:
-    """Where the transaction was last seen; moves nothing."""
+    """Where the transaction was last seen, and which of them it is; moves nothing. Not for a settled batch whose place
+    another version took: that one is reopened first."""
+    if look.version is not None:
+        payout_versions.choose(connection, batch, look.version, now_ms)
     values: dict[str, Any] = {
         "confirmations": look.confirmations, "block_hash_hex": look.block_hash_hex, "height": look.height,
         "updated_ms": now_ms,
@@ -87,10 +119,8 @@ def move(
     *,
     reason: str = "",
     conflict_txid: bytes | None = None,
-    frees_payouts: bool = True,
 ) -> BatchState:
-    """Any other step. `conflict_txid` proves that a signed batch is dead; `frees_payouts` says that nobody paid its
-    payouts, so that they are owed again."""
+    """Any other step. `conflict_txid` proves that a signed batch is dead."""
     values: dict[str, Any] = {"reason": reason[:REASON_LIMIT]}
     if event is BatchEvent.CONFLICT or (event is BatchEvent.VOID and conflict_txid is not None):
         values["conflict_txid"] = conflict_txid
@@ -98,6 +128,8 @@ def move(
         values["held_from"] = batch.state.value
     elif batch.state is BatchState.HOLD:
         values["held_from"] = None
+    if event is BatchEvent.CONFIRM:
+        values["bump_rate"] = None
     if event is BatchEvent.SETTLE:
         values["settled_ms"] = now_ms
     if event is BatchEvent.VOID:
@@ -109,26 +141,33 @@ def move(
     if event is BatchEvent.SETTLE:
         _settle(connection, batch, now_ms)
     elif event is BatchEvent.VOID:
-        _void(connection, batch, now_ms, frees_payouts)
+        _void(connection, batch, now_ms)
     return state
 
 
 def retire(connection: Connection, batch: Batch) -> None:
     """A settled batch so deep that nothing is expected to move it any more."""
     column = payout_batches.c
-    connection.execute(
-        update(payout_batches).where(column.id == batch.id, column.state == "settled").values(watched=0)
-    )
+    retired = update(payout_batches).where(column.id == batch.id, column.state == "settled").values(watched=0)
+    if connection.execute(retired).rowcount:
+        payout_coins.let_go(connection, batch)
 
 
 def adopt(connection: Connection, batch: Batch, epoch: int, now_ms: int) -> bool:
-    """Takes a signed batch that the books do not know, out of the payout file, as it was. False when they know it as
-    signed. A row of it from before its signature gives way. Raises LedgerError when the accounts have not what it pays.
+    """Takes a signed batch, or a further transaction of one, that the books do not know, out of the payout file, as it
+    was. False when they know it. A row of it from before its signature gives way. Raises LedgerError when the accounts
+    have not what it pays.
     """
     assert batch.built is not None and batch.raw is not None and batch.txid is not None and batch.wtxid is not None
+    payout_versions.make_way(connection, batch)
     known = payout_rows.find(connection, batch.id)
     if known is not None and known.signed:
-        return False
+        if batch.txid in {version.txid for version in known.versions}:
+            return False
+        values = payout_versions.add(connection, known, batch, now_ms)
+        if known.replaceable:
+            _step(connection, known, BatchEvent.REPLACE, epoch, now_ms, **values)
+        return True
     _make_room(connection, batch, epoch, now_ms)
     if known is None:
         plan(connection, dataclasses.replace(batch, state=BatchState.PLANNED), epoch, now_ms)
@@ -187,7 +226,7 @@ def _settle(connection: Connection, batch: Batch, now_ms: int) -> None:
             group = payment.settle(batch.chain, output.payout_id, account_id, output.net)
             ledger_store.post(connection, group, now_ms)
             parts[account_id] = parts.get(account_id, 0) + output.fee_part
-    ledger_store.post(connection, payment.fee(batch.chain, batch.id, batch.built.pool_fee, parts), now_ms)
+    payout_versions.book_fee(connection, batch, parts, now_ms)
     for output in batch.built.outputs:
         paid = {"txid": batch.txid, "vout": output.vout, "net": output.net, "fee_part": output.fee_part}
         row = update(payouts).where(payouts.c.id == output.payout_id)
@@ -195,16 +234,13 @@ def _settle(connection: Connection, batch: Batch, now_ms: int) -> None:
     payout_coins.settle_coins(connection, batch, now_ms)
 
 
-def _void(connection: Connection, batch: Batch, now_ms: int, frees_payouts: bool) -> None:
+def _void(connection: Connection, batch: Batch, now_ms: int) -> None:
     """Never paid by this batch. What had been booked as settled is undone first."""
-    fee = ledger_store.find_group(connection, f"fee:{batch.chain}:{batch.id}")
-    if fee is not None:
-        ledger_store.post(connection, payment.unfee(fee, batch.id), now_ms)
-    if frees_payouts:
-        _void_payouts(connection, batch, now_ms)
-        taken = ledger_store.find_group(connection, f"withdraw:{batch.chain}:{batch.id}")
-        if taken is not None:
-            ledger_store.post(connection, payment.unwithdraw(taken, batch.id), now_ms)
+    payout_versions.unbook_fee(connection, batch, now_ms)
+    _void_payouts(connection, batch, now_ms)
+    taken = ledger_store.find_group(connection, f"withdraw:{batch.chain}:{batch.id}")
+    if taken is not None:
+        ledger_store.post(connection, payment.unwithdraw(taken, batch.id), now_ms)
     payout_coins.unsettle_coins(connection, batch)
 
 

@@ -17,7 +17,7 @@ from pool.payouts.follow import Look
 from pool.payouts.plan import Claim
 from pool.payouts.reconcile import BookedCoin, BooksView, Reconciliation
 from pool.payouts.standing import LOST_BOOKS, Funds, Hold, UnknownAccountError
-from pool.storage import ledger_store, payout_coins, payout_holds, payout_rows, payout_steps
+from pool.storage import ledger_store, payout_coins, payout_holds, payout_rows, payout_steps, payout_versions
 from pool.storage.database import Database
 from pool.storage.payer_lock import PayerLock
 from pool.storage.payout_file import PayoutFile, RecordedBatch, batch_of, record_of
@@ -90,16 +90,13 @@ class SqlPayouts:
     def batch_of_txid(self, txid: bytes) -> str | None:
         """Which batch made a transaction."""
         with self._database.read() as connection:
-            query = select(payout_batches.c.id).where(payout_batches.c.txid == txid)
-            return connection.execute(query).scalar_one_or_none()
+            return payout_versions.batch_of_txid(connection, txid)
 
     def unknown_records(self) -> list[str]:
-        """Batches that the payout file has signed and the books do not: the books are older than the file."""
+        """Batches of which the payout file has a signed transaction and the books do not: the books are older."""
         with self._database.read() as connection:
-            column = payout_batches.c
-            query = select(column.id).where(column.chain == self.chain, column.raw.is_not(None))
-            known = set(connection.execute(query).scalars())
-        return [batch_id for batch_id in self._file.batch_ids if batch_id not in known]
+            known = payout_versions.known_txids(connection, self.chain)
+        return self._file.batches_beyond(known)
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -135,16 +132,31 @@ class SqlPayouts:
             self._lock.fence(connection)
             payout_steps.sign(connection, batch, raw, ids, self._lock.epoch, now_ms)
 
+    def replace(
+        self, batch: Batch, built: BuiltBatch, raw: bytes, ids: SignedIds, fee_rate: int, now_ms: int
+    ) -> None:
+        """A further transaction of a signed batch."""
+        with self._database.write() as connection:
+            self._lock.fence(connection)
+            payout_steps.replace(connection, batch, built, raw, ids, fee_rate, self._lock.epoch, now_ms)
+
+    def end_bump(self, batch: Batch, words: str, now_ms: int) -> None:
+        """The order to raise a batch's fee is over without a new transaction."""
+        with self._database.write() as connection:
+            self._lock.fence(connection)
+            payout_steps.end_bump(connection, batch, words, now_ms)
+
     def file(self, batch: Batch, now_ms: int) -> None:
-        """The signed batch into the payout file, on disk when this returns. Nothing is sent before."""
-        recorded = self._file.record(batch.id)
-        if recorded is not None and batch.raw is not None and recorded.raw == batch.raw.hex():
-            return
-        with self._database.read() as connection:
-            ids = [payout.account_id for payout in batch.payouts if payout.account_id is not None]
-            names = _account_names(connection, ids)
-            sources = payout_coins.sources(connection, self.chain, batch.built.inputs if batch.built else ())
-        self._file.append(record_of(batch, names, sources, now_ms))
+        """All that is signed of a batch into the payout file, on disk when this returns. Nothing is sent before."""
+        for version in sorted(batch.versions, key=lambda version: version.version):
+            recorded = self._file.record(version.id, version.version)
+            if recorded is not None and version.raw is not None and recorded.raw == version.raw.hex():
+                continue
+            with self._database.read() as connection:
+                ids = [payout.account_id for payout in version.payouts if payout.account_id is not None]
+                names = _account_names(connection, ids)
+                sources = payout_coins.sources(connection, self.chain, version.built.inputs if version.built else ())
+            self._file.append(record_of(version, names, sources, now_ms))
 
     def attempt(self, batch: Batch, action: str, result: str, reason: str, now_ms: int) -> None:
         with self._database.write() as connection:
@@ -164,14 +176,12 @@ class SqlPayouts:
         *,
         reason: str = "",
         conflict_txid: bytes | None = None,
-        frees_payouts: bool = True,
     ) -> BatchState:
         with self._database.write() as connection:
             self._lock.fence(connection)
             return payout_steps.move(
-                connection, batch, event, self._lock.epoch, now_ms, reason=reason, conflict_txid=conflict_txid,
-                frees_payouts=frees_payouts,
-            )  # fmt: skip
+                connection, batch, event, self._lock.epoch, now_ms, reason=reason, conflict_txid=conflict_txid
+            )
 
     def retire(self, batch: Batch) -> None:
         with self._database.write() as connection:
@@ -201,15 +211,20 @@ class SqlPayouts:
             return payout_holds.release(connection, self.chain, cause, reason, now_ms)
 
     def adopt(self, batch_id: str, now_ms: int) -> bool:
-        """Takes a batch that only the payout file knows into the books. Raises LedgerError when they cannot take it."""
-        record = self._file.record(batch_id)
-        assert record is not None, "it was named by unknown_records"
+        """Takes what only the payout file knows of a batch into the books. Raises LedgerError when they cannot take it.
+        """
+        records = self._file.records(batch_id)
+        assert records, "it was named by unknown_records"
+        taken = False
         with self._database.write() as connection:
             self._lock.fence(connection)
-            account_ids = _accounts_of(connection, record)
-            for coin in record.coins:
-                payout_coins.know(connection, self.chain, coin.outpoint, coin.amount, coin.source, coin.cause, now_ms)
-            return payout_steps.adopt(connection, batch_of(record, account_ids), self._lock.epoch, now_ms)
+            for record in records:
+                ids = _accounts_of(connection, record)
+                for coin in record.coins:
+                    known = (coin.outpoint, coin.amount, coin.source, coin.cause, now_ms)
+                    payout_coins.know(connection, self.chain, *known)
+                taken |= payout_steps.adopt(connection, batch_of(record, ids), self._lock.epoch, now_ms)
+        return taken
 
     def close(self) -> None:
         """Lets somebody else pay."""

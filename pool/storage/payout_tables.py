@@ -2,8 +2,8 @@
 
 What the machine of pool/payouts/batch.py promises is kept by the database as well: one batch at a time per chain on its
 way to its signature, one active batch per coin, one output per payout, no step that its table does not have, and bytes
-that never change once they are signed (the triggers are in the migration). Amounts are smallest units, txids 32 bytes
-in natural order, scripts hex.
+that never change once they are signed, but for those of another version that is kept (the triggers are in the
+migrations). Amounts are smallest units, txids 32 bytes in natural order, scripts hex.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from sqlalchemy import (
 from pool.storage.tables import RowId, metadata
 
 STATES = (
-    "planned", "built", "signed", "broadcast", "confirming", "settled", "conflicted", "replaced", "hold", "void",
+    "planned", "built", "signed", "broadcast", "confirming", "settled", "conflicted", "hold", "void",
 )  # fmt: skip
-HELD_FROM = "('planned', 'built', 'signed', 'broadcast', 'confirming', 'conflicted', 'replaced')"
+HELD_FROM = "('planned', 'built', 'signed', 'broadcast', 'confirming', 'conflicted')"
 BEFORE_SENDING = "('planned', 'built', 'signed')"
 
 payout_batches = Table(
@@ -63,7 +63,8 @@ payout_batches = Table(
     Column("conflict_txid", LargeBinary(32)),
     Column("settled_ms", BigInteger),
     Column("watched", SmallInteger, nullable=False, server_default="1"),
-    Column("replaces", ForeignKey("payout_batches.id")),
+    Column("replaces", ForeignKey("payout_batches.id")),  # of an older design, and empty: see payout_versions
+    Column("bump_rate", BigInteger),
     CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in STATES) + ")", name="state"),
     CheckConstraint("kind IN ('payout', 'withdraw', 'sweep', 'consolidate')", name="kind"),
     CheckConstraint("fee_policy IN ('pool', 'miner')", name="fee_policy"),
@@ -88,6 +89,30 @@ Index(
     unique=True,
     sqlite_where=text(f"state IN {BEFORE_SENDING} OR held_from IN {BEFORE_SENDING}"),
     postgresql_where=text(f"state IN {BEFORE_SENDING} OR held_from IN {BEFORE_SENDING}"),
+)
+
+payout_versions = Table(
+    "payout_versions",
+    metadata,
+    Column("batch_id", ForeignKey("payout_batches.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("chain", Text, nullable=False),
+    Column("signed_ms", BigInteger, nullable=False),
+    Column("fee_rate", BigInteger, nullable=False),
+    Column("fee", BigInteger, nullable=False),
+    Column("pool_fee", BigInteger, nullable=False),
+    Column("vsize", BigInteger, nullable=False),
+    Column("unsigned_bytes", LargeBinary, nullable=False),
+    Column("change_vout", Integer),
+    Column("change_amount", BigInteger),
+    Column("change_script_hex", Text),
+    Column("input_count", Integer, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("txid", LargeBinary(32), nullable=False, unique=True),
+    Column("wtxid", LargeBinary(32), nullable=False),
+    CheckConstraint("number >= 0 AND input_count > 0", name="numbers"),
+    CheckConstraint("pool_fee >= 0 AND pool_fee <= fee", name="fee"),
+    comment="Every transaction of a batch that has more than one. Append-only.",
 )
 
 payouts = Table(

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 import migrations
-from migrations.versions import m0006_payouts
+from migrations.versions import m0006_payouts, m0009_payout_versions
 from pool.storage import payout_tables as _with_payouts  # noqa: F401  as below
 from pool.storage import settings_tables as _with_settings  # noqa: F401  their tables are on the metadata, too
 from pool.storage.database import Database, open_engine, upgrade
@@ -31,8 +31,8 @@ def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -
         is_sqlite = connection.dialect.name == "sqlite"
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger'" if is_sqlite else POSTGRESQL_TRIGGERS
         tables = (
-            "credits", "income_events", "ledger_links", "payout_attempts", "settings_messages", "transfer_groups",
-            "transfers",
+            "credits", "income_events", "ledger_links", "payout_attempts", "payout_versions", "settings_messages",
+            "transfer_groups", "transfers",
         )  # fmt: skip
         append_only = [
             f"{table}_refuse_{verb}"
@@ -40,7 +40,7 @@ def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -
             for verb in (("delete", "update") if is_sqlite else ("delete", "truncate", "update"))
         ]
         checks = ["blocks_add_up_insert", "blocks_add_up_update", "credits_in_time", "income_events_in_time"]
-        checks += [name for name, *_ in m0006_payouts.RULES]
+        checks += [name for name, *_ in m0006_payouts.RULES] + [m0009_payout_versions.OF_SIGNED[0]]
         checks += [f"shares_forget_span_{change}" for change in ("delete", "insert", "update_from", "update_to")]
         assert sorted(connection.execute(text(query)).scalars()) == sorted(append_only + checks)
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from migrations.versions.m0006_payouts import STEPS
+from migrations.versions.m0009_payout_versions import STEPS
 from pool.payouts.batch import HOLDABLE, BatchKind, BatchState, FeePolicy, allowed_steps
 from pool.storage import payout_tables
 from pool.storage.database import Database

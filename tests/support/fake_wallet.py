@@ -102,7 +102,7 @@ class FakeWallet:
         """Somebody with the keys spends a coin; a transaction of ours that wanted it leaves the mempool."""
         amount = self._outputs()[outpoint].amount_sat
         transaction = Transaction(
-            2, (TxIn(*outpoint, b"", 0, (b"thief", next(self._salt).to_bytes(4, "big"))),),
+            2, (TxIn(*outpoint, b"", 0xFFFFFFFF, (b"thief", next(self._salt).to_bytes(4, "big"))),),
             (TxOut(amount - 200, b"\x00\x14" + b"\x66" * 20),),
         )  # fmt: skip
         if drop:
@@ -197,9 +197,11 @@ class FakeWallet:
 
     async def accepts(self, raw: bytes) -> str | None:
         self.point("before accepts")
-        missing = self._missing(parse_transaction(raw))
+        transaction = parse_transaction(raw)
+        missing = self._missing(transaction)
+        poor = not missing and self._pays_too_little(transaction)
         self.point("after accepts")
-        return self.refuses or ("missing-inputs" if missing else None)
+        return self.refuses or ("missing-inputs" if missing else "insufficient fee" if poor else None)
 
     async def broadcast(self, raw: bytes) -> SendAnswer:
         self.point("before broadcast")
@@ -219,6 +221,9 @@ class FakeWallet:
             return SendAnswer(SendResult.MISSING_INPUTS, "bad-txns-inputs-missingorspent")
         if self.fee_too_low:
             return SendAnswer(SendResult.FEE_TOO_LOW, "mempool min fee not met")
+        if self._pays_too_little(transaction):
+            return SendAnswer(SendResult.FEE_TOO_LOW, "insufficient fee, rejecting replacement")
+        self.mempool = {txid: t for txid, t in self.mempool.items() if txid not in self._rivals(transaction)}
         self._take(transaction)
         return SendAnswer(SendResult.SENT)
 
@@ -261,10 +266,35 @@ class FakeWallet:
         }
 
     def _missing(self, transaction: Transaction) -> bool:
-        everything = [*self.confirmed(), *self.mempool.values()]
-        spent = {_spent(i) for t in everything for i in t.inputs}
+        spent = {_spent(i) for t in self.confirmed() for i in t.inputs}
+        rivals = self._rivals(transaction)
+        if not all(any(i.sequence < 0xFFFFFFFE for i in self.mempool[txid].inputs) for txid in rivals):
+            return True  # a node says "txn-mempool-conflict"
         outputs = self._outputs()
         return any(_spent(i) in spent or _spent(i) not in outputs for i in transaction.inputs)
+
+    def _rivals(self, transaction: Transaction) -> set[bytes]:
+        """What waits and spends a coin of the transaction."""
+        wanted = {_spent(i) for i in transaction.inputs}
+        return {
+            txid
+            for txid, t in self.mempool.items()
+            if txid != transaction.txid and wanted & {_spent(i) for i in t.inputs}
+        }
+
+    def _pays_too_little(self, transaction: Transaction) -> bool:
+        """BIP125, rules 3, 4 and 6: a replacement pays what it replaces, its own way, and a higher rate."""
+        rivals = [self.mempool[txid] for txid in self._rivals(transaction)]
+        fee, size = self.fee(transaction), -(-transaction.weight // 4)
+        if rivals and fee < sum(self.fee(t) for t in rivals) + size:
+            return True
+        return any(fee * (-(-t.weight // 4)) <= self.fee(t) * size for t in rivals)
+
+    def fee(self, transaction: Transaction) -> int:
+        """What a transaction of confirmed or waiting coins leaves to the miner; a stranger's costs nothing here."""
+        outputs = self._outputs()
+        taken = [outputs[_spent(i)].amount_sat for i in transaction.inputs if _spent(i) in outputs]
+        return max(0, sum(taken) - sum(output.amount_sat for output in transaction.outputs))
 
     def _depth(self, txid: bytes) -> tuple[int, bool]:
         for height, block in enumerate(self.blocks):

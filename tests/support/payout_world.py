@@ -37,7 +37,10 @@ from support.fake_wallet import FakeWallet
 
 FORM = network("bitcoin", "regtest").addresses
 CHAIN = "alpha"
-WRITES = ("plan", "quarantine", "build", "replan", "sign", "file", "attempt", "seen", "move", "retire", "enter", "hold")
+WRITES = (
+    "plan", "quarantine", "build", "replan", "sign", "replace", "end_bump", "file", "attempt", "seen", "move", "retire",
+    "enter", "hold",
+)  # fmt: skip
 
 
 class Crash(BaseException):

@@ -123,5 +123,5 @@ def test_ledger_cover_obstacles_in_their_order() -> None:
 
 
 def test_ledger_cover_kinds_that_are_special() -> None:
-    assert set(FORCED_KINDS) == {"loss", "orphan", "unsettle", "unbear", "fee"}
+    assert set(FORCED_KINDS) == {"loss", "orphan", "unsettle", "unbear", "fee", "refee"}
     assert set(LEAVING_KINDS) == {"reserve", "withdraw"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from payout_samples import make_batch
 
 from pool.payouts.batch import (
     EXCLUSIVE,
@@ -32,7 +33,7 @@ def test_payouts_batch_every_state_is_in_the_table() -> None:
 def test_payouts_batch_an_event_leads_where_the_table_says_or_is_refused(state: S, event: E) -> None:
     if event in TRANSITIONS[state]:
         assert after(state, event) is TRANSITIONS[state][event]
-        assert (state, after(state, event)) in allowed_steps()
+        assert (state, after(state, event)) in allowed_steps() or after(state, event) is state
     else:
         with pytest.raises(StepRefusedError, match=f"{state} has no step {event}"):
             after(state, event)
@@ -54,10 +55,16 @@ def test_payouts_batch_what_was_signed_is_never_planned_or_built_again() -> None
     assert not reached & {S.PLANNED, S.BUILT}
 
 
-def test_payouts_batch_signed_or_sent_is_never_void_but_by_a_conflict_a_child_or_an_operator() -> None:
+def test_payouts_batch_signed_or_sent_is_never_void_but_by_a_conflict_or_an_operator() -> None:
     assert {came for came, to in allowed_steps() if to is S.VOID} == {
-        S.PLANNED, S.BUILT, S.CONFLICTED, S.REPLACED, S.HOLD,
+        S.PLANNED, S.BUILT, S.CONFLICTED, S.HOLD,
     }  # fmt: skip
+
+
+def test_payouts_batch_a_further_transaction_is_for_what_waits_and_moves_nothing() -> None:
+    assert {state for state in S if E.REPLACE in TRANSITIONS[state]} == {S.SIGNED, S.BROADCAST}
+    assert all(after(state, E.REPLACE) is state for state in (S.SIGNED, S.BROADCAST))
+    assert [make_batch(state).replaceable for state in (S.SIGNED, S.BROADCAST, S.CONFIRMING)] == [True, True, False]
 
 
 @pytest.mark.parametrize("state", sorted(HOLDABLE))

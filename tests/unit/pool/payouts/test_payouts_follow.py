@@ -13,7 +13,6 @@ from pool.payouts.follow import (
     Look,
     after_send,
     follow,
-    frees_payouts,
     is_stuck,
     look_from,
     resend_due,
@@ -54,11 +53,10 @@ def seen(state: S, look: Look) -> Follow:
         (S.CONFLICTED, Look(conflict=DEEP), E.VOID, False),
         (S.CONFLICTED, Look(conflict=Conflict(None, MATURITY)), E.HOLD, False),
         (S.CONFLICTED, Look(conflict=Conflict(b"\x01" * 32, MATURITY, ours=True)), E.HOLD, False),
-        (S.CONFLICTED, Look(conflict=Conflict(b"\x01" * 32, MATURITY, True, True)), E.VOID, False),
         (S.CONFLICTED, Look(2), E.CONFIRM, False),
-        (S.REPLACED, Look(), None, False),
-        (S.REPLACED, Look(1), E.CONFIRM, False),
-        (S.REPLACED, Look(conflict=FOREIGN), E.CONFLICT, False),
+        (S.SETTLED, Look(FINAL, version=1), E.REOPEN, False),
+        (S.CONFIRMING, Look(FINAL, version=1), E.SETTLE, False),
+        (S.BROADCAST, Look(1, version=0), E.CONFIRM, False),
         (S.HOLD, Look(FINAL), None, False),
         (S.PLANNED, Look(FINAL), None, False),
         (S.BUILT, Look(), None, False),
@@ -74,7 +72,7 @@ def test_payouts_follow_a_look_means(state: S, look: Look, event: E | None, send
 
 
 def test_payouts_follow_every_event_it_wants_is_in_the_table() -> None:
-    conflicts = [None, FOREIGN, DEEP, Conflict(None, MATURITY), Conflict(b"\x02" * 32, MATURITY, True, True)]
+    conflicts = [None, FOREIGN, DEEP, Conflict(None, MATURITY), Conflict(b"\x02" * 32, MATURITY, True)]
     for state in S:
         for confirmations in (0, 1, FINAL - 1, FINAL, 500):
             for conflict in conflicts:
@@ -110,13 +108,6 @@ def test_payouts_follow_a_conflict_without_a_name_is_one_all_the_same() -> None:
     assert look.conflict == Conflict(None, 4)
     assert look_from(None, None) == Look()
     assert look_from(None, FOREIGN) == Look(conflict=FOREIGN)
-
-
-def test_payouts_follow_payouts_are_owed_again_only_after_a_strangers_transaction() -> None:
-    assert frees_payouts(DEEP)
-    assert not frees_payouts(Conflict(None, MATURITY))
-    assert not frees_payouts(Conflict(b"\x01" * 32, MATURITY, ours=True))
-    assert not frees_payouts(Conflict(b"\x01" * 32, MATURITY, ours=True, same_family=True))
 
 
 GOOD = (SendResult.SENT, SendResult.KNOWN, SendResult.CONFIRMED)
@@ -169,3 +160,9 @@ def test_payouts_follow_sends_again_after_longer_and_longer_waits() -> None:
 )
 def test_payouts_follow_tells_what_is_stuck(state: S, age_ms: int, expected: bool) -> None:
     assert is_stuck(make_batch(state, created_ms=50), 50 + age_ms) is expected
+
+
+def test_payouts_follow_what_took_the_place_of_another_has_an_hour_of_its_own() -> None:
+    batch = make_batch(S.BROADCAST, created_ms=50, replaced_ms=3_000_050)
+    assert not is_stuck(batch, 3_600_050)
+    assert is_stuck(batch, 6_600_050)
