@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chains.kind import NodeState
 from pool.config import Config
+from pool.metric_samples import MetricSamples, known_height
 from pool.scheme_setup import schemes_of
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping
@@ -20,9 +19,6 @@ from pool.services.share_intake import ShareIntake
 from pool.shares.share_log import ShareLog
 from pool.web.api import ChainStatus
 from stratum.server import StratumServer
-
-LAG_SAMPLE_S = 0.5
-LAG_KEPT = 120  # a minute of samples
 
 
 class LiveStatus:
@@ -50,17 +46,14 @@ class LiveStatus:
         self._log_directory = log_directory
         self._books = books
         self._servers = servers
-        self._lags: deque[float] = deque(maxlen=LAG_KEPT)
+        ceilings = {
+            name: chain.payouts.hot_ceiling
+            for name, chain in config.chains.items()
+            if chain.payouts is not None and chain.payouts.hot_ceiling is not None
+        }
+        self.samples = MetricSamples(chains, intake, jobs, blocks, servers, log_directory.parent, ceilings)
         self.accepting = True
         self.blocks_by_state: Mapping[tuple[str, str], int] = {}
-
-    async def sample_lag(self) -> None:
-        """Measure how late the loop comes to a timer, for ever."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + LAG_SAMPLE_S
-            await asyncio.sleep(LAG_SAMPLE_S)
-            self._lags.append(max(0.0, loop.time() - due))
 
     # -- the pool -------------------------------------------------------------------------------------------------
 
@@ -90,7 +83,7 @@ class LiveStatus:
         mined = () if job is None else job.templates.chains()
         return [
             ChainStatus(
-                c.name, c.kind_name, _height(c), c.target, c.state.value, c.name in mined,
+                c.name, c.kind_name, known_height(c), c.target, c.state.value, c.name in mined,
                 schemes_of(self._config, c.name), self._buying(c.name),
             )
             for c in self._chains.values()
@@ -191,19 +184,8 @@ class LiveStatus:
         return self._blocks.results
 
     @property
-    def submit_s(self) -> Mapping[str, float]:
-        return self._blocks.submit_s
-
-    @property
     def reactor_lag_s(self) -> float:
-        return max(self._lags, default=0.0)
-
-
-def _height(chain: WatchedChain) -> int | None:
-    """The best height of the usable nodes, else of those that are still syncing; None while no node has told one."""
-    if chain.height is not None:
-        return chain.height
-    return max((h.height for h in chain.health if h.state is NodeState.SYNCING), default=None)
+        return self.samples.reactor_lag_s
 
 
 def _size(path: Path) -> int:

@@ -1,33 +1,38 @@
-"""Every metric of the pool: its name, unit, labels and meaning, in one table, and the collector that reads them.
+"""The collectors: they read the running pool when Prometheus asks, under the names of pool/metric_table.py.
 
-The share path only adds to plain integers; they are read when Prometheus asks, so a metric costs a miner nothing.
-Labels are chains, states, reasons, results and kinds. There is no miner or worker label, ever: what a stranger may
-choose must not make a series, and who mines here is nobody's business (per-miner figures are in the HTTP API).
-
-Alerts and dashboards are built on these names: a rename is a breaking change.
+The share path only adds to plain numbers, so a metric costs a miner nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-PREFIX = "parapool_"
-MAX_SERIES = 2000
-"""Promise to whoever stores the series: no configuration with up to 64 chains makes more."""
+from pool.metric_table import (
+    BLOCK_STATES,
+    CHAIN_STATES,
+    DEFINITIONS,
+    MAX_FREE_VALUES,
+    MAX_SERIES,
+    METRICS,
+    PREFIX,
+    SUBMIT_RESULTS,
+    MetricDefinition,
+)
+from stratum.buckets import Buckets
 
-MAX_FREE_VALUES = 24
-"""Distinct values of a label whose words come from outside (a node's refusal); further ones count as `other`."""
-
-CHAIN_STATES = ("ok", "syncing", "down", "wrong_network")
 _FREE_LABELS = frozenset({"reason", "result", "kind"})
 _NOT_A_WORD = re.compile(r"[^a-z0-9]+")
+
+Labels = tuple[str, ...]
+Reading = tuple[Labels, float | Buckets]
+Readers = Mapping[str, Callable[[], Iterable[Reading]]]
+"""By metric name, what gives its (label values, value) pairs of this moment."""
 
 
 class ChainReading(Protocol):
@@ -43,9 +48,18 @@ class ChainReading(Protocol):
     def in_tree(self) -> bool: ...
 
 
-class MetricsSource(Protocol):
-    """Where the numbers are at the moment of a scrape. Totals count from the start of the process and never fall."""
+class ReadingSource(Protocol):
+    """Something with readers of its own."""
 
+    def readers(self) -> Readers: ...
+
+
+class MetricsSource(Protocol):
+    """Where the numbers are at the moment of a scrape. Totals count from the start of the process and never fall.
+    `samples` has the rest, with readers of its own."""
+
+    @property
+    def samples(self) -> ReadingSource: ...
     @property
     def connections(self) -> int: ...
     @property
@@ -69,8 +83,6 @@ class MetricsSource(Protocol):
     @property
     def submit_results(self) -> Mapping[tuple[str, str], int]: ...
     @property
-    def submit_s(self) -> Mapping[str, float]: ...
-    @property
     def solves_expected(self) -> Mapping[str, float]: ...
     @property
     def solves_seen(self) -> Mapping[str, int]: ...
@@ -93,207 +105,146 @@ class MetricsSource(Protocol):
     def chains(self) -> Iterable[ChainReading]: ...
 
 
-Labels = tuple[str, ...]
-Reading = tuple[Labels, float]
-
-
-@dataclass(frozen=True, slots=True)
-class MetricDefinition:
-    """One metric. `name` is without the prefix; `read` gives its (label values, value) pairs of this moment."""
-
-    name: str
-    kind: Literal["counter", "gauge"]
-    unit: str
-    labels: Labels
-    meaning: str
-    read: Callable[[MetricsSource], Iterable[Reading]]
-
-    @property
-    def full_name(self) -> str:
-        return PREFIX + self.name
-
-
-def _one(value: float | None) -> Iterator[Reading]:
+def one(value: float | Buckets | None) -> Iterator[Reading]:
+    """The reading of a metric without labels; none while there is no value."""
     if value is not None:
         yield (), value
 
 
-def _by(values: Mapping[str, float] | Mapping[str, int]) -> Iterator[Reading]:
+def by(values: Mapping[str, float] | Mapping[str, int]) -> Iterator[Reading]:
+    """The readings of a metric with one label."""
     return (((key,), value) for key, value in values.items())
+
+
+def by_two(
+    values: Mapping[tuple[str, str], int], firsts: Iterable[str] = (), seconds: Iterable[str] = ()
+) -> Iterator[Reading]:
+    """The readings of a metric with two labels. Those of `firsts` and `seconds` are there from the beginning, with 0: a
+    counter that appears with its first event shows Prometheus no increase."""
+    yield from {**{(first, second): 0 for first in firsts for second in seconds}, **values}.items()
+
+
+def pool_readers(source: MetricsSource) -> Readers:
+    """What the status knows."""
+
+    def chains(value: Callable[[ChainReading], float | None]) -> Callable[[], Iterator[Reading]]:
+        def read() -> Iterator[Reading]:
+            for chain in source.chains():
+                found = value(chain)
+                if found is not None:
+                    yield (chain.name,), found
+
+        return read
+
+    def names() -> list[str]:
+        return [chain.name for chain in source.chains()]
+
+    return {
+        "connections": lambda: one(source.connections),
+        "connections_total": lambda: by(source.connection_results),
+        "connections_closed_total": lambda: by(source.closed_reasons),
+        "shares_total": lambda: _shares(source),
+        "accepted_work_total": lambda: one(source.accepted_work),
+        "job_age_seconds": lambda: one(source.job_age_s),
+        "jobs_total": lambda: one(source.jobs_sent),
+        "tip_height": chains(lambda chain: chain.height),
+        "chain_up": chains(lambda chain: chain.state == "ok"),
+        "chain_state": lambda: (
+            ((chain.name, state), chain.state == state) for chain in source.chains() for state in CHAIN_STATES
+        ),
+        "aux_in_tree": chains(lambda chain: chain.in_tree),
+        "template_rejected_total": lambda: by(source.template_refusals),
+        "blocks_total": lambda: by_two(source.blocks_by_state, names(), BLOCK_STATES),
+        "block_submit_total": lambda: by_two(source.submit_results, names(), SUBMIT_RESULTS),
+        "solves_unseen_fraction": lambda: _unseen(source),
+        "solves_expected_total": lambda: by({**dict.fromkeys(names(), 0.0), **source.solves_expected}),
+        "solves_seen_total": lambda: by({**dict.fromkeys(names(), 0), **source.solves_seen}),
+        "spool_bytes": lambda: one(source.spool_bytes),
+        "spool_pending_shares": lambda: one(source.spool_pending_shares),
+        "share_fsync_seconds": lambda: one(source.share_fsync_s),
+        "consumer_lag_shares": lambda: one(source.consumer_lag_shares),
+        "books_lag_seconds": lambda: one(source.books_lag_s),
+        "bans_total": lambda: one(source.bans),
+        "parse_errors_total": lambda: by(source.parse_errors),
+        "reactor_lag_seconds": lambda: one(source.reactor_lag_s),
+    }
 
 
 def _shares(source: MetricsSource) -> Iterator[Reading]:
     yield ("accepted", ""), source.shares_accepted
-    for reason, count in source.shares_rejected.items():
+    for reason, count in {"stale": 0, "unknown_job": 0, **source.shares_rejected}.items():
         yield ("rejected", reason), count
 
 
-def _tip_heights(source: MetricsSource) -> Iterator[Reading]:
-    return (((chain.name,), chain.height) for chain in source.chains() if chain.height is not None)
-
-
-def _chain_states(source: MetricsSource) -> Iterator[Reading]:
-    return (((chain.name, state), chain.state == state) for chain in source.chains() for state in CHAIN_STATES)
-
-
 def _unseen(source: MetricsSource) -> Iterator[Reading]:
-    for chain, expected in source.solves_expected.items():
-        if expected > 0:
-            yield (chain,), max(0.0, 1.0 - source.solves_seen.get(chain, 0) / expected)
+    for chain in source.chains():
+        expected = source.solves_expected.get(chain.name, 0.0)
+        seen = source.solves_seen.get(chain.name, 0)
+        yield (chain.name,), max(0.0, 1.0 - seen / expected) if expected > 0 else 0.0
 
 
-METRICS: tuple[MetricDefinition, ...] = (
-    MetricDefinition(
-        "connections", "gauge", "connections", (), "Open Stratum connections.", lambda s: _one(s.connections)
-    ),
-    MetricDefinition(
-        "connections_total", "counter", "connections", ("result",),
-        "Connections that came in, by what became of them: accepted, or the limit that turned them away.",
-        lambda s: _by(s.connection_results),
-    ),
-    MetricDefinition(
-        "connections_closed_total", "counter", "connections", ("reason",),
-        "Connections that ended: the miner left, or the limit that dropped it.", lambda s: _by(s.closed_reasons),
-    ),
-    MetricDefinition(
-        "shares_total", "counter", "shares", ("result", "reason"),
-        "Submissions answered, by result (accepted, rejected) and the reason of a rejection.", _shares,
-    ),
-    MetricDefinition(
-        "accepted_work_total", "counter", "hashes", (),
-        "Expected hashes of all accepted shares; its rate is the pool's hashrate.", lambda s: _one(s.accepted_work),
-    ),
-    MetricDefinition(
-        "job_age_seconds", "gauge", "seconds", (),
-        "Age of the newest job sent to miners; absent before the first.", lambda s: _one(s.job_age_s),
-    ),
-    MetricDefinition("jobs_total", "counter", "jobs", (), "Jobs sent to miners.", lambda s: _one(s.jobs_sent)),
-    MetricDefinition(
-        "tip_height", "gauge", "blocks", ("chain",), "Best height of the chain's usable or syncing nodes.", _tip_heights
-    ),
-    MetricDefinition(
-        "chain_up", "gauge", "boolean", ("chain",), "1 while a node of the chain is usable (state ok).",
-        lambda s: (((c.name,), c.state == "ok") for c in s.chains()),
-    ),
-    MetricDefinition(
-        "chain_state", "gauge", "boolean", ("chain", "state"),
-        "1 for the state the chain is in: ok, syncing, down or wrong_network.", _chain_states,
-    ),
-    MetricDefinition(
-        "aux_in_tree", "gauge", "boolean", ("chain",), "1 while new jobs work for the chain.",
-        lambda s: (((c.name,), c.in_tree) for c in s.chains()),
-    ),
-    MetricDefinition(
-        "template_rejected_total", "counter", "proposals", ("reason",),
-        "Block forms that the parent refused as a proposal: mining goes on with less in it. Alarm.",
-        lambda s: _by(s.template_refusals),
-    ),
-    MetricDefinition(
-        "blocks_total", "gauge", "blocks", ("chain", "state"),
-        "Found blocks in the books by the state they are in now; a block changes its state, so this is a gauge.",
-        lambda s: s.blocks_by_state.items(),
-    ),
-    MetricDefinition(
-        "block_submit_total", "counter", "submissions", ("chain", "result"),
-        "Final answers to submitted blocks: accepted, duplicate, inconclusive, stale, rejected; given_up when none"
-        " came, unbuilt when no block could be made of a solve.",
-        lambda s: s.submit_results.items(),
-    ),
-    MetricDefinition(
-        "block_submit_seconds", "gauge", "seconds", ("chain",),
-        "From the solve of the chain's latest block to its final answer.", lambda s: _by(s.submit_s),
-    ),
-    MetricDefinition(
-        "solves_unseen_fraction", "gauge", "fraction", ("chain",),
-        "Part of a chain's expected solves that no share showed, because difficulties were above its target.", _unseen,
-    ),
-    MetricDefinition(
-        "solves_expected_total", "counter", "solves", ("chain",),
-        "Solves that the work of shares harder than the chain's target should hold.", lambda s: _by(s.solves_expected),
-    ),
-    MetricDefinition(
-        "solves_seen_total", "counter", "solves", ("chain",),
-        "Solves that those same shares showed.", lambda s: _by(s.solves_seen),
-    ),
-    MetricDefinition(
-        "spool_bytes", "gauge", "bytes", (), "Size of the share log's segments on disk.", lambda s: _one(s.spool_bytes)
-    ),
-    MetricDefinition(
-        "spool_pending_shares", "gauge", "shares", (),
-        "Accepted shares that wait for the disk before they are answered.", lambda s: _one(s.spool_pending_shares),
-    ),
-    MetricDefinition(
-        "share_fsync_seconds", "gauge", "seconds", (),
-        "Duration of the share log's latest write and fdatasync.", lambda s: _one(s.share_fsync_s),
-    ),
-    MetricDefinition(
-        "consumer_lag_shares", "gauge", "shares", (),
-        "Durable shares that the books have not read yet; absent until they have read those of before the start.",
-        lambda s: _one(s.consumer_lag_shares),
-    ),
-    MetricDefinition(
-        "books_lag_seconds", "gauge", "seconds", (),
-        "How long ago everything durable was in the books, under 1 when all is well; since the start at most.",
-        lambda s: _one(s.books_lag_s),
-    ),
-    MetricDefinition("bans_total", "counter", "bans", (), "Addresses banned for a time.", lambda s: _one(s.bans)),
-    MetricDefinition(
-        "parse_errors_total", "counter", "lines", ("kind",),
-        "Stratum lines that were no proper request, by what was wrong.", lambda s: _by(s.parse_errors),
-    ),
-    MetricDefinition(
-        "reactor_lag_seconds", "gauge", "seconds", (),
-        "How late the loop came to a timer, the worst of the last minute.", lambda s: _one(s.reactor_lag_s),
-    ),
-)
+class TableCollector(Collector):
+    """Reads once per scrape, on the loop's thread. Raises KeyError for a name that is not in the table."""
 
-
-class PoolCollector(Collector):
-    """Reads the source once per scrape, on the loop's thread."""
-
-    def __init__(self, source: MetricsSource) -> None:
-        self.source = source
+    def __init__(self, readers: Readers) -> None:
+        self._readers = [(DEFINITIONS[name], read) for name, read in readers.items()]
 
     def describe(self) -> list[Metric]:
         """The names, so that the registry finds clashes without reading the source."""
-        return [_family(definition) for definition in METRICS]
+        return [_family(definition) for definition, _ in self._readers]
 
     def collect(self) -> Iterator[Metric]:
-        for definition in METRICS:
+        for definition, read in self._readers:
             family = _family(definition)
-            for labels, value in _bounded(definition, definition.read(self.source)):
-                family.add_metric(labels, float(value))
+            for labels, value in _bounded(definition, read()):
+                if isinstance(family, HistogramMetricFamily):
+                    assert isinstance(value, Buckets), definition.name
+                    family.add_metric(labels, list(value.cumulative()), value.sum)
+                else:
+                    assert not isinstance(value, Buckets), definition.name
+                    family.add_metric(labels, float(value))
             yield family
 
 
 def registry_of(source: MetricsSource) -> CollectorRegistry:
     """The pool's metrics and those of its process (memory, CPU, open files)."""
     registry = CollectorRegistry()
-    registry.register(PoolCollector(source))
+    registry.register(TableCollector(pool_readers(source)))
+    registry.register(TableCollector(source.samples.readers()))
     ProcessCollector(namespace=PREFIX.rstrip("_"), registry=registry)
     return registry
 
 
-def _family(definition: MetricDefinition) -> CounterMetricFamily | GaugeMetricFamily:
-    kind = CounterMetricFamily if definition.kind == "counter" else GaugeMetricFamily
-    return kind(definition.full_name, definition.meaning, labels=definition.labels)
+def _family(definition: MetricDefinition) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
+    match definition.kind:
+        case "counter":
+            return CounterMetricFamily(definition.full_name, definition.meaning, labels=definition.labels)
+        case "histogram":
+            return HistogramMetricFamily(definition.full_name, definition.meaning, labels=definition.labels)
+    return GaugeMetricFamily(definition.full_name, definition.meaning, labels=definition.labels)
 
 
-def _bounded(definition: MetricDefinition, readings: Iterable[Reading]) -> Iterable[tuple[Labels, float]]:
-    """Words from outside become short label values, and from some number on they all become `other`."""
+def _bounded(definition: MetricDefinition, readings: Iterable[Reading]) -> Iterable[Reading]:
+    """Words from outside become short label values, and from some number on they all become `other`: of all the metric
+    has, and where they come with a chain, of each chain."""
     free = [index for index, label in enumerate(definition.labels) if label in _FREE_LABELS]
     if not free:
         return readings
-    words: set[str] = set()
+    words: dict[Labels, set[str]] = {}
     sums: dict[Labels, float] = {}
     for labels, value in readings:
         bounded = list(labels)
+        known = words.setdefault(tuple(word for index, word in enumerate(labels) if index not in free), set())
         for index in free:
             word = _NOT_A_WORD.sub("_", labels[index].lower()).strip("_")[:40]
-            if word not in words and len(words) >= MAX_FREE_VALUES:
+            if word not in known and len(known) >= definition.max_words:
                 word = "other"
-            words.add(word)
+            known.add(word)
             bounded[index] = word
         key = tuple(bounded)
+        assert not isinstance(value, Buckets), "histograms have no free labels"
         sums[key] = sums.get(key, 0.0) + value
     return sums.items()
+
+
+__all__ = ["MAX_FREE_VALUES", "MAX_SERIES", "METRICS", "PREFIX", "MetricsSource", "TableCollector", "registry_of"]

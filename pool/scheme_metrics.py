@@ -1,44 +1,24 @@
-"""The metrics of bought shares, per chain. Names and bounds as in pool/metrics.py, whose registry they join."""
+"""The metrics of bought shares, per chain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from pool.metrics import PREFIX
+from pool.metrics import Reading, TableCollector
 from pool.services.scheme_board import BoughtChain
 
 
-class SchemeCollector(Collector):
+class SchemeCollector(TableCollector):
     """Reads the board's chains once per scrape, on the loop's thread."""
 
     def __init__(self, bought: Mapping[str, BoughtChain]) -> None:
         self._bought = bought
+        super().__init__({"pps_buying": self._buying, "pps_reserve": self._reserve})
 
-    def describe(self) -> list[Metric]:
-        return [*self._families()]
+    def _buying(self) -> Iterator[Reading]:
+        return (((name,), not chain.guard.suspended) for name, chain in self._bought.items())
 
-    def collect(self) -> Iterator[Metric]:
-        buying, reserve = self._families()
+    def _reserve(self) -> Iterator[Reading]:
         for name, chain in self._bought.items():
-            buying.add_metric([name], not chain.guard.suspended)
             if chain.guard.reserve is not None:
-                reserve.add_metric([name], chain.guard.reserve)
-        yield buying
-        yield reserve
-
-    def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
-        return (
-            GaugeMetricFamily(
-                f"{PREFIX}pps_buying",
-                "Whether the shares of new jobs are bought (0: they count for PPLNS).",
-                labels=["chain"],
-            ),
-            GaugeMetricFamily(
-                f"{PREFIX}pps_reserve",
-                "The operator's available money less what shares have earned already, in smallest units.",
-                labels=["chain"],
-            ),
-        )
+                yield (name,), chain.guard.reserve

@@ -71,8 +71,7 @@ T = TypeVar("T")
 
 class BlockSubmission:
     """Sends solves out and writes down how each ended. `kinds` and `nodes` are by chain name. For metrics: `results`
-    counts endings by chain and word, `refusals` nodes' reasons by chain, `submit_times` how long submissions took
-    (`submit_s`: each chain's latest one),
+    counts endings by chain and word, `refusals` nodes' reasons by chain, `submit_times` how long submissions took,
     `found` the solves that went out or should have."""
 
     def __init__(
@@ -93,7 +92,6 @@ class BlockSubmission:
         self.on_outcome = on_outcome
         self.results: dict[tuple[str, str], int] = {}
         self.refusals: dict[tuple[str, str], int] = {}
-        self.submit_s: dict[str, float] = {}
         self.submit_times: dict[str, Buckets] = {}
         self.found: dict[str, int] = {}
         self._carrying: set[asyncio.Task[None]] = set()
@@ -221,7 +219,6 @@ class BlockSubmission:
             self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
         times = self.submit_times.setdefault(record.chain, Buckets(SUBMIT_BOUNDS_S))
         times.observe(time.monotonic() - started)
-        self.submit_s[record.chain] = time.monotonic() - started
         self.gate.leave(record.chain, aux_hash, closes=ending.word in _CLOSING)
         log.log(
             logging.ERROR if ending.word in (SubmitResult.REJECTED.value, GIVEN_UP) else logging.INFO,

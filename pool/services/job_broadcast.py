@@ -79,6 +79,7 @@ class JobBroadcast:
         self._prefix = secrets.token_hex(2)
         self._sequence = 0
         self._parent_at = self.clock()
+        self.clock_offset_s: float | None = None  # the parent node's clock less ours, at its newest template
         self._due: asyncio.TimerHandle | None = None
         self._due_clean = False
         self._clashes: set[str] = set()
@@ -94,6 +95,7 @@ class JobBroadcast:
             return
         before = self.board.parent
         self._parent_at = self.clock()
+        self.clock_offset_s = template.current_time - int(time.time())
         if self.board.post_parent(template):
             self._cancel_due()
             self.send(clean=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,7 @@ from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import ChainTerms
 from pool.config import Config
 from pool.live_status import LiveStatus
+from pool.metric_samples import MoneyReadings
 from pool.payout_setup import open_wallet, paying_chains, payout_service
 from pool.retention_setup import share_retention, share_summing
 from pool.scheme_setup import share_buying
@@ -27,12 +29,14 @@ from pool.storage.books import SqlBooks
 from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, in_short, upgrade
 from pool.storage.ledger_links import link_first
+from pool.storage.money_views import chain_money, oldest_unpaid_ms
 from pool.storage.settings_books import SettingsBooks
 from pool.wiring.mining import Mining
 
 log = logging.getLogger("parapool")
 
 BLOCK_COUNTS_S = 5.0
+OLDEST_UNPAID_S = 60.0  # looks at a few rows for each account that is owed something
 
 
 class Books:
@@ -61,6 +65,7 @@ class Keeping:
         self.settings = SettingsBooks(books.database, self.sql, self.views, settings_rules(config), wall_ms)
         self.wallets: dict[str, NodeWallet] = {}
         self.payers: list[PayoutService] = []
+        self._waits_due_s = float("-inf")
 
     def build(self, ingest: Ingest, mining: Mining) -> None:
         """The services. Raises StartError, OSError and whatever a database that is away causes; close() is due then."""
@@ -103,7 +108,17 @@ class Keeping:
         while True:
             with suppress(SQLAlchemyError, BooksAwayError):
                 status.blocks_by_state = await self.views.block_counts()
+                await self._count_money(status.samples.money)
             await asyncio.sleep(BLOCK_COUNTS_S)
+
+    async def _count_money(self, money: MoneyReadings) -> None:
+        money.liabilities, money.coins, money.fees, money.imbalance = await self.views.read(chain_money)
+        now_s = time.monotonic()
+        if now_s >= self._waits_due_s:
+            self._waits_due_s = now_s + OLDEST_UNPAID_S
+            minimums = {name: section.minimum_payout for name, section in paying_chains(self.config).items()}
+            waits_ms = await self.views.read(oldest_unpaid_ms, minimums, wall_ms())
+            money.oldest_unpaid_s = {chain: wait_ms / 1000 for chain, wait_ms in waits_ms.items()}
 
     async def catch_up(self) -> None:
         """At a stop: what was answered gets into the books, when they can be written."""

@@ -150,7 +150,7 @@ class RunningPool:
             self.mining.listen()
 
     def _start(self) -> None:
-        for work in (*self.mining.work(), self.status.sample_lag()):
+        for work in (*self.mining.work(), *self.status.samples.work()):
             self._spawn(work)
         if self.transport.feed is not None:
             self._spawn(self.transport.feed.run())

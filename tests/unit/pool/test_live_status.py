@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +10,6 @@ from support.job_factory import JobFactory, aux_template
 
 from chains.families import network
 from chains.kind import NodeState
-from pool import live_status
 from pool.config import load
 from pool.live_status import LiveStatus
 from pool.services.chain_watch import NodeHealth, WatchedChain
@@ -34,7 +31,7 @@ def world(tmp_path):
         factory=JobFactory(),
         intake=SimpleNamespace(accepted=3, accepted_work=9, expected_solves={}, seen_solves={},
                                schemes=SimpleNamespace(bought={})),
-        blocks=SimpleNamespace(results={("regbtc", "accepted"): 1}, submit_s={"regbtc": 0.5}),
+        blocks=SimpleNamespace(results={("regbtc", "accepted"): 1}),
         log=SimpleNamespace(durable_sequence=0, pending=0, last_fsync_s=0.0),
         books=SimpleNamespace(consumed_through=-1, lag_ms=1500),
         servers=[SimpleNamespace(connections=[], counters=Counters()) for _ in range(2)],
@@ -122,14 +119,3 @@ def test_status_counts_the_segments_on_disk_even_while_one_is_deleted(world, mon
     assert world.status.spool_bytes == 30
     (world.folder / "gone.log").symlink_to(world.folder / "nowhere")  # listed, and not there when asked
     assert world.status.spool_bytes == 30
-
-
-async def test_status_measures_how_late_the_loop_is(world, monkeypatch):
-    monkeypatch.setattr(live_status, "LAG_SAMPLE_S", 0.01)
-    assert world.status.reactor_lag_s == 0.0
-    sampling = asyncio.create_task(world.status.sample_lag())
-    await asyncio.sleep(0.02)
-    time.sleep(0.05)  # noqa: ASYNC251  # what must not happen in the program
-    await asyncio.sleep(0.03)
-    sampling.cancel()
-    assert world.status.reactor_lag_s >= 0.03

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from pool.metric_table import BATCH_STATES
 from pool.payout_metrics import PayoutCollector
 
 
@@ -31,6 +32,7 @@ def test_payout_metrics_tell_nothing_that_nobody_looked_at() -> None:
     assert lines(Payer()) == {
         'parapool_payout_hold{chain="alpha"} 0.0',
         'parapool_payout_oldest_open_seconds{chain="alpha"} 0.0',
+        *(f'parapool_payout_batches{{chain="alpha",state="{state}"}} 0.0' for state in BATCH_STATES),
     }
 
 
