@@ -239,6 +239,9 @@ class PayoutRun:
                 )  # fmt: skip
         composed = await self.compose(BatchKind.PAYOUT, payouts, coins)
         if isinstance(composed, Composition):
+            left = len(payouts) - len(composed.payouts)
+            if left:
+                log.info("payouts left for a later batch chain=%s payouts=%d", self.terms.chain, left)
             return await self._reserve(BatchKind.PAYOUT, composed.payouts)
         self._postpone()
         if composed.wait is not Wait.NOTHING:
