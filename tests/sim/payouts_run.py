@@ -15,7 +15,6 @@ import asyncio
 import gc
 import logging
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -30,7 +29,6 @@ from chains.wallet import Outpoint
 from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePolicy, Payout
 from pool.storage import ledger_links, payout_coins, payout_holds, payout_rows, payout_steps
-from pool.storage.payout_holds import NothingHeldError
 
 ACTIONS = {
     "owe": 4, "pay": 10, "pay_slowly": 2, "mine": 6, "reorganise": 2, "evict": 1, "arrive": 2, "stranger": 1,
@@ -201,8 +199,8 @@ class PayoutsRun:
             self._resolve()
 
     def _release(self, reason: str) -> None:
-        """The operator's own hold, if there ever was one."""
-        with suppress(NothingHeldError), self.world.start().database.write() as connection:
+        """The operator's own hold, if there is one."""
+        with self.world.start().database.write() as connection:
             payout_holds.release(connection, CHAIN, "operator", reason, self.world.loop.wall_ms())
 
     def _resolve(self) -> None:
