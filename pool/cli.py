@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from pool.cli_balances import import_balances, release
+from pool.cli_doctor import doctor
 from pool.cli_front_ends import front_ends, write_off
 from pool.cli_ledger import ledger
 from pool.cli_losses import absorb, clawback, losses
@@ -43,6 +44,7 @@ def commands() -> None:
       pool devnet demo                       nodes, pool and miner on this machine
     To run it:
       pool check-config -c pool.yaml         every mistake at once, with file and line
+      pool doctor -c pool.yaml               nodes, wallets and the job itself, before anybody mines
       pool run -c pool.yaml
     To mine:
       pool mine stratum+tcp://127.0.0.1:3333 -u ADDRESS.worker -p x
@@ -167,6 +169,7 @@ def mine(
 
 for command in (losses, absorb, clawback, release, import_balances, front_ends, write_off):
     ledger.add_command(command)
+commands.add_command(doctor)
 commands.add_command(ledger)
 commands.add_command(payouts)
 commands.add_command(miner)
