@@ -14,6 +14,7 @@ import click
 from pool.cli_books import from_books
 from pool.cli_options import EXIT_NO, EXIT_OK, config_option, load_config, set_option
 from pool.cli_payout_arguments import chain_argument, known, paying
+from pool.cli_payout_bump import bump
 from pool.cli_payout_holds import hold, release, resolve
 from pool.cli_payout_orders import come_back, consolidate, fund, sweep, withdraw
 
@@ -114,5 +115,5 @@ def show(
     sys.exit(EXIT_OK if good else EXIT_NO)
 
 
-for command in (hold, release, resolve, fund, withdraw, sweep, come_back, consolidate):
+for command in (hold, release, resolve, bump, fund, withdraw, sweep, come_back, consolidate):
     payouts.add_command(command)

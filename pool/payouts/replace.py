@@ -24,6 +24,10 @@ class ReplaceRefusedError(Exception):
     """There is no replacement by these terms: one sentence. The batch goes on with the transactions that it has."""
 
 
+class CoinsShortError(ReplaceRefusedError):
+    """The coins at hand do not carry the fee; further ones may."""
+
+
 def replacement(
     batch: Batch,
     usable: Sequence[Coin],
@@ -117,4 +121,4 @@ def _fit(
         if scripts and lone <= over:
             return coins, 0, over
     held = sum(coin.amount for coin in (*own, *further))
-    raise ReplaceRefusedError(f"the coins that may be spent hold {held}, and payouts and a fee of {least} take more")
+    raise CoinsShortError(f"the coins that may be spent hold {held}, and payouts and a fee of {least} take more")
