@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from pool.storage import views
+from pool.storage import miner_views, views
 from pool.storage.database import Database
 
 T = TypeVar("T")
 
 
 class BooksViews:
-    """Implements pool.web.api.Books; one view at a time."""
+    """Implements pool.web.api.Books and pool.web.miner_api.MinerBooks; one view at a time."""
 
     def __init__(self, url: str) -> None:
         self._database = Database(url, read_only=True)
@@ -30,11 +30,25 @@ class BooksViews:
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         return await self.read(views.chain_blocks, chain, cursor, limit)
 
-    async def block_with_credits(self, chain: str, hash_hex: str) -> Mapping[str, Any] | None:
-        return await self.read(views.block_with_credits, chain, hash_hex)
+    async def block_with_credits(
+        self, chain: str, hash_hex: str, cursor: str | None, limit: int
+    ) -> Mapping[str, Any] | None:
+        return await self.read(views.block_with_credits, chain, hash_hex, cursor, limit)
 
     async def miner(self, address: str, now_ms: int, started_ms: int) -> Mapping[str, Any] | None:
         return await self.read(views.miner, address, now_ms, started_ms)
+
+    async def seen(self, address: str, now_ms: int) -> Mapping[str, Any]:
+        return await self.read(miner_views.seen, address, now_ms)
+
+    async def hashrates(self, address: str, now_ms: int) -> Mapping[str, Any] | None:
+        return await self.read(miner_views.hashrates, address, now_ms)
+
+    async def payments(self, address: str, cursor: str | None, limit: int) -> Mapping[str, Any] | None:
+        return await self.read(miner_views.payments, address, cursor, limit)
+
+    async def payout_facts(self, address: str, now_ms: int) -> Mapping[str, Any]:
+        return await self.read(miner_views.payout_facts, address, now_ms)
 
     async def block_counts(self) -> dict[tuple[str, str], int]:
         return await self.read(views.block_counts)

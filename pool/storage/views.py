@@ -23,6 +23,7 @@ LEAST_COVERED_MS = 10_000
 
 WORKERS_LIMIT = 1000
 CREDITS_LIMIT = 100
+BLOCK_CREDITS_LIMIT = 1000
 PAGE_LIMIT = 500
 HALF = 2**32
 
@@ -76,24 +77,35 @@ def chain_blocks(
     return {"items": [_block(row) for row in rows[:limit]], "cursor": str(rows[limit - 1].id) if more else None}
 
 
-def block_with_credits(connection: Connection, chain: str, hash_hex: str) -> dict[str, Any] | None:
-    """One block with its credits; None when it is not ours. Credits of an orphan are listed and void."""
+def block_with_credits(
+    connection: Connection, chain: str, hash_hex: str, cursor: str | None = None, limit: int = 1000
+) -> dict[str, Any] | None:
+    """One block with some of its credits, the largest first; None when it is not ours. Credits of an orphan are listed
+    and void. `cursor` is what the previous page gave. Raises ValueError for a cursor of another kind.
+    """
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
+        raise ValueError("cursor: expected the cursor of a previous page")
     row = connection.execute(select(blocks).where(blocks.c.chain == chain, blocks.c.hash_hex == hash_hex)).one_or_none()
     if row is None:
         return None
     amount = func.sum(credits.c.amount).label("amount")
-    query = (
+    grouped = (
         select(accounts.c.address, accounts.c.kind, amount)
         .join(accounts, accounts.c.id == credits.c.account_id)
         .where(credits.c.block_id == row.id)
         .group_by(accounts.c.address, accounts.c.kind)
-        .order_by(amount.desc(), accounts.c.address, accounts.c.kind)
     )
+    start, limit = int(cursor or 0), max(1, min(limit, BLOCK_CREDITS_LIMIT))
+    ordered = grouped.order_by(amount.desc(), accounts.c.address, accounts.c.kind).offset(start).limit(limit)
     items = [
         {"miner": item.address, "amount": int(item.amount), "held": item.kind == "held"}
-        for item in connection.execute(query)
+        for item in connection.execute(ordered)
     ]
-    return _block(row) | {"credits": items}
+    total = connection.execute(select(func.count()).select_from(grouped.subquery())).scalar_one()
+    more = start + len(items) < total and bool(items)
+    return _block(row) | {
+        "credits": items, "credits_total": total, "cursor": str(start + len(items)) if more else None,
+    }  # fmt: skip
 
 
 def miner(connection: Connection, address: str, now_ms: int, started_ms: int = 0) -> dict[str, Any] | None:

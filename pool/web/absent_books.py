@@ -9,7 +9,7 @@ from pool.accounting.books_away import BooksAwayError
 
 
 class AbsentBooks:
-    """Implements pool.web.api.Books: every answer is that the books are elsewhere."""
+    """Implements pool.web.api.Books and miner_api.MinerBooks: every answer is that the books are elsewhere."""
 
     async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]:
         _elsewhere()
@@ -17,10 +17,24 @@ class AbsentBooks:
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         _elsewhere()
 
-    async def block_with_credits(self, chain: str, hash_hex: str) -> Mapping[str, Any] | None:
+    async def block_with_credits(
+        self, chain: str, hash_hex: str, cursor: str | None, limit: int
+    ) -> Mapping[str, Any] | None:
         _elsewhere()
 
     async def miner(self, address: str, now_ms: int, started_ms: int) -> Mapping[str, Any] | None:
+        _elsewhere()
+
+    async def seen(self, address: str, now_ms: int) -> Mapping[str, Any]:
+        _elsewhere()
+
+    async def hashrates(self, address: str, now_ms: int) -> Mapping[str, Any] | None:
+        _elsewhere()
+
+    async def payments(self, address: str, cursor: str | None, limit: int) -> Mapping[str, Any] | None:
+        _elsewhere()
+
+    async def payout_facts(self, address: str, now_ms: int) -> Mapping[str, Any]:
         _elsewhere()
 
 

@@ -13,11 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pool.web.pseudonyms import Pseudonyms
 from pool.web.units import duration_text
 
 DEFAULT_ITEMS = 50
 MAX_ITEMS = 200
 """Items of one list answer; a larger `limit` gives this many and a cursor."""
+
+MAX_CREDITS = 1000
+"""Credits of one answer about a block."""
 
 MAX_ADDRESS = 128
 """The longest address forms in use have 90 characters (BIP173)."""
@@ -38,7 +42,6 @@ _LIMIT = re.compile(r"[0-9]{1,64}")
 
 _BLOCK_FIELDS = ("chain", "height", "hash", "state", "reward", "fee", "confirmations", "found_ms")
 _BOOKED_FIELDS = ("blocks", "immature", "available", "fee", "unexplained")
-_CREDIT_FIELDS = ("chain", "height", "hash", "state", "amount", "held", "found_ms")
 
 Json = dict[str, Any]
 
@@ -105,12 +108,13 @@ class LiveStatus(Protocol):
 
 class Books(Protocol):
     """The books' read side (pool/storage/views.py, which says what each mapping holds), asked without blocking the
-    loop. `chain_blocks` raises ValueError for a cursor that is none of its own."""
+    loop. Those that take a cursor raise ValueError for one that is none of their own."""
 
     async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]: ...
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
-    async def block_with_credits(self, chain: str, hash_hex: str) -> Mapping[str, Any] | None: ...
-    async def miner(self, address: str, now_ms: int, started_ms: int) -> Mapping[str, Any] | None: ...
+    async def block_with_credits(
+        self, chain: str, hash_hex: str, cursor: str | None, limit: int
+    ) -> Mapping[str, Any] | None: ...
 
 
 def wall_ms() -> int:
@@ -120,10 +124,14 @@ def wall_ms() -> int:
 class Api:
     """One method per endpoint, each giving the JSON object of its answer. Raises ApiError."""
 
-    def __init__(self, live: LiveStatus, books: Books, now_ms: Callable[[], int] = wall_ms) -> None:
+    def __init__(
+        self, live: LiveStatus, books: Books, now_ms: Callable[[], int] = wall_ms, pseudonyms: Pseudonyms | None = None
+    ) -> None:
+        """With `pseudonyms` these stand for the addresses in a block's split."""
         self.live = live
         self.books = books
         self.now_ms = now_ms
+        self.pseudonyms = pseudonyms
 
     def problems(self) -> list[str]:
         """Why this process should get no miners now; empty when all is well."""
@@ -177,52 +185,38 @@ class Api:
     async def blocks(self, query: Mapping[str, str]) -> Json:
         """`query` may hold chain, cursor and limit; other words are ignored."""
         chain = _chain_name(query["chain"]) if "chain" in query else None
-        limit = _limit(query.get("limit"))
-        cursor = query.get("cursor")
-        if cursor is None:
-            page = await self.books.chain_blocks(chain, None, limit)
-        else:
-            page = await self._next_page(chain, cursor, limit)
+        limit = checked_limit(query.get("limit"))
+        cursor = _cursor(query)
+        try:
+            page = await self.books.chain_blocks(chain, cursor, limit)
+        except ValueError:
+            raise _wrong_cursor() from None
         if chain is not None and not page["items"] and cursor is None and not self._is_configured(chain):
             raise ApiError(404, f"there is no chain {chain}")
         return {"items": [_block_item(block) for block in page["items"]], "cursor": page["cursor"]}
 
-    async def block(self, chain: str, hash_hex: str) -> Json:
+    async def block(self, chain: str, hash_hex: str, query: Mapping[str, str]) -> Json:
+        """`query` may hold cursor and limit, of the credits."""
         _chain_name(chain)
         if not _HASH.fullmatch(hash_hex):
             raise ApiError(400, "hash: expected 64 hex digits")
-        found = await self.books.block_with_credits(chain, hash_hex.lower())
+        limit = checked_limit(query.get("limit"), MAX_CREDITS, MAX_CREDITS)
+        try:
+            found = await self.books.block_with_credits(chain, hash_hex.lower(), _cursor(query), limit)
+        except ValueError:
+            raise _wrong_cursor() from None
         if found is None:
             raise ApiError(404, "this pool found no such block")
         credits = [{key: credit[key] for key in ("miner", "amount", "held")} for credit in found["credits"]]
-        return {**_block_item(found), "credits": credits}
-
-    async def miner(self, address: str) -> Json:
-        if not _ADDRESS.fullmatch(address):
-            raise ApiError(400, f"address: expected at most {MAX_ADDRESS} letters and digits")
-        found = await self.books.miner(address, self.now_ms(), self.live.started_ms)
-        if found is None:
-            raise ApiError(404, "nothing was mined for this address yet")
+        if self.pseudonyms is not None:
+            for credit in credits:
+                credit["miner"] = self.pseudonyms.name(chain, credit["miner"])
         return {
-            "address": found["address"],
-            "hashrate": found["hashrate_5m"],
-            "hashrate_1h": found["hashrate_1h"],
-            "workers": [_worker(worker) for worker in found["workers"]],
-            "balances": {
-                chain: {key: sums[key] for key in ("immature", "available", "held")}
-                for chain, sums in found["balances"].items()
-            },
-            "credits": [{key: credit[key] for key in _CREDIT_FIELDS} for credit in found["credits"]],
+            **_block_item(found),
+            "credits": credits,
+            "credits_total": found["credits_total"],
+            "cursor": found["cursor"],
         }
-
-    async def _next_page(self, chain: str | None, cursor: str, limit: int) -> Mapping[str, Any]:
-        wrong = ApiError(400, "cursor: expected the cursor of an earlier answer")
-        if not _CURSOR.fullmatch(cursor):
-            raise wrong
-        try:
-            return await self.books.chain_blocks(chain, cursor, limit)
-        except ValueError:
-            raise wrong from None
 
     def _is_configured(self, name: str) -> bool:
         return any(chain.name == name for chain in self.live.chains())
@@ -241,12 +235,28 @@ def _chain_name(text: str) -> str:
     return text
 
 
-def _limit(text: str | None) -> int:
+def checked_limit(text: str | None, default: int = DEFAULT_ITEMS, most: int = MAX_ITEMS) -> int:
+    """How many items an answer may have. Raises ApiError."""
     if text is None:
-        return DEFAULT_ITEMS
+        return default
     if not _LIMIT.fullmatch(text) or int(text) == 0:
-        raise ApiError(400, f"limit: expected a number from 1 to {MAX_ITEMS}")
-    return min(int(text), MAX_ITEMS)
+        raise ApiError(400, f"limit: expected a number from 1 to {most}")
+    return min(int(text), most)
+
+
+def checked_cursor(text: str) -> str:
+    """A cursor, if it may be one. Raises ApiError."""
+    if not _CURSOR.fullmatch(text):
+        raise _wrong_cursor()
+    return text
+
+
+def _cursor(query: Mapping[str, str]) -> str | None:
+    return checked_cursor(query["cursor"]) if "cursor" in query else None
+
+
+def _wrong_cursor() -> ApiError:
+    return ApiError(400, "cursor: expected the cursor of an earlier answer")
 
 
 def _chain_item(chain: ChainStatus) -> Json:
@@ -269,12 +279,3 @@ def _block_item(block: Mapping[str, Any]) -> Json:
 def _booked(sums: Mapping[str, Any]) -> Json:
     last = sums["last_block"]
     return {key: sums[key] for key in _BOOKED_FIELDS} | {"last_block": None if last is None else _block_item(last)}
-
-
-def _worker(worker: Mapping[str, Any]) -> Json:
-    return {
-        "name": worker["name"],
-        "hashrate": worker["hashrate_5m"],
-        "hashrate_1h": worker["hashrate_1h"],
-        "last_share_ms": worker["last_share_ms"],
-    }

@@ -10,11 +10,12 @@ MAX_CLIENTS = 4096
 
 
 class RateLimit:
-    """`burst` requests at once per client, then `per_s` a second. The time is handed in."""
+    """`burst` requests at once per client, then `per_s` a second; `clients` are remembered. The time is handed in."""
 
-    def __init__(self, burst: int, per_s: float) -> None:
+    def __init__(self, burst: int, per_s: float, clients: int = MAX_CLIENTS) -> None:
         self.burst = burst
         self.per_s = per_s
+        self.clients = clients
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, address: str | None, now_s: float) -> bool:
@@ -24,9 +25,14 @@ class RateLimit:
         left = min(float(self.burst), left + (now_s - since_s) * self.per_s)
         may = left >= 1
         self._left[client] = (left - 1 if may else left, now_s)
-        if len(self._left) > MAX_CLIENTS:
+        if len(self._left) > self.clients:
             self._left.popitem(last=False)
         return may
+
+    def wait_s(self, address: str | None) -> float:
+        """How long the client waits for its next request when it asks for none before."""
+        left, _ = self._left.get(client_of(address), (1.0, 0.0))
+        return max(0.0, (1 - left) / self.per_s)
 
 
 def client_of(address: str | None) -> str:

@@ -1,8 +1,8 @@
-"""The HTTP edge: routes, limits and error answers around pool/web/api.py, on the loop that serves the miners.
+"""The HTTP edge: routes, limits and error answers around the API and the pages, on the loop that serves the miners.
 
-It reads, and takes settings that miners signed. Whatever comes in is answered with JSON and a sentence, never a stack
-trace, and never enough work to delay a share: connections, requests at the books, posts of a client and the length of
-every parameter are bounded.
+It reads, and takes settings that miners signed. Whatever comes in is answered with a sentence, as JSON or as a page,
+never a stack trace, and never enough work to delay a share: connections, requests of a client, requests at the books,
+posts and the length of every parameter are bounded.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -22,9 +24,16 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from pool.accounting.books_away import BooksAwayError
-from pool.web.api import Api, ApiError, Books, LiveStatus
-from pool.web.page import STYLE_HASH, status_page
+from pool.web.answer_cache import AnswerCache
+from pool.web.api import Api, ApiError, LiveStatus
+from pool.web.api import Books as PoolBooks
+from pool.web.client_limit import ClientLimit
+from pool.web.miner_api import MinerApi, MinerBooks
+from pool.web.openapi import openapi
+from pool.web.options import WebOptions
+from pool.web.pages import Pages
 from pool.web.rate_limit import RateLimit
+from pool.web.rendering import Templates, static_files
 from pool.web.settings_api import MAX_BODY, MinerSettings, SettingsApi
 
 log = logging.getLogger("parapool.http")
@@ -51,16 +60,39 @@ POSTS_BURST, POSTS_PER_S = 30, 1.0
 BODY_TIMEOUT_S = 10.0
 """For the whole of a posted body to arrive."""
 
+OVERVIEW_KEPT_S = 1.0
+"""The whole pool is added up at most so often, whoever asks."""
+
+MINER_KEPT_S = 5.0
+"""So often for one address."""
+
+REFUSAL_KEPT_S = 3600.0
+
+JSON_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
 SECURITY_HEADERS = {
     "Server": "parapool",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": JSON_POLICY,
 }
+STATIC_KEPT = "public, max-age=31536000, immutable"
+"""Under its digest a file never changes."""
+
+UNCOUNTED = frozenset({"/healthz", "/metrics"})
+"""What load balancers and Prometheus ask; they get an answer however often."""
+
+T = TypeVar("T")
+
+
+class Books(PoolBooks, MinerBooks, Protocol):
+    """All that is asked of the books."""
+
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -80,13 +112,24 @@ class WebServer:
     """The API, the status page and the metrics of one process. `port` is the one it listens on."""
 
     def __init__(
-        self, live: LiveStatus, books: Books, registry: Collector, settings: MinerSettings | None = None
+        self,
+        live: LiveStatus,
+        books: Books,
+        registry: Collector,
+        settings: MinerSettings | None = None,
+        options: WebOptions | None = None,
     ) -> None:
         """Without `settings` nothing can be posted here."""
-        self.api = Api(live, books)
+        options = options or WebOptions()
+        self.api = Api(live, books, pseudonyms=options.pseudonyms)
+        self.miners = MinerApi(live, books, options)
         self.settings = None if settings is None else SettingsApi(settings)
         self.registry = registry
+        self._statics = static_files()
+        self._pages = Pages(self.api, self.miners, options, Templates(self._statics))
+        self._clients = ClientLimit(options.limits)
         self._posts = RateLimit(POSTS_BURST, POSTS_PER_S)
+        self._kept = AnswerCache(time.monotonic)
         self.port: int | None = None
         self._books_requests = 0
         self._runner: web.AppRunner | None = None
@@ -113,6 +156,7 @@ class WebServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+            self._pages.close()
 
     # -- connections --------------------------------------------------------------------------------------------
 
@@ -136,14 +180,24 @@ class WebServer:
         application.on_response_prepare.append(_add_headers)
         application.add_routes(
             [
-                web.get("/", self._page),
+                web.get("/", self._overview_page),
+                web.get("/chains", self._chains_page),
+                web.get("/blocks", self._blocks_page),
+                web.get("/block/{chain}/{hash}", self._block_page),
+                web.get("/miner", self._look_up),
+                web.get("/miner/{address}", self._miner_page),
+                web.get("/connect", self._connect_page),
+                web.get("/static/{name}", self._static),
                 web.get("/healthz", self._healthz),
                 web.get("/metrics", self._metrics),
+                web.get("/api/v1/openapi.json", self._openapi),
                 web.get("/api/v1/pool", self._pool),
                 web.get("/api/v1/chains", self._chains),
                 web.get("/api/v1/blocks", self._blocks),
                 web.get("/api/v1/blocks/{chain}/{hash}", self._block),
                 web.get("/api/v1/miners/{address}", self._miner),
+                web.get("/api/v1/miners/{address}/hashrate", self._miner_hashrate),
+                web.get("/api/v1/miners/{address}/payouts", self._miner_payouts),
             ]
         )
         if self.settings is not None:
@@ -156,26 +210,54 @@ class WebServer:
         """Every failure becomes a status and a sentence."""
         if isinstance(request.protocol, _Connection):
             request.protocol.served = True
+        wait_s = self._wait_s(request)
+        if wait_s is not None:
+            sentence = "too many requests from your address, please wait"
+            return await self._refusal(request, 429, sentence, {"Retry-After": str(max(1, math.ceil(wait_s)))})
         if len(request.raw_path) > MAX_PATH:
-            return _error(400, "the address is too long")
+            return await self._refusal(request, 400, "the address is too long")
         try:
             return await handler(request)
         except ApiError as error:
-            return _error(error.status, error.sentence)
+            return await self._refusal(request, error.status, error.sentence)
         except web.HTTPMethodNotAllowed as error:
             allowed = sorted(error.allowed_methods)
             words = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
-            return _error(405, f"only {words} are answered here", {"Allow": error.headers["Allow"]})
+            headers = {"Allow": error.headers["Allow"]}
+            return await self._refusal(request, 405, f"only {words} are answered here", headers)
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"a body has at most {MAX_BODY} bytes")
+            return await self._refusal(request, 413, f"a body has at most {MAX_BODY} bytes")
         except web.HTTPException as error:
             sentence = "there is nothing here; the API begins at /api/v1/pool" if error.status == 404 else error.reason
-            return _error(error.status, sentence)
+            return await self._refusal(request, error.status, sentence)
         except Exception:
             log.exception("request failed path=%r", request.path)
-            return _error(500, "the pool could not answer; its log says why")
+            return await self._refusal(request, 500, "the pool could not answer; its log says why")
 
-    async def _from_books(self, answer: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    def _wait_s(self, request: web.Request) -> float | None:
+        """How long this client should wait, None when it may go on."""
+        if request.path in UNCOUNTED or request.path.startswith("/static/"):
+            return None
+        client = self._clients.client(request.remote, request.headers.get("X-Forwarded-For"))
+        return self._clients.wait_s(client, time.monotonic())
+
+    async def _refusal(
+        self, request: web.Request, status: int, sentence: str, headers: dict[str, str] | None = None
+    ) -> web.Response:
+        """A page for those who look at pages, JSON for the others."""
+        is_api = request.path.startswith("/api/") or request.path in UNCOUNTED
+        if is_api or "text/html" not in request.headers.get("Accept", ""):
+            return _error(status, sentence, headers)
+        retry = {"Retry-After": "5"} if status == 503 else {}
+        is_miner = request.path.startswith("/miner/") and status in (400, 404)
+        address = request.match_info.get("address") if is_miner else None
+        if status == 429:  # made once, as it is meant to cost nothing
+            html = await self._kept.get("429", REFUSAL_KEPT_S, lambda: self._pages.error(status, sentence))
+        else:
+            html = await self._pages.error(status, sentence, address)
+        return _page(html, status, {**retry, **(headers or {})})
+
+    async def _from_books(self, answer: Coroutine[Any, Any, T]) -> T:
         """An answer that needs the books, when not too many wait for them already. Raises ApiError."""
         if self._books_requests >= MAX_BOOKS_REQUESTS:
             answer.close()
@@ -200,8 +282,11 @@ class WebServer:
         # The classic text form: in OpenMetrics a gauge `connections` and a counter `connections_total` would clash.
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return _json(openapi())
+
     async def _pool(self, request: web.Request) -> web.Response:
-        return _json(await self._from_books(self.api.pool()))
+        return _json(await self._keep("pool", OVERVIEW_KEPT_S, self.api.pool))
 
     async def _chains(self, request: web.Request) -> web.Response:
         return _json(self.api.chains())
@@ -210,10 +295,29 @@ class WebServer:
         return _json(await self._from_books(self.api.blocks(request.query)))
 
     async def _block(self, request: web.Request) -> web.Response:
-        return _json(await self._from_books(self.api.block(request.match_info["chain"], request.match_info["hash"])))
+        found = request.match_info
+        return _json(await self._from_books(self.api.block(found["chain"], found["hash"], request.query)))
 
     async def _miner(self, request: web.Request) -> web.Response:
-        return _json(await self._from_books(self.api.miner(request.match_info["address"])))
+        address = request.match_info["address"]
+        return _json(
+            await self._keep(f"miner {address}", MINER_KEPT_S, lambda: self.miners.miner(address, self.api.now_ms()))
+        )
+
+    async def _miner_hashrate(self, request: web.Request) -> web.Response:
+        address = request.match_info["address"]
+        key = f"hashrate {address}"
+        return _json(
+            await self._keep(key, MINER_KEPT_S, lambda: self.miners.hashrates(address, self.api.now_ms()))
+        )
+
+    async def _miner_payouts(self, request: web.Request) -> web.Response:
+        address = request.match_info["address"]
+        return _json(await self._from_books(self.miners.payouts(address, request.query, self.api.now_ms())))
+
+    async def _keep(self, key: str, kept_s: float, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """An answer that was given to somebody else just now, or a new one."""
+        return await self._kept.get(key, kept_s, lambda: self._from_books(ask()))
 
     async def _miner_settings(self, request: web.Request) -> web.Response:
         assert self.settings is not None
@@ -226,12 +330,41 @@ class WebServer:
         body = await _body(request)
         return _json(await self._from_books(self.settings.change(request.match_info["address"], body)))
 
-    async def _page(self, request: web.Request) -> web.Response:
-        pool = await self._from_books(self.api.pool())
-        blocks = await self._from_books(self.api.blocks({"limit": "10"}))
-        trouble = self.api.problems() + self.api.notes()
-        page = status_page(pool, self.api.chains()["items"], blocks["items"], trouble)
-        return web.Response(text=page, content_type="text/html")
+    # -- pages --------------------------------------------------------------------------------------------------
+
+    async def _overview_page(self, request: web.Request) -> web.Response:
+        return _page(await self._keep("/", OVERVIEW_KEPT_S, self._pages.overview))
+
+    async def _chains_page(self, request: web.Request) -> web.Response:
+        return _page(await self._keep("/chains", OVERVIEW_KEPT_S, self._pages.chains))
+
+    async def _blocks_page(self, request: web.Request) -> web.Response:
+        return _page(await self._from_books(self._pages.blocks(request.query)))
+
+    async def _block_page(self, request: web.Request) -> web.Response:
+        found = request.match_info
+        return _page(await self._from_books(self._pages.block(found["chain"], found["hash"], request.query)))
+
+    async def _look_up(self, request: web.Request) -> web.Response:
+        address = request.query.get("address", "").strip()
+        if not address:
+            raise ApiError(400, "address: expected your payout address")
+        return web.Response(status=303, headers={"Location": f"/miner/{quote(address, safe='')}"})
+
+    async def _miner_page(self, request: web.Request) -> web.Response:
+        address, query = request.match_info["address"], request.query
+        key = f"/miner {address} {query.get('workers', '')}"
+        return _page(await self._keep(key, MINER_KEPT_S, lambda: self._pages.miner(address, query)))
+
+    async def _connect_page(self, request: web.Request) -> web.Response:
+        return _page(await self._pages.connect(request.headers.get("Host")))
+
+    async def _static(self, request: web.Request) -> web.Response:
+        file = self._statics.get(request.match_info["name"])
+        if file is None:
+            raise ApiError(404, "there is no such file")
+        kept = STATIC_KEPT if request.query.get("v") == file.digest else "no-cache"
+        return web.Response(body=file.content, content_type=file.content_type, headers={"Cache-Control": kept})
 
 
 class _Connection(web.RequestHandler):
@@ -254,7 +387,9 @@ class _TurnedAway(asyncio.Protocol):
 
 
 async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    response.headers.update(SECURITY_HEADERS)
+    for name, value in SECURITY_HEADERS.items():
+        if name == "Server" or name not in response.headers:
+            response.headers[name] = value
 
 
 async def _body(request: web.Request) -> bytes:
@@ -269,6 +404,11 @@ async def _body(request: web.Request) -> bytes:
 
 def _json(payload: dict[str, Any]) -> web.Response:
     return web.Response(text=json.dumps(payload, separators=(",", ":")) + "\n", content_type="application/json")
+
+
+def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    policy = {"Content-Security-Policy": PAGE_POLICY}
+    return web.Response(status=status, text=html, content_type="text/html", headers={**policy, **(headers or {})})
 
 
 def _error(status: int, sentence: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -16,9 +16,24 @@ def hashrate_text(hashes_per_s: float) -> str:
     return f"{value:.{digits}f} {_PREFIXES[step]}H/s"
 
 
-def amount_text(amount: int) -> str:
-    """An amount in smallest units, grouped by thousands: `4,950,000,000`."""
-    return f"{amount:,}"
+def difficulty_text(difficulty: float) -> str:
+    """`0.0014`, `12.3`, `4.56 M`: three digits and a decimal prefix."""
+    if difficulty < 1000:
+        return f"{difficulty:.3g}" if difficulty < 999.5 else "1.00 k"
+    value, step = difficulty, 0
+    while value >= 999.5 and step < len(_PREFIXES) - 1:
+        value /= 1000
+        step += 1
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {_PREFIXES[step]}"
+
+
+def amount_text(amount: int, decimals: int = 0) -> str:
+    """An amount in smallest units, grouped by thousands: `4,950,000,000`; with so many digits behind the point:
+    `49.50000000`."""
+    if decimals == 0:
+        return f"{amount:,}"
+    whole, part = divmod(abs(amount), 10**decimals)
+    return f"{'-' if amount < 0 else ''}{whole:,}.{part:0{decimals}d}"
 
 
 def duration_text(seconds: float) -> str:

@@ -118,6 +118,7 @@ class SlowBooks:
         return {"items": [], "cursor": None}
 
     pool_overview = chain_blocks = block_with_credits = miner = _answer
+    seen = hashrates = payments = payout_facts = _answer
 
 
 async def test_web_requests_at_the_books_are_bounded_and_timed(monkeypatch: pytest.MonkeyPatch):

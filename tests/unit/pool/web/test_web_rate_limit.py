@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from pool.web import rate_limit
 from pool.web.rate_limit import RateLimit, client_of
 
 
@@ -39,10 +38,18 @@ def test_rate_limit_counts_a_household_as_one_client(address: str | None, client
     assert client_of(address) == client
 
 
-def test_rate_limit_remembers_so_many_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limit, "MAX_CLIENTS", 2)
-    limit = RateLimit(1, 0.001)
+def test_rate_limit_remembers_so_many_clients() -> None:
+    limit = RateLimit(1, 0.001, clients=2)
     assert [limit.take(f"192.0.2.{number}", 0.0) for number in (1, 2, 3)] == [True, True, True]
     assert not limit.take("192.0.2.3", 0.0)
     assert not limit.take("192.0.2.2", 0.0)
     assert limit.take("192.0.2.1", 0.0)  # forgotten
+
+
+def test_rate_limit_says_how_long_to_wait() -> None:
+    limit = RateLimit(2, 0.5)
+    assert limit.wait_s("192.0.2.1") == 0
+    assert limit.take("192.0.2.1", 0.0) and limit.take("192.0.2.1", 0.0)
+    assert limit.wait_s("192.0.2.1") == 2
+    assert not limit.take("192.0.2.1", 1.0)
+    assert limit.wait_s("192.0.2.1") == 1

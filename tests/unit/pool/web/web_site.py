@@ -19,7 +19,7 @@ from pool.accounting.found_block import ChainTerms
 from pool.blocks.solution_store import SolutionRecord
 from pool.shares.record import LoggedShare, Position, ShareRecord
 from pool.shares.route import route_login
-from pool.storage import views
+from pool.storage import miner_views, views
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database, sqlite_url, upgrade
 from pool.web.api import ChainStatus, wall_ms
@@ -89,11 +89,23 @@ class BooksInThread:
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Any:
         return await self._ask(views.chain_blocks, chain, cursor, limit)
 
-    async def block_with_credits(self, chain: str, hash_hex: str) -> Any:
-        return await self._ask(views.block_with_credits, chain, hash_hex)
+    async def block_with_credits(self, chain: str, hash_hex: str, cursor: str | None, limit: int) -> Any:
+        return await self._ask(views.block_with_credits, chain, hash_hex, cursor, limit)
 
     async def miner(self, address: str, now_ms: int, started_ms: int) -> Any:
         return await self._ask(views.miner, address, now_ms, started_ms)
+
+    async def seen(self, address: str, now_ms: int) -> Any:
+        return await self._ask(miner_views.seen, address, now_ms)
+
+    async def hashrates(self, address: str, now_ms: int) -> Any:
+        return await self._ask(miner_views.hashrates, address, now_ms)
+
+    async def payments(self, address: str, cursor: str | None, limit: int) -> Any:
+        return await self._ask(miner_views.payments, address, cursor, limit)
+
+    async def payout_facts(self, address: str, now_ms: int) -> Any:
+        return await self._ask(miner_views.payout_facts, address, now_ms)
 
 
 def filled_database(path: Path) -> Database:
