@@ -37,6 +37,7 @@ from pool.shares.share_log import ShareLog
 from pool.storage.database import in_short
 from pool.web.absent_books import AbsentBooks
 from pool.web.server import WebServer
+from pool.web_setup import web_options
 from pool.wiring.keeping import Books, Keeping
 from pool.wiring.mining import Mining
 from pool.wiring.transport import Transport
@@ -81,7 +82,7 @@ class RunningPool:
         if ingest is None or self.books is None:
             assert self.transport.feed is not None, "without books there is a transport"
             self.status = self._live_status(self.transport.feed)
-            self.web = WebServer(self.status, AbsentBooks(), self._registry())
+            self.web = WebServer(self.status, AbsentBooks(), self._registry(), options=web_options(self.config))
             return
         keeping = self.keeping = Keeping(self.config, self.books)
         keeping.build(ingest, mining)
@@ -89,7 +90,7 @@ class RunningPool:
         registry = self._registry()
         registry.register(PayoutCollector(keeping.payers))
         registry.register(SchemeCollector(mining.schemes.bought))
-        self.web = WebServer(self.status, keeping.views, registry, keeping.settings)
+        self.web = WebServer(self.status, keeping.views, registry, keeping.settings, web_options(self.config))
 
     def _registry(self) -> CollectorRegistry:
         registry = registry_of(self.status)
