@@ -119,13 +119,13 @@ class LitecoinPair:
             node.stop()
 
 
-def start_litecoind(directory: Path) -> RealNode:
+def start_litecoind(directory: Path, *options: str) -> RealNode:
     """litecoind 0.21 (scrypt, segwit at once, MWEB from 432) at height 1, and a second one beside it, because it gives
-    no template without a peer."""
+    no template without a peer. `options` are further ones of its command line."""
     port, rpc_port, peer_port, peer_rpc_port = free_ports(4)
     node = _litecoin_node("litecoind", rpc_port)
     try:
-        _start(node, _litecoind(node, directory, "node", port, rpc_port), directory)
+        _start(node, [*_litecoind(node, directory, "node", port, rpc_port), *options], directory)
         peer = _litecoind(node, directory, "peer", peer_port, peer_rpc_port)
         _start(node, [*peer, "-disablewallet=1", f"-connect=127.0.0.1:{port}"], directory)
         _wait(node, directory, lambda: node.call("getconnectioncount") > 0)

@@ -145,10 +145,12 @@ def shown(coin: Coin) -> str:
 
 
 @asynccontextmanager
-async def litecoin_wallet(directory: Path, name: str, *, funded: bool = True) -> AsyncIterator[WalletWorld]:
-    """A litecoind whose wallet of this name, loaded again at each start, has six mature coins of its three kinds, or
-    none."""
-    node = start_litecoind(directory)
+async def litecoin_wallet(
+    directory: Path, name: str, *options: str, funded: bool = True
+) -> AsyncIterator[WalletWorld]:
+    """A litecoind (with further `options` of its command line) whose wallet of this name, loaded again at each start,
+    has six mature coins of its three kinds, or none."""
+    node = start_litecoind(directory, *options)
     world = WalletWorld(node, name, 100)
     try:
         node.call("createwallet", name, False, False, "", False, None, True)
