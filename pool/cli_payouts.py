@@ -94,8 +94,9 @@ def run(chains: tuple[str, ...], once: bool, config_file: str, overrides: tuple[
 def show(
     chain: str | None, batch_id: str | None, last: int, config_file: str, overrides: tuple[str, ...]
 ) -> NoReturn:
-    """Show holds, batches, deposits, addresses in quarantine and what lies above what is owed, of CHAIN or of all.
-    Exit code 1 while anything waits for you: a hold, or a batch that is conflicted or on hold.
+    """Show holds, batches, deposits, addresses in quarantine and what lies above what is owed, of CHAIN or of all, and
+    why nothing is paid now; when nothing but the fee can be in the way, the node is asked for it. Exit code 1 while
+    anything waits for you: a hold, or a batch that is conflicted or on hold.
 
     \b
     Example:
@@ -103,6 +104,7 @@ def show(
     """
     config = load_config(config_file, overrides)
     from pool.payout_lines import batch_lines, standing_lines
+    from pool.payout_process import reason_lines
 
     if chain is not None:
         known(config, chain)
@@ -110,7 +112,8 @@ def show(
         lines, good = from_books(config, lambda books: batch_lines(books, batch_id, chain))
     else:
         names = [chain] if chain is not None else list(config.chains)
-        lines, good = from_books(config, lambda books: standing_lines(books, names, last))
+        why = {name: reason_lines(config, name) for name in names}
+        lines, good = from_books(config, lambda books: standing_lines(books, names, last, why))
     click.echo("\n".join(lines))
     sys.exit(EXIT_OK if good else EXIT_NO)
 

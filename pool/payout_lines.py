@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select
 
@@ -17,8 +17,11 @@ WAITS_FOR_OPERATOR = (BatchState.HOLD, BatchState.CONFLICTED)
 ATTEMPTS_SHOWN = 20
 
 
-def standing_lines(connection: Connection, chains: Sequence[str], last: int) -> tuple[list[str], bool]:
-    """How the chains' payouts stand, and whether nothing waits for the operator."""
+def standing_lines(
+    connection: Connection, chains: Sequence[str], last: int, reasons: Mapping[str, Sequence[str]]
+) -> tuple[list[str], bool]:
+    """How the chains' payouts stand, and whether nothing waits for the operator. `reasons` are the lines that say why
+    nothing is paid now, by chain."""
     lines: list[str] = []
     good = True
     for chain in chains:
@@ -30,6 +33,7 @@ def standing_lines(connection: Connection, chains: Sequence[str], last: int) -> 
         for hold in payout_holds.in_force(connection, chain):
             good = False
             lines.append(f"  on hold since {_time(hold.placed_ms)}, cause {hold.cause}: {hold.reason}")
+        lines += [f"  {reason}" for reason in reasons.get(chain, ())]
         for batch in payout_rows.latest(connection, chain, last):
             good = good and batch.state not in WAITS_FOR_OPERATOR
             lines.append("  " + _batch_line(batch))

@@ -17,11 +17,15 @@ from chains.wallet import Outpoint, WalletRefusedError
 from pool.cli_books import from_books
 from pool.config import Config
 from pool.data_dir import StartError
+from pool.payout_reasons import fee_line, reasons
 from pool.payout_setup import open_wallet, paying_chains, payout_service, payout_terms
 from pool.payouts.cold import ColdReturn, NoReturnError, cold_return
+from pool.payouts.terms import PayoutTerms, fee_rate_obstacle
 from pool.services.payout_service import PayoutService
 from pool.storage import payout_coins, payout_rows
 from pool.storage.database import Database, upgrade
+
+FEE_TIMEOUT_S = 5.0
 
 
 def wall_ms() -> int:
@@ -137,3 +141,27 @@ def cold_return_of(config: Config, chain: str, txid: bytes, kept: tuple[int, ...
         raise click.ClickException(f"{txid[::-1].hex()} brings no swept coins back: {error}") from error
     except (NodeUnavailableError, WalletRefusedError) as error:
         raise click.ClickException(f"the wallet cannot be asked: {error}") from error
+
+
+def reason_lines(config: Config, chain: str) -> list[str]:
+    """Why the chain pays nothing now, in plain words; the node is asked for its fee when only that is left."""
+    if config.chains[chain].payouts is None:
+        return ["nobody is paid: the configuration has no section payouts"]
+    terms = payout_terms(config, chain)
+    found = from_books(config, lambda books: reasons(books, terms, wall_ms()))
+    if not found.wants_fee:
+        return list(found.lines)
+    try:
+        obstacle = fee_rate_obstacle(asyncio.run(_fee_rate(config, chain, terms)), terms)
+    except (NodeUnavailableError, WalletRefusedError, OSError, StartError, TimeoutError) as error:
+        obstacle = f"the wallet's node cannot be asked: {error or type(error).__name__}"
+    return [*found.lines, fee_line(obstacle)]
+
+
+async def _fee_rate(config: Config, chain: str, terms: PayoutTerms) -> int | None:
+    wallet = open_wallet(config, chain)
+    try:
+        async with asyncio.timeout(FEE_TIMEOUT_S):
+            return await wallet.fee_rate(terms.fee_target_blocks)
+    finally:
+        await wallet.close()

@@ -30,6 +30,7 @@ class Wait(StrEnum):
     CONSOLIDATION = "too_many_small_coins"
     POOL_EQUITY = "fee_over_equity"
     FEE_SHARE = "fee_over_share"
+    FEE_RATE = "no_fee_rate"
     MINIMUM = "below_minimum_after_fee"
 
 

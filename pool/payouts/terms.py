@@ -73,6 +73,17 @@ class PayoutTerms:
     incremental_rate: int | None = INCREMENTAL_RATE
 
 
+def fee_rate_obstacle(estimate: int | None, terms: PayoutTerms) -> str | None:
+    """Why there is no rate to pay by the node's estimate, in words; None when there is one."""
+    if usable_fee_rate(estimate, terms) is not None:
+        return None
+    if estimate is None and terms.default_fee_rate is None:
+        return "the node has no fee estimate, and payouts.default_fee_rate is not set"
+    wanted = max(terms.default_fee_rate or 0 if estimate is None else estimate, terms.minimum_fee_rate)
+    whose = "payouts.default_fee_rate" if estimate is None else "the network's fee rate"
+    return f"{whose} is {wanted}, over payouts.max_fee_rate of {terms.max_fee_rate}"
+
+
 def usable_fee_rate(estimate: int | None, terms: PayoutTerms) -> int | None:
     """The rate to pay: the node's estimate or the default, at least the minimum. None, and so no batch, when there is
     neither, or when it is over the cap: fees are never cut to a rate that nobody would mine.

@@ -22,7 +22,7 @@ from pool.payouts.compose import Composition, Postponed, Wait, compose
 from pool.payouts.follow import Conflict, Look, after_send, follow, is_stuck, resend_due
 from pool.payouts.plan import Passed, is_due, plan
 from pool.payouts.standing import UnknownAccountError
-from pool.payouts.terms import PayoutTerms, usable_fee_rate
+from pool.payouts.terms import PayoutTerms, fee_rate_obstacle, usable_fee_rate
 from pool.services.payout_books import InThread, PayoutBooks
 from pool.services.payout_bump import PayoutBump
 from pool.services.payout_look import look_at
@@ -287,9 +287,10 @@ class PayoutRun:
             return Postponed(Wait.NOTHING, "nobody is owed enough")
         if not usable:
             return Postponed(Wait.COINS, "there is no coin that may be spent")
-        rate = usable_fee_rate(await self._wallet.fee_rate(self.terms.fee_target_blocks), self.terms)
+        estimate = await self._wallet.fee_rate(self.terms.fee_target_blocks)
+        rate = usable_fee_rate(estimate, self.terms)
         if rate is None:
-            return Postponed(Wait.FEE_SHARE, "no fee rate within the cap is known")
+            return Postponed(Wait.FEE_RATE, fee_rate_obstacle(estimate, self.terms) or "no fee rate is known")
         policy = self.terms.fee_policy if kind is BatchKind.PAYOUT else FeePolicy.POOL
         funds = await self._in_thread(self._books.funds)
         if self._change_script is None:

@@ -70,6 +70,12 @@ def spendable(connection: Connection, chain: str) -> frozenset[Outpoint]:
     )
 
 
+def free_amount(connection: Connection, chain: str) -> int:
+    """What the coins hold that no batch has reserved or spent."""
+    free = spendable(connection, chain)
+    return sum(coin.amount for coin in _unspent(connection, chain) if coin.outpoint in free)
+
+
 def cold_coins(connection: Connection, chain: str) -> list[BookedCoin]:
     """The coins that were swept out of the hot wallet."""
     return [coin for coin in _unspent(connection, chain) if coin.source is CoinSource.COLD]

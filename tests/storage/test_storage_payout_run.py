@@ -429,3 +429,14 @@ async def test_storage_payouts_what_was_signed_is_written_to_a_lost_file_again_b
     await world.settle()
     assert world.file.batch_ids == [world.batches()[0].id]
     world.check_exact(AMOUNTS, AMOUNTS)
+
+
+async def test_storage_payouts_without_a_fee_rate_say_that_there_is_none(
+    quick_world: PayoutWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick_world.wallet.rate = None
+    quick_world.owe(AMOUNTS)
+    await quick_world.passes(2)
+    told = [record.getMessage() for record in caplog.records if "payouts wait" in record.getMessage()]
+    words = "no_fee_rate: the node has no fee estimate, and payouts.default_fee_rate is not set"
+    assert told == [f"payouts wait chain={CHAIN} {CHAIN}: {words}"]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 from support.payout_world import CHAIN, PayoutWorld, address_of, script_of
 
+from chains.node_rpc import NodeUnavailableError
 from pool import cli
 from pool.config import load
 from pool.payouts.batch import BatchState
@@ -315,3 +316,78 @@ async def test_cli_payouts_swept_coins_that_left_change_in_the_cold_wallet_are_t
     await world.passes(2)
     assert world.holds() == []
     assert payouts("return", CHAIN, "ab").exit_code == 2
+
+
+def told(shown: Outcome) -> list[str]:
+    """The lines of `show` about why nothing is paid, between the chain's own line and its batches."""
+    words = ("nothing is paid", "they are paid", "nobody is", "account")
+    lines = [line.strip() for line in shown.out.splitlines()]
+    return [line for line in lines if line.startswith(words) or line[:1].isdigit()]
+
+
+async def test_cli_payouts_show_tells_why_nothing_is_paid(
+    payouts: Run, world: PayoutWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pool.payout_process.wall_ms", lambda: world.now_ms)
+    nobody = told(payouts("show", CHAIN))
+    assert nobody == ["nobody is to be paid", "nothing is paid now: nobody is owed enough"]
+    world.owe({1: 9_999, 2: 5}, fee=0)
+    below = told(payouts("show", CHAIN))
+    assert below == [
+        "nobody is to be paid", "2 accounts with 10004 are below their minimum",
+        "nothing is paid now: nobody is owed enough",
+    ]  # fmt: skip
+    world.owe({3: 400_000}, fee=0)
+    assert told(payouts("show", CHAIN))[0] == "1 account to be paid 400000"
+    assert told(payouts("show", CHAIN))[-1] == (
+        "nothing is paid now: the pool bears the fees, and nothing lies above what is owed: "
+        "`pool payouts fund` puts money in"
+    )
+    world.owe({4: 1_000}, fee=100_000)
+    assert told(payouts("show", CHAIN))[-1] == (
+        "nothing is paid now: the coins that may be spent hold 0, the smallest payout is 400000"
+    )
+    await world.payer.check.look(world.now_ms)  # the wallet's coins are entered
+    assert payouts("hold", CHAIN, "--reason", "moving").exit_code == 0
+    assert told(payouts("show", CHAIN))[-1] == "nothing is paid now: the chain is on hold (operator)"
+    assert payouts("release", CHAIN, "--reason", "moved").exit_code == 0
+    await world.passes(1, mining=False)
+    (batch,) = world.batches()
+    assert told(payouts("show", CHAIN))[-1] == (
+        f"nothing is paid now: batch {batch.id} is sent and in no block yet, and the next one waits for it"
+    )
+    await world.passes(6)
+    world.owe({5: 300_000})
+    assert told(payouts("show", CHAIN))[-1] == "nothing is paid now: the next batch is due at 2023-11-15T22:13:20Z"
+
+
+@pytest.mark.parametrize(
+    ("rate", "line"),
+    [
+        (1_000, "they are paid with the next pass of the payer"),
+        (None, "the node has no fee estimate, and payouts.default_fee_rate is not set"),
+        (100_001, "the network's fee rate is 100001, over payouts.max_fee_rate of 100000"),
+        ("away", "the wallet's node cannot be asked: no connection"),
+    ],
+)
+async def test_cli_payouts_show_asks_the_node_for_its_fee_when_nothing_else_is_in_the_way(
+    payouts: Run, world: PayoutWorld, monkeypatch: pytest.MonkeyPatch, rate: Any, line: str
+) -> None:
+    async def nothing() -> None:
+        """A fake wallet has no connection to close."""
+
+    def away(_name: str) -> None:
+        raise NodeUnavailableError("no connection")
+
+    monkeypatch.setattr(world.wallet, "close", nothing, raising=False)
+    monkeypatch.setattr("pool.payout_process.open_wallet", lambda config, chain: world.wallet)
+    monkeypatch.setattr("asyncio.run", run_beside)
+    world.owe(AMOUNTS)
+    await world.payer.check.look(world.now_ms)
+    if rate == "away":
+        world.wallet.point = away
+    else:
+        world.wallet.rate = rate
+    shown = payouts("show", CHAIN, "--set", f"chains.{CHAIN}.payouts.default_fee_rate=null")
+    assert shown.exit_code == 0
+    assert told(shown)[-1].removeprefix("nothing is paid now: ") == line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from payout_samples import make_terms
 
 from pool.payouts.batch import FeePolicy
-from pool.payouts.terms import DUST_OF_FAMILY, DustRule, usable_fee_rate
+from pool.payouts.terms import DUST_OF_FAMILY, DustRule, fee_rate_obstacle, usable_fee_rate
 
 
 def test_payouts_terms_a_fee_rate_is_used_up_to_the_cap_and_raised_to_the_minimum() -> None:
@@ -25,3 +25,12 @@ def test_payouts_terms_without_settings() -> None:
     assert (terms.max_outputs, terms.max_inputs, terms.consolidate_above) == (1000, 600, 500)
     assert (terms.dust, terms.hot_ceiling) == (DustRule(3000, 0), None)
     assert {"litecoin": DustRule(30_000, 0), "dogecoin": DustRule(0, 1_000_000)} == DUST_OF_FAMILY
+
+
+def test_payouts_terms_a_missing_fee_rate_is_told_from_one_over_the_cap() -> None:
+    terms = make_terms(max_fee_rate=5000, minimum_fee_rate=1000)
+    assert fee_rate_obstacle(5000, terms) is None
+    assert fee_rate_obstacle(None, terms) == "the node has no fee estimate, and payouts.default_fee_rate is not set"
+    assert fee_rate_obstacle(5001, terms) == "the network's fee rate is 5001, over payouts.max_fee_rate of 5000"
+    own = make_terms(max_fee_rate=5000, minimum_fee_rate=1000, default_fee_rate=5002)
+    assert fee_rate_obstacle(None, own) == "payouts.default_fee_rate is 5002, over payouts.max_fee_rate of 5000"
