@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from pool.accounting.window import WindowShare
 from pool.storage.tables import shares
@@ -78,9 +78,17 @@ def pool_shares(
     return (share for _, share in ordered)
 
 
+def of_logs(connection: Connection, logs: Collection[int]) -> ColumnElement[bool]:
+    """Shares of these logs, in a query that goes by time: SQLite would go by the log otherwise, and read all it has."""
+    log_id = shares.c.log_id
+    return (log_id + 0 if connection.dialect.name == "sqlite" else log_id).in_(logs)
+
+
 def newest_sequence(connection: Connection, log_id: int, until_ms: int) -> int:
     """The newest share of a log that was received up to a time; 0 when there is none."""
-    query = select(shares.c.sequence).where(shares.c.log_id == log_id, shares.c.time_ms <= until_ms)
+    if connection.execute(select(shares.c.sequence).where(shares.c.log_id == log_id).limit(1)).first() is None:
+        return 0
+    query = select(shares.c.sequence).where(of_logs(connection, [log_id]), shares.c.time_ms <= until_ms)
     query = query.order_by(shares.c.time_ms.desc(), shares.c.sequence.desc()).limit(1)
     return connection.execute(query).scalar_one_or_none() or 0
 

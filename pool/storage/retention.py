@@ -20,7 +20,7 @@ from pool.accounting.window import target_work
 from pool.storage import front_ends
 from pool.storage.database import Database
 from pool.storage.front_ends import CLOCKS_MS
-from pool.storage.pool_window import newest_sequence
+from pool.storage.pool_window import newest_sequence, of_logs
 from pool.storage.tables import blocks, chain_sets, share_logs, share_sums, shares
 
 HOUR_MS = 3_600_000
@@ -150,7 +150,7 @@ def _drained_ms(connection: Connection, pool: str) -> int:
 
 def _first_ms(connection: Connection, logs: list[int], from_ms: int) -> int | None:
     """When the oldest share received from a time on was received."""
-    query = select(shares.c.time_ms).where(shares.c.time_ms >= from_ms, shares.c.log_id.in_(logs))
+    query = select(shares.c.time_ms).where(shares.c.time_ms >= from_ms, of_logs(connection, logs))
     return connection.execute(query.order_by(shares.c.time_ms).limit(1)).scalar_one_or_none()
 
 
@@ -175,7 +175,7 @@ def _sum_hour(connection: Connection, logs: list[int], hour_ms: int) -> dict[int
         func.sum(case((counts, column.weight.op("&")(low)), else_=0)).label("low"),
     )
     query = select(*groups, func.sum(1 - column.stale).label("shares"), *sums)
-    in_hour = (column.time_ms >= hour_ms, column.time_ms < hour_ms + HOUR_MS, column.log_id.in_(logs))
+    in_hour = (column.time_ms >= hour_ms, column.time_ms < hour_ms + HOUR_MS, of_logs(connection, logs))
     weights: dict[int, int] = {}
     rows: list[dict[str, Any]] = []
     for row in connection.execute(query.where(*in_hour).group_by(*groups)):

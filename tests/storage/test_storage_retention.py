@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from storage_samples import header_hash, logged, make_route, solution
 
 from pool.shares.record import Position
@@ -13,6 +15,7 @@ from pool.shares.watermark import Watermark
 from pool.storage import retention
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database
+from pool.storage.pool_window import newest_sequence
 from pool.storage.retention import HOUR_MS, Reach, Retention
 from pool.storage.tables import share_sums, shares
 
@@ -131,3 +134,31 @@ def test_retention_leaves_other_pools_alone(database: Database, books: SqlBooks,
     fill(books)
     finish(Retention(database, "other", DAYS))
     assert stored_hours(database) == list(range(40))
+
+
+def test_retention_and_windows_find_shares_by_their_time_on_sqlite(new_sqlite_url: Callable[[], str]) -> None:
+    """SQLite keeps no count of a log's shares, and would read all of them where a time leads to a few."""
+    database = Database(new_sqlite_url())
+    fill(SqlBooks(database))
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        bounds = statement.partition("WHERE")[2].partition("ORDER")[0]
+        if statement.startswith("SELECT") and "shares.time_ms " in bounds:
+            asked.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    finish(Retention(database, "main", DAYS))
+    with database.read() as connection:
+        assert newest_sequence(connection, 1, 30 * HOUR_MS) > 0
+        assert newest_sequence(connection, 2, 30 * HOUR_MS) == 0
+        event.remove(database.engine, "before_cursor_execute", listen)
+        plans = {
+            row.detail
+            for statement, parameters in asked
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            if row.detail.startswith(("SEARCH", "SCAN"))
+        }
+    assert len(asked) > 2
+    assert all("ix_shares_time_ms (time_ms" in plan for plan in plans), plans
+    database.close()
