@@ -144,7 +144,8 @@ class PayoutService:
         elif isinstance(error, WAITED_FOR):
             log.warning("payouts wait chain=%s: %s", self.chain, words)
         else:
-            log.error("payouts cannot go on, trying again chain=%s: %s", self.chain, words, exc_info=error)
+            trace = None if isinstance(error, OSError) else error  # a full disk says all of it in its words
+            log.error("payouts cannot go on, trying again chain=%s: %s", self.chain, words, exc_info=trace)
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(call, *arguments))

@@ -145,7 +145,7 @@ def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str
 class Database:
     """An open database. `read` and `write` each are one transaction; a `read_only` one refuses to be written.
 
-    Both raise BooksAwayError while PostgreSQL is away.
+    Both raise BooksAwayError while PostgreSQL is away, or SQLite's disk is full or fails.
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
@@ -180,10 +180,18 @@ class Database:
         except DBAPIError as error:
             if self._is_postgresql and (is_away(error) or (is_standby(error) and not self._read_only)):
                 raise BooksAwayError(in_short(error)) from error
+            if not self._is_postgresql and _is_disks_fault(error):
+                raise BooksAwayError(in_short(error)) from error
             raise
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _is_disks_fault(error: DBAPIError) -> bool:
+    """Whether SQLite tells of the disk and not of the books; its extended codes have the kind in their last byte."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 def in_short(error: BaseException) -> str:

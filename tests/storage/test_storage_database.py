@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 import migrations
 from migrations.versions import m0006_payouts, m0009_payout_versions
+from pool.accounting.books_away import BooksAwayError
 from pool.storage import payout_tables as _with_payouts  # noqa: F401  as below
 from pool.storage import settings_tables as _with_settings  # noqa: F401  their tables are on the metadata, too
 from pool.storage.database import Database, open_engine, upgrade
@@ -150,6 +151,21 @@ def test_storage_second_writer_waits_instead_of_failing_half_way(database: Datab
         with database.write(), pytest.raises(OperationalError, match="locked" if is_sqlite else "lock timeout"):
             connection.execution_options(writes=True).execute(text("SELECT 1"))
     other.dispose()
+
+
+def test_storage_a_full_disk_of_sqlite_is_the_disks_fault_and_not_the_books(
+    new_sqlite_url: Callable[[], str],
+) -> None:
+    full = Database(new_sqlite_url())
+    with pytest.raises(BooksAwayError) as told, full.write() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        connection.execute(text("INSERT INTO chain_sets (names) VALUES (hex(zeroblob(4000000)))"))
+    assert str(told.value) == "database or disk is full"
+    with full.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM chain_sets")).scalar() == 0
+    with pytest.raises(OperationalError, match="no such table"), full.read() as connection:
+        connection.execute(text("SELECT * FROM nowhere"))
+    full.close()
 
 
 def test_storage_writers_see_what_the_one_before_them_committed(database: Database, url: str) -> None:

@@ -165,3 +165,17 @@ async def test_payout_service_closes_its_books_when_it_is_stopped(service: Payou
     with pytest.raises(asyncio.CancelledError):
         await task
     assert desk.given[0].closed == 1
+
+
+async def test_payout_service_a_full_disk_is_told_in_a_sentence(
+    desk: Desk, wallet: FakeWallet, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        service = PayoutService(wallet, desk.open, make_terms(), executor, now_ms=lambda: 0, new_id=lambda: "id")
+        assert not await service.step()
+        desk.given[-1].error = OSError(28, "No space left on device")
+        assert not await service.step()
+        await service.close()
+    (told,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert told.getMessage().endswith("chain=alpha: [Errno 28] No space left on device")
+    assert told.exc_info is None
