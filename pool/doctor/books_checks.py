@@ -63,6 +63,8 @@ def _sqlite(url: URL, shown: str) -> Finding:
     if not path.exists():
         return good(POOL, "database", f"{shown} will be made at the first start")
     uri = f"{path.absolute().as_uri()}?mode=ro"
+    if not path.with_name(f"{path.name}-wal").exists():
+        uri += "&immutable=1"  # nobody has it open; without this, SQLite would leave files of ours beside it
     connection = sqlite3.connect(uri, uri=True, timeout=CONNECT_S)
     try:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
