@@ -126,11 +126,11 @@ def weight_of(connection: Connection, last: int, held: int) -> int:
     return int(connection.execute(query.where(shares.c.sequence.between(last - held, last))).scalar() or 0)
 
 
-def windows(database: Database, count: int, one_by_one_limit: int, title: str) -> None:
+def windows(database: Database, count: int, limit: int, one_by_one_limit: int, title: str) -> None:
     # Not at the end of what is stored, and not at a span's: the found block is followed by other shares.
     last = count - 31_234
     for held in (100_000, 1_000_000, 5_000_000, last):
-        if held > last:
+        if held > min(last, limit):
             continue
         with database.read() as connection:
             work = weight_of(connection, last, held) - (held == last)
@@ -160,7 +160,8 @@ def sum_all(database: Database) -> None:
         columns = func.count(), func.sum(func.length(share_spans.c.route_weights))
         number, size = connection.execute(select(*columns)).one()
     print(f"{len(taken_s) - 1} spans added up, {sum(taken_s) / len(taken_s):.2f} s each, at most {max(taken_s):.2f} s,"
-          f" {used_s / len(taken_s):.2f} s of a processor; {number} rows, {int(size):,} bytes of sums")  # fmt: skip
+          f" {used_s / len(taken_s):.2f} s of a processor; {number} rows, {int(size):,} bytes of sums",
+          flush=True)  # fmt: skip
 
 
 def writing(database: Database, count: int) -> None:
@@ -217,9 +218,9 @@ def main() -> None:
         fill(database, options.shares, options.routes)
         print(f"{options.database}, {options.shares:,} shares of {options.routes:,} routes;"
               f" filled in {time.perf_counter() - began_s:.0f} s", flush=True)  # fmt: skip
-        windows(database, options.shares, 0, "no sums ")
+        windows(database, options.shares, 1_000_000, 0, "no sums ")
         sum_all(database)
-        windows(database, options.shares, options.one_by_one, "with sums")
+        windows(database, options.shares, options.shares, options.one_by_one, "with sums")
         writing(database, options.shares)
         print(f"largest memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
 
