@@ -110,7 +110,9 @@ class LogIngest:
         self._marked_s = None
 
     async def step(self, in_thread: InThread, leads: bool) -> bool:
-        """Brings everything that is durable now into the books: each process its own log, whoever leads."""
+        """Brings everything that is durable now into the books: each process its own log, whoever leads. The log is
+        drained only when found blocks are in, too: a record may bring its solving share, which a crash took from the
+        log, and other blocks' windows must not be computed without it."""
         now_ms = self._now_ms()
         watermark = self._clock.before_reading()
         stored = 0
@@ -118,12 +120,12 @@ class LogIngest:
             stored += count
             if count < BATCH_SHARES:
                 break
+        await in_thread(self._learn_of_solutions)
         if stored or self._marked_s is None or time.monotonic() - self._marked_s >= MARK_S:
             await in_thread(self._books.drain, watermark, now_ms)
             self._marked_s = time.monotonic()
         self.consumed_through = watermark.sequence
         self.caught_up_ms = now_ms
-        await in_thread(self._learn_of_solutions)
         if time.monotonic() - self._trimmed_s > TRIM_S and self._position is not None:
             self._trimmed_s = time.monotonic()
             await in_thread(self._shares.trim, self._position)
@@ -142,7 +144,7 @@ class LogIngest:
 
     def _learn_of_solutions(self) -> None:
         names = self._solutions.open_names()
-        for chain, hash_hex in names - self._known_open:
+        for chain, hash_hex in sorted(names - self._known_open):
             record = self._solutions.open_record(chain, hash_hex)
             if record is not None:
                 self._books.book_solution(record, "submitted", "", self._now_ms())

@@ -146,12 +146,13 @@ class ShareFeed:
         if all_fed and not self._flying:
             self.consumed_through = max(self.consumed_through, watermark.sequence)
             self._caught_up_ms = self._now_ms()
+        # Before the watermark: a record may bring a share that the log lost, and windows wait for the watermark only.
+        await self._tell_solutions()
         if all_fed and (fed or time.monotonic() - self._noted_s >= NOTE_S):
             await self._note(watermark)
         elif time.monotonic() - self._noted_s >= NOTE_S:
             # Nothing new to tell, but a position in which a lost stream is noticed.
             await self._note(Watermark(0, 0))
-        await self._tell_solutions()
         if news.consumed is not None and time.monotonic() - self._trimmed_s > TRIM_S:
             self._trimmed_s = time.monotonic()
             await self._in_thread(self._shares.trim, min(news.consumed, self._at()))
@@ -222,7 +223,7 @@ class ShareFeed:
     def _solution_notes(self) -> tuple[list[bytes], list[str]]:
         notes = []
         open_names = self._solutions.open_names()
-        for chain, hash_hex in open_names - self._told_open:
+        for chain, hash_hex in sorted(open_names - self._told_open):
             record = self._solutions.open_record(chain, hash_hex)
             if record is not None:
                 notes.append(encode_entry(solution_note(self._name, record, None, "")))

@@ -167,7 +167,8 @@ class StreamIngest:
         self._drained_ms = {name: drained_ms for name, (_, drained_ms) in found.items() if drained_ms is not None}
 
     def _book(self, entries: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, Position], list[str]]:
-        """Commits what the entries bring. Returns the new positions by log, and the answered blocks that are booked."""
+        """Commits what the entries bring: shares, then found blocks with the shares that logs have lost, then how far
+        logs are drained. Returns the new positions by log, and the answered blocks that are booked."""
         taken: dict[str, _Taken] = {}
         places = dict(self._positions)
         solutions = []
@@ -186,7 +187,11 @@ class StreamIngest:
         for name, found in taken.items():
             if name not in self._unusable and self._store(name, found, places[name]):
                 changed[name] = self._positions[name]
-        return changed, [name for note in solutions if (name := self._book_solution(note))]
+        booked = [name for note in solutions if (name := self._book_solution(note))]
+        for name, found in taken.items():
+            if found.drained is not None and name not in self._unusable:
+                self._drain(name, found.drained)
+        return changed, booked
 
     def _add_piece(self, piece: SharePiece, taken: dict[str, _Taken], places: dict[str, Position]) -> None:
         place = places.get(piece.log, BEGINNING)
@@ -218,21 +223,28 @@ class StreamIngest:
         try:
             if taken.shares:
                 books.store_shares(taken.shares, end, now_ms)
-            if taken.drained is not None:
-                books.drain(taken.drained.watermark, now_ms)
         except UnusableLogError as error:
-            # Another log's shares must not wait for it. It stays apart until somebody has looked: its blocks wait.
-            self._unusable.add(name)
-            log.error("a front end's shares cannot be stored log=%s: %s", name, error)
+            self._set_apart(name, error)
             return False
         self._positions[name] = end
-        if taken.drained is not None:
-            watermark = taken.drained.watermark
-            if watermark.time_ms:
-                self._drained_ms[name] = max(self._drained_ms.get(name, 0), watermark.time_ms)
-            if name == self._own_log:
-                self.consumed_through = max(self.consumed_through, watermark.sequence)
         return True
+
+    def _set_apart(self, name: str, error: UnusableLogError) -> None:
+        """Another log's shares must not wait for it. It stays apart until somebody has looked: its blocks wait."""
+        self._unusable.add(name)
+        log.error("a front end's shares cannot be stored log=%s: %s", name, error)
+
+    def _drain(self, name: str, note: DrainNote) -> None:
+        watermark = note.watermark
+        try:
+            self._books.of_log(name).drain(watermark, self._now_ms())
+        except UnusableLogError as error:
+            self._set_apart(name, error)
+            return
+        if watermark.time_ms:
+            self._drained_ms[name] = max(self._drained_ms.get(name, 0), watermark.time_ms)
+        if name == self._own_log:
+            self.consumed_through = max(self.consumed_through, watermark.sequence)
 
     def _book_solution(self, note: SolutionNote) -> str:
         """The block's name when its answer is booked, else nothing."""

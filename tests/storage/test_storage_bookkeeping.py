@@ -7,13 +7,14 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bookkeeping_world import CHAINS, TERMS, World
 from sqlalchemy import Connection, event
 from storage_samples import block_hash_hex, header_hash, make_route, solution
 
-from pool.blocks.solution_store import SolvingShare
+from pool.blocks.solution_store import SolutionRecord, SolvingShare
 from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.log_ingest import LogIngest
 from pool.shares.share_log import ShareLog
@@ -101,6 +102,37 @@ async def test_bookkeeping_credits_a_solving_share_that_a_crash_took_from_the_lo
     await world.bookkeeping.step()
     assert world.credits(5) == {("miner", "anna-alpha"): 990}
     assert world.dump()["shares"] == [1, 2, 3, 12]
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_bookkeeping_computes_no_window_before_a_share_that_only_a_record_has(
+    world: World, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    """Two records wait after a crash, and the one with the lost share cannot be booked at first."""
+    shares(world, 1, 3)
+    solving = SolvingShare(BERT, "rig", 4_000, ("regbtc", "alpha"), header_hash(4))
+    world.solutions.put(solution("regbtc", 9, sequence=4, solving_share=solving))
+    world.chains["alpha"].mine(5, height=5)
+    world.log.durable_sequence = 1_000_003
+    world.solve("alpha", 5, 1_000_004, ANNA, None)
+    if answered:
+        world.solutions.outcome("regbtc", block_hash_hex(9), "accepted", "")
+    book, refused = world.books.book_solution, []
+
+    def fails_once(record: SolutionRecord, *arguments: Any) -> None:
+        if record.chain == "regbtc" and not refused:
+            refused.append(record.chain)
+            raise OSError(28, "No space left on device")
+        book(record, *arguments)
+
+    monkeypatch.setattr(world.books, "book_solution", fails_once)
+    with pytest.raises(OSError, match="No space"):
+        await world.bookkeeping.step()
+    await world.bookkeeping._following["alpha"].follow()
+    assert world.state(5) == ("submitted", None, None), "its window waits"
+    await world.settle()
+    assert world.state(5)[0] == "immature"
+    assert ("held", "bert") in world.credits(5), "the share that the log lost counts"
 
 
 async def test_bookkeeping_counts_a_solving_share_once_that_record_and_log_both_have(world: World) -> None:
