@@ -10,7 +10,8 @@ Made from [pool/metric_table.py](../../pool/metric_table.py) by `python -m pool.
 
 `GET /metrics` answers in the Prometheus text format (0.0.4). Counters count from the start of the process. Amounts are
 whole smallest units of their chain (satoshi), kept exactly by the pool; Prometheus keeps 53 bits of them. Counters of
-words that are known beforehand are there from the beginning with 0. With several processes each has metrics of its own.
+words that are known beforehand are there from the beginning with 0. Dashboards and alerts over these metrics, and how
+to add up several processes: [monitoring](../operating/monitoring.md).
 
 No label has a miner, worker or address in it, and up to {MAX_CHAINS} chains with two nodes each make less than
 {MAX_SERIES} series, whatever miners and nodes send. Words from outside (a node's refusal) become short lower-case ones,

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Install what the tests need beside Python: litecoind, PostgreSQL, Redis, node and npm from Debian, and from npm a bcoin
-# node and a Stratum client that is not ours. Runs again at no cost when all is there. Exit 1 names what is missing.
+# Install what the tests need beside Python: litecoind, PostgreSQL, Redis, Prometheus, node and npm from Debian, and from
+# npm a bcoin node and a Stratum client that is not ours. Runs again at no cost when all is there. Exit 1 names what is
+# missing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -9,6 +10,7 @@ missing() {
     { command -v litecoind || test -x /usr/lib/litecoin/litecoind; } >/dev/null 2>&1 || printf ' litecoind'
     { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 || printf ' postgresql'
     command -v redis-server >/dev/null 2>&1 || printf ' redis-server'
+    { command -v prometheus && command -v promtool; } >/dev/null 2>&1 || printf ' prometheus'
     command -v node >/dev/null 2>&1 || printf ' nodejs'
     command -v npm >/dev/null 2>&1 || printf ' npm'
 }
