@@ -7,6 +7,7 @@
     stranger   a deposit, which the operator may claim
     wallet     not synced, fees too low, no rate, slow
     operator   releases what is on hold, takes fees out, sweeps; takes a backup, and goes back to it
+    bump       the operator wants a higher fee for what waits; either transaction may arrive and be mined
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from sqlalchemy.exc import IntegrityError
 from chains.wallet import Outpoint
 from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePolicy, Payout
-from pool.storage import ledger_links, payout_coins, payout_holds, payout_rows, payout_steps
+from pool.storage import ledger_links, payout_coins, payout_holds, payout_rows, payout_steps, payout_versions
 
 ACTIONS = {
     "owe": 4, "pay": 10, "pay_slowly": 2, "mine": 6, "reorganise": 2, "evict": 1, "arrive": 2, "stranger": 1,
-    "wallet": 2, "operator": 1, "order": 1, "check": 1,
+    "wallet": 2, "operator": 1, "order": 1, "check": 1, "bump": 2,
 }  # fmt: skip
 OPENING = ("owe", "pay", "mine")
 RATES = ((0.0, 0.0), (0.01, 0.0), (0.03, 0.02), (0.0, 0.08), (0.1, 0.03))
@@ -226,6 +227,31 @@ class PayoutsRun:
         except (LedgerError, IntegrityError) as error:
             self.told.append(f"order: {type(error).__name__}")
 
+    async def _bump(self) -> None:
+        """What waits is to pay more, at rates that may be or not. Either is mined, and reorgs may swap them."""
+        world, random = self.world, self.random
+        if not any(batch.replaceable for batch in world.start().books.batches()):
+            await self._owe()
+            world.loop.now_s += world.terms.interval_ms / 1000
+            await self._pay()
+        payer = world.start()
+        waiting = [batch.id for batch in payer.books.batches() if batch.replaceable]
+        if not waiting:
+            return
+        with payer.database.write() as connection:
+            payout_versions.order_bump(connection, random.choice(waiting), random.choice((1, 2000, 3000, 60_000)))
+        await self._pay()
+        for _ in range(random.choice((0, 1, 1, 2, 3))):
+            deepest = world.chain.height - max((one.height for one in world.incomes), default=0)
+            world.chain.reorganise(max(1, min(deepest, random.randint(1, world.terms.maturity + 2))), forget=True)
+            world.chain.forget_mempool()
+            for raw in random.sample(world.wallet.late[-3:], k=min(2, len(world.wallet.late))):
+                world.chain.deliver(raw)
+                world.chain.mine(1)
+            world.chain.mine(random.randint(1, 3))
+            await self._pay()
+            await self._pay()
+
     async def _check(self) -> None:
         self._check_now()
 
@@ -244,6 +270,10 @@ class PayoutsRun:
         for raw in world.wallet.late:
             chain.deliver(raw)
         await self._finish()
+        if any(batch.others for batch in payer.books.batches()):
+            # What comes back from a payout with two transactions waits until no reorg can swap them.
+            chain.mine(2 * world.terms.maturity + 1)
+            await self._finish()
         reading = self._check_now()
         if reading.holds:
             raise Violation(f"on hold, and nobody did anything wrong: {reading.holds}")
