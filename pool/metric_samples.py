@@ -41,6 +41,7 @@ class MoneyReadings:
     coins: Mapping[tuple[str, str], int] = field(default_factory=dict)
     fees: Mapping[str, int] = field(default_factory=dict)
     imbalance: Mapping[str, int] = field(default_factory=dict)
+    last_block_ms: Mapping[str, int] = field(default_factory=dict)
     oldest_unpaid_s: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -66,10 +67,11 @@ class MetricSamples:
         self._blocks = blocks
         self._servers = servers
         self._data_dir = data_dir
-        self._ceilings = ceilings
+        self.ceilings = ceilings
         self._clock = clock
         self._lags: deque[float] = deque(maxlen=LAG_KEPT)
         self._tips: dict[str, tuple[int, float]] = {}
+        self._solved: dict[str, tuple[int, float]] = {}  # solves of a chain, and what was expected at the last
         self._workers = 0
         self._by_rtt: Mapping[str, int] = dict.fromkeys(RTT_CLASSES, 0)
         self._by_difficulty: Mapping[str, int] = dict.fromkeys(DIFFICULTY_CLASSES, 0)
@@ -93,6 +95,7 @@ class MetricSamples:
             samples += 1
             if samples % FOLD_SAMPLES == 0:
                 self._intake.tally.fold()
+            self.look_at_solves()
 
     async def watch_miners(self) -> None:
         """For ever: where the miners are and what they are asked for."""
@@ -106,6 +109,13 @@ class MetricSamples:
             height = known_height(chain)
             if height is not None and self._tips.get(name, (None, 0.0))[0] != height:
                 self._tips[name] = height, self._clock()
+
+    def look_at_solves(self) -> None:
+        """Notice new solves, from which on effort is counted."""
+        for chain, found in self._blocks.found.items():
+            if found != self._solved.get(chain, (0, 0.0))[0]:
+                self._intake.tally.fold()
+                self._solved[chain] = found, self._intake.tally.expected.get(chain, 0.0)
 
     async def look_at_miners(self) -> None:
         """One look at every connection, a slice at a time."""
@@ -153,6 +163,10 @@ class MetricSamples:
             "clock_offset_seconds": lambda: one(self._jobs.clock_offset_s),
             "expected_blocks_total": self._expected_blocks,
             "found_blocks_total": lambda: self._of_chains(self._blocks.found),
+            "effort_ratio": self._efforts,
+            "last_block_timestamp_seconds": lambda: (
+                ((chain,), last_ms / 1000) for chain, last_ms in self.money.last_block_ms.items()
+            ),
             "expected_near_misses_total": lambda: self._of_chains(tally.expected_near),
             "near_misses_total": lambda: self._of_chains(tally.near),
             "block_refusals_total": lambda: self._blocks.refusals.items(),
@@ -163,7 +177,7 @@ class MetricSamples:
             "fee_income_sat": lambda: by(self.money.fees),
             "ledger_imbalance_sat": lambda: by(self.money.imbalance),
             "oldest_unpaid_seconds": lambda: by(self.money.oldest_unpaid_s),
-            "wallet_ceiling_sat": lambda: by(self._ceilings),
+            "wallet_ceiling_sat": lambda: by(self.ceilings),
             "disk_free_bytes": lambda: self._disk("f_bavail"),
             "disk_size_bytes": lambda: self._disk("f_blocks"),
         }
@@ -217,6 +231,12 @@ class MetricSamples:
     def _expected_blocks(self) -> Iterator[Reading]:
         self._intake.tally.fold()
         return self._of_chains(self._intake.tally.expected)
+
+    def _efforts(self) -> Iterator[Reading]:
+        self.look_at_solves()
+        for name in self._chains:
+            expected = self._intake.tally.expected.get(name, 0.0)
+            yield (name,), max(0.0, expected - self._solved.get(name, (0, 0.0))[1])
 
     def _submissions(self) -> Iterator[Reading]:
         return (((name,), self._blocks.submit_times.get(name) or Buckets(SUBMIT_BOUNDS_S)) for name in self._chains)

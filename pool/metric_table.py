@@ -211,6 +211,15 @@ METRICS: tuple[MetricDefinition, ...] = (
         " what blocks tell in weeks, that the chain's work is done and counted.",
     ),
     _gauge(
+        "effort_ratio", "blocks", "chain", "blocks",
+        "Expected blocks since the last solve that was handed in, since the start at most: 1 on average, over 7 once in"
+        " a thousand blocks.",
+    ),
+    _gauge(
+        "last_block_timestamp_seconds", "seconds", "chain", "blocks",
+        "Unix time of the chain's newest found block in the books that was not refused; absent before the first.",
+    ),
+    _gauge(
         "blocks_total", "blocks", "chain state", "blocks",
         "Found blocks in the books by the state they are in now; a block changes its state, so this is a gauge.",
     ),

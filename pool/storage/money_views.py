@@ -9,19 +9,20 @@ from sqlalchemy import Connection, case, func, select
 from sqlalchemy.orm import aliased
 
 from pool.ledger.account import ASSET_IMMATURE, ASSET_WALLET, INCOME_FEE, grows_by_debit
-from pool.storage.tables import balances, transfer_groups, transfers
+from pool.storage.tables import balances, blocks, transfer_groups, transfers
 
 MAX_WAITING = 2000
 """Accounts of a chain that are looked at for the longest wait: those that are owed most."""
 
 
 class ChainMoney(NamedTuple):
-    """Smallest units; by (chain, kind), and by chain."""
+    """Smallest units; by (chain, kind), and by chain. `last_block_ms` is when the newest block was found."""
 
     liabilities: dict[tuple[str, str], int]
     coins: dict[tuple[str, str], int]
     fees: dict[str, int]
     imbalance: dict[str, int]
+    last_block_ms: dict[str, int]
 
 
 def chain_money(connection: Connection) -> ChainMoney:
@@ -35,7 +36,7 @@ def chain_money(connection: Connection) -> ChainMoney:
     # Summed in two halves: SQLite's SUM fails beyond 63 bits.
     high, low = func.sum(balances.c.amount // 2**31), func.sum(balances.c.amount % 2**31)
     rows = connection.execute(select(balances.c.chain, part, high, low).group_by(balances.c.chain, part))
-    money = ChainMoney({}, {}, {}, {})
+    money = ChainMoney({}, {}, {}, {}, _last_blocks(connection))
     for chain, account, high_sum, low_sum in rows:
         amount = int(high_sum) * 2**31 + int(low_sum)
         owner, _, kind = account.partition(".")
@@ -48,6 +49,12 @@ def chain_money(connection: Connection) -> ChainMoney:
         elif account == INCOME_FEE:
             money.fees[chain] = amount
     return money
+
+
+def _last_blocks(connection: Connection) -> dict[str, int]:
+    newest = select(func.max(blocks.c.id)).where(blocks.c.state != "rejected").group_by(blocks.c.chain)
+    rows = connection.execute(select(blocks.c.chain, blocks.c.found_ms).where(blocks.c.id.in_(newest)))
+    return {row.chain: row.found_ms for row in rows}
 
 
 def oldest_unpaid_ms(connection: Connection, minimums: Mapping[str, int], now_ms: int) -> dict[str, int]:

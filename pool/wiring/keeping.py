@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -16,14 +16,16 @@ from chains.node_wallet import NodeWallet
 from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import ChainTerms
 from pool.config import Config
+from pool.config_reload import Reload
 from pool.live_status import LiveStatus
 from pool.metric_samples import MoneyReadings
 from pool.payout_setup import open_wallet, paying_chains, payout_service
 from pool.retention_setup import share_retention, share_summing
-from pool.scheme_setup import share_buying
+from pool.scheme_setup import buying_chains, share_buying
 from pool.services.bookkeeping import Bookkeeping, Ingest, wall_ms
 from pool.services.chain_view import ChainNodesView
 from pool.services.payout_service import PayoutService
+from pool.services.scheme_board import SchemeBoard
 from pool.settings_rules import settings_rules
 from pool.storage.books import SqlBooks
 from pool.storage.books_views import BooksViews
@@ -36,6 +38,12 @@ from pool.wiring.mining import Mining
 log = logging.getLogger("parapool")
 
 BLOCK_COUNTS_S = 5.0
+
+Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+"""Makes a task of the pool's: when it breaks, the pool stops."""
+
+Wallets = Mapping[str, NodeWallet | None]
+"""By chain, None for one that pays no more."""
 OLDEST_UNPAID_S = 60.0  # looks at a few rows for each account that is owed something
 
 
@@ -65,43 +73,69 @@ class Keeping:
         self.settings = SettingsBooks(books.database, self.sql, self.views, settings_rules(config), wall_ms)
         self.wallets: dict[str, NodeWallet] = {}
         self.payers: list[PayoutService] = []
+        self._paying: dict[str, asyncio.Task[Any]] = {}
         self._waits_due_s = float("-inf")
 
     def build(self, ingest: Ingest, mining: Mining) -> None:
         """The services. Raises StartError, OSError and whatever a database that is away causes; close() is due then."""
         config, books = self.config, self.books
         self.chains = mining.chains
-        terms = {
-            name: ChainTerms(
-                fee_ppm=config.fee_ppm(name),
-                factor=section.pplns.factor,
-                window_min_s=section.pplns.window_min_s,
-                maturity=section.credit_maturity,
-                scheme=section.scheme,
-            )
-            for name, section in config.chains.items()
-        }
-        views_by_chain = {name: ChainNodesView(chain) for name, chain in self.chains.items()}
-        self.bookkeeping = Bookkeeping(ingest, books.sql_books, views_by_chain, terms, self.sql)
+        self.bookkeeping = Bookkeeping(ingest, books.sql_books, self._views_by_chain(), chain_terms(config), self.sql)
         self.buying = share_buying(config, mining.schemes, books.sql_books, self.sql, mining.scheme_changed, wall_ms)
         self.buying.learn_reserves()
         for name in paying_chains(config):
-            self.wallets[name] = open_wallet(config, name)
-        # Which of several processes pays a chain, the database decides.
-        self.payers += [
-            payout_service(config, name, wallet, books.database, self.sql, wall_ms)
-            for name, wallet in self.wallets.items()
-        ]
+            self._open_payer(name, open_wallet(config, name))
 
-    def work(self, status: LiveStatus) -> Iterator[Coroutine[Any, Any, Any]]:
+    def _open_payer(self, name: str, wallet: NodeWallet) -> None:
+        """Which of several processes pays a chain, the database decides."""
+        self.wallets[name] = wallet
+        payer = payout_service(self.config, name, wallet, self.books.database, self.sql, wall_ms)
+        self.payers.append(payer)
+
+    def _views_by_chain(self) -> dict[str, ChainNodesView]:
+        return {name: ChainNodesView(chain) for name, chain in self.chains.items()}
+
+    def adopt(self, reload: Reload, schemes: SchemeBoard) -> None:
+        """Takes over a new configuration at once; payers follow with `adopt_payers`. After the mining has."""
+        self.config = reload.new
+        self.bookkeeping.adopt(self._views_by_chain(), chain_terms(reload.new))
+        self.buying.adopt(buying_chains(reload.new, schemes))
+        self.settings.adopt(settings_rules(reload.new))
+
+    async def adopt_payers(self, wallets: Wallets, spawn: Spawn) -> None:
+        """Other payers for these chains, or none. A batch under way is taken up by the next payer as after a crash."""
+        for name, wallet in wallets.items():
+            former = [payer for payer in self.payers if payer.chain == name]
+            for payer in former:
+                await self._end_payer(payer)
+                self.payers.remove(payer)
+            if name in self.wallets:
+                await self.wallets.pop(name).close()
+            if wallet is not None:
+                self._open_payer(name, wallet)
+                self._run_payer(self.payers[-1], spawn)
+
+    def _run_payer(self, payer: PayoutService, spawn: Spawn) -> None:
+        self._paying[payer.chain] = spawn(payer.run())
+
+    async def _end_payer(self, payer: PayoutService) -> None:
+        task = self._paying.pop(payer.chain)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def start(self, status: LiveStatus, spawn: Spawn) -> None:
         """What goes on for as long as the pool runs."""
+        for work in self._work(status):
+            spawn(work)
+        for payer in self.payers:
+            self._run_payer(payer, spawn)
+
+    def _work(self, status: LiveStatus) -> Iterator[Coroutine[Any, Any, Any]]:
         yield self.bookkeeping.run()
         yield self._count_blocks(status)
         yield share_summing(self.config, self.books.database, self.bookkeeping).run()
-        yield share_retention(self.config, self.chains, self.books.database, self.bookkeeping).run()
+        yield share_retention(lambda: self.config, self.chains, self.books.database, self.bookkeeping).run()
         yield self.buying.run()
-        for payer in self.payers:
-            yield payer.run()
 
     async def _count_blocks(self, status: LiveStatus) -> None:
         """For the metrics; while the books cannot be read, which they tell themselves, the last counts stay."""
@@ -112,7 +146,9 @@ class Keeping:
             await asyncio.sleep(BLOCK_COUNTS_S)
 
     async def _count_money(self, money: MoneyReadings) -> None:
-        money.liabilities, money.coins, money.fees, money.imbalance = await self.views.read(chain_money)
+        found = await self.views.read(chain_money)
+        money.liabilities, money.coins, money.fees = found.liabilities, found.coins, found.fees
+        money.imbalance, money.last_block_ms = found.imbalance, found.last_block_ms
         now_s = time.monotonic()
         if now_s >= self._waits_due_s:
             self._waits_due_s = now_s + OLDEST_UNPAID_S
@@ -132,3 +168,17 @@ class Keeping:
             await wallet.close()
         self.views.close()
         self.sql.shutdown()
+
+
+def chain_terms(config: Config) -> dict[str, ChainTerms]:
+    """What each chain's blocks are credited by."""
+    return {
+        name: ChainTerms(
+            fee_ppm=config.fee_ppm(name),
+            factor=section.pplns.factor,
+            window_min_s=section.pplns.window_min_s,
+            maturity=section.credit_maturity,
+            scheme=section.scheme,
+        )
+        for name, section in config.chains.items()
+    }

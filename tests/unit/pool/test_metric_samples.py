@@ -128,6 +128,15 @@ def test_samples_tell_luck_and_submissions_with_zeros_from_the_beginning(world: 
     assert world.values("block_submit_seconds_sum")['chain="alpha"'] == 0.3
 
 
+def test_samples_count_effort_from_the_last_solve_on(world: World) -> None:
+    world.intake.tally.expected["alpha"] = 1.5
+    assert world.values("effort_ratio")['chain="alpha"'] == 1.5
+    world.blocks.found["alpha"] = 1
+    assert world.values("effort_ratio")['chain="alpha"'] == 0
+    world.intake.tally.expected["alpha"] += 0.25
+    assert world.values("effort_ratio") == {'chain="regbtc"': 0, 'chain="alpha"': 0.25}
+
+
 async def test_samples_look_at_every_connection(world: World) -> None:
     world.servers[0].connections = {
         _Hashable(**vars(connection({"a": 1, "b": 2}, 0.5, 1))), _Hashable(**vars(connection({"c": 1}, 16.0, 1)))
@@ -194,6 +203,9 @@ def test_samples_tell_the_money_that_the_books_told(world: World) -> None:
     assert world.values("coins_sat")['chain="alpha",kind="wallet"'] == 9
     assert world.values("oldest_unpaid_seconds") == {'chain="alpha"': 1.5}
     assert world.values("fee_income_sat") == {'chain="alpha"': 4}
+    assert world.values("last_block_timestamp_seconds") == {}
+    money.last_block_ms = {"alpha": 1500}
+    assert world.values("last_block_timestamp_seconds") == {'chain="alpha"': 1.5}
 
 
 async def test_samples_measure_how_late_the_loop_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
