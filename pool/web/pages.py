@@ -24,8 +24,9 @@ REFRESH_S = 30
 NEWEST_BLOCKS = 10
 PAGE_BLOCKS = 50
 PAGE_CREDITS = 100
-PAGE_WORKERS = 50
-PAGE_PAYMENTS = 50
+PAGE_WORKERS = 25
+PAGE_PAYMENTS = 20
+PAGE_MINER_CREDITS = 25
 MAX_PAGE = 1000
 
 HEADINGS = {
@@ -44,7 +45,7 @@ class Pages:
     def __init__(self, api: Api, miners: MinerApi, options: WebOptions, templates: Templates) -> None:
         self._api = api
         self._miners = miners
-        self._options = options
+        self.options = options
         self._templates = templates
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pages")
 
@@ -62,7 +63,7 @@ class Pages:
     async def chains(self) -> str:
         pool = await self._api.pool()
         return await self._render(
-            "chains.html", "/chains", pool=pool, chains=self._chains(), payouts=self._options.payouts,
+            "chains.html", "/chains", pool=pool, chains=self._chains(), payouts=self.options.payouts,
             refresh_s=REFRESH_S,
         )  # fmt: skip
 
@@ -93,7 +94,8 @@ class Pages:
         pages = max(1, -(-len(workers) // PAGE_WORKERS))
         page = min(page, pages)
         return await self._render(
-            "miner.html", "/miner", miner=miner, spans=spans, next=paid["next"], payments=paid["items"],
+            "miner.html", "/miner", miner=miner, credits=miner["credits"][:PAGE_MINER_CREDITS], spans=spans,
+            next=paid["next"], payments=paid["items"],
             more_payments=paid["cursor"], now_ms=now_ms, source=f"/api/v1/miners/{miner['address']}",
             online=sum(worker["online"] for worker in workers),
             offline=sum(not worker["online"] for worker in workers),
@@ -107,7 +109,7 @@ class Pages:
         chains = live.chains()
         others = [chain.name for chain in chains if chain.name != live.parent]
         return await self._render(
-            "connect.html", "/connect", parent=live.parent, ports=port_lines(self._options.ports, host_header),
+            "connect.html", "/connect", parent=live.parent, ports=port_lines(self.options.ports, host_header),
             users=user_names(live.parent, chains), others=others,
             aux_words=",".join(f"{name}=YOUR_ADDRESS" for name in others),
         )  # fmt: skip

@@ -135,6 +135,10 @@ class WebServer:
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
 
+    def adopt(self, options: WebOptions) -> None:
+        """Other ports' terms and payout rules, as a reload brings them; limits and names in splits stay."""
+        self.miners.options = self._pages.options = options
+
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises OSError when the address cannot be had."""
         runner = web.AppRunner(self._application(), handle_signals=False, shutdown_timeout=SHUTDOWN_S)
