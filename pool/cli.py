@@ -15,6 +15,7 @@ import click
 from pool.cli_balances import import_balances, release
 from pool.cli_doctor import doctor
 from pool.cli_front_ends import front_ends, write_off
+from pool.cli_init import init
 from pool.cli_ledger import ledger
 from pool.cli_losses import absorb, clawback, losses
 from pool.cli_miner import miner
@@ -43,6 +44,7 @@ def commands() -> None:
     To see it work without anything else installed:
       pool devnet demo                       nodes, pool and miner on this machine
     To run it:
+      pool init                              a configuration from a few answers
       pool check-config -c pool.yaml         every mistake at once, with file and line
       pool doctor -c pool.yaml               nodes, wallets and the job itself, before anybody mines
       pool run -c pool.yaml
@@ -169,6 +171,7 @@ def mine(
 
 for command in (losses, absorb, clawback, release, import_balances, front_ends, write_off):
     ledger.add_command(command)
+commands.add_command(init)
 commands.add_command(doctor)
 commands.add_command(ledger)
 commands.add_command(payouts)

@@ -46,7 +46,7 @@ def put_module(monkeypatch: pytest.MonkeyPatch, name: str, **functions: object) 
 
 ALL_COMMANDS = [
     (), ("run",), ("check-config",), ("mine",), ("verify",), ("verify", "mm2"), ("verify", "auxpow"), ("devnet",),
-    ("devnet", "node"), ("devnet", "demo"),
+    ("devnet", "node"), ("devnet", "demo"), ("init",), ("doctor",),
 ]  # fmt: skip
 
 
