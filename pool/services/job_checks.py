@@ -49,8 +49,19 @@ class JobChecks:
         self._begin_s = begin_s
         self._trial = trial
         self._seen: set[ProofShape] = set()
-        self._waiting: dict[ProofShape, Job] = {}
+        self._waiting: dict[ProofShape, tuple[Job, TrialTerms]] = {}
         self._arrived = asyncio.Event()
+
+    @property
+    def terms(self) -> TrialTerms:
+        """What the next jobs are tried with; those that wait keep the terms they were made under. Under new ones every
+        shape is new."""
+        return self._terms
+
+    @terms.setter
+    def terms(self, terms: TrialTerms) -> None:
+        self._terms = terms
+        self._seen.clear()
 
     def saw(self, job: Job) -> None:
         """A job was sent to miners. Of several that wait with one shape the newest is tried."""
@@ -59,7 +70,7 @@ class JobChecks:
             return
         if shape not in self._waiting and len(self._waiting) >= MOST_WAITING:
             del self._waiting[next(iter(self._waiting))]  # a shape that is in use comes again with its next job
-        self._waiting[shape] = job
+        self._waiting[shape] = job, self._terms
         self._arrived.set()
 
     async def run(self) -> None:
@@ -71,16 +82,19 @@ class JobChecks:
                 await asyncio.sleep(self._begin_s)
                 while self._waiting:
                     shape = next(iter(self._waiting))
-                    job = self._waiting.pop(shape)
-                    await self._check(loop, thread, job)
-                    self._remember(shape)
+                    job, terms = self._waiting.pop(shape)
+                    await self._check(loop, thread, job, terms)
+                    if terms is self._terms:
+                        self._remember(shape)
                 self._arrived.clear()
 
-    async def _check(self, loop: asyncio.AbstractEventLoop, thread: ThreadPoolExecutor, job: Job) -> None:
+    async def _check(
+        self, loop: asyncio.AbstractEventLoop, thread: ThreadPoolExecutor, job: Job, terms: TrialTerms
+    ) -> None:
         for chain in job.templates.chains():
             self.results.update({(chain, result): 0 for result in (HOLDS, FAILS, BROKEN)})
         try:
-            trials = await loop.run_in_executor(thread, self._trial, job, self._terms, _pause)
+            trials = await loop.run_in_executor(thread, self._trial, job, terms, _pause)
         except Exception:  # a fault of the check itself must not end the pool
             log.exception("alarm: a job's proofs could not be tried job=%s", job.job_id)
             self.results.update((chain, BROKEN) for chain in job.templates.chains())

@@ -135,6 +135,27 @@ async def test_checks_forget_shapes_rather_than_grow(monkeypatch):
     assert checks.results["alpha", "holds"] == 2
 
 
+async def test_checks_judge_a_job_by_the_terms_it_was_made_under():
+    """A reload may take out a chain, or change an address, while a job of before waits for its trial."""
+    other = b"\x51"
+    checks = JobChecks(TERMS, begin_s=0)
+    factory = JobFactory()
+    checks.saw(a_job(factory, "alpha"))
+    checks.terms = TrialTerms({}, "sha256d", other)
+    assert checks.terms.payout_script == other
+    async with running(checks):
+        await until(lambda: checks.results["alpha", "holds"])
+        checks.saw(factory.make(parent_template(), payout_script=other))
+        await until(lambda: checks.results["regbtc", "holds"] == 2)
+        checks.terms = TERMS
+        checks.saw(a_job(factory))
+        await until(lambda: checks.results["regbtc", "holds"] == 3)
+        checks.terms = TERMS._replace(payout_script=other)
+        checks.saw(a_job(factory))
+        await until(lambda: checks.results["regbtc", "fails"])
+    assert not [key for key in +checks.results if key[1] == "broken"]
+
+
 @pytest.mark.parametrize("sizes", [(4,), (4, 8)])
 async def test_checks_cost_no_more_than_a_moment(sizes):
     """The whole trial of five chains, pauses included."""
