@@ -19,13 +19,14 @@ from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePoli
 from pool.payouts.build import BatchMismatchError, build, verify_built, verify_signed
 from pool.payouts.coins import is_crowded, spendable, to_consolidate
 from pool.payouts.compose import Composition, Postponed, Wait, compose
-from pool.payouts.follow import Conflict, Look, after_send, follow, is_stuck, resend_due
+from pool.payouts.follow import Conflict, Look, after_send, follow, resend_due
 from pool.payouts.plan import Passed, is_due, plan
 from pool.payouts.standing import UnknownAccountError
 from pool.payouts.terms import PayoutTerms, fee_rate_obstacle, usable_fee_rate
 from pool.services.payout_books import InThread, PayoutBooks
 from pool.services.payout_bump import PayoutBump
 from pool.services.payout_look import look_at
+from pool.services.payout_telling import PayoutTelling, displayed_txid
 from pool.services.wallet_check import WalletCheck
 
 log = logging.getLogger("parapool.payouts")
@@ -67,7 +68,7 @@ class PayoutRun:
         self._new_id = new_id
         self._change_script: bytes | None = None
         self._not_before_ms = 0
-        self._told: set[tuple[str, str]] = set()
+        self._tell = PayoutTelling(terms.chain)
 
     async def step(self) -> None:
         """One pass. Raises NodeUnavailableError, WalletRefusedError and what the books raise; nothing is lost then."""
@@ -77,7 +78,7 @@ class PayoutRun:
             if batch.state not in UNSIGNED:
                 await self._follow(batch, tip)
         batches = await self._in_thread(self._books.batches)
-        self._tell_stuck(batches)
+        self._tell.stuck(batches, self._now_ms())
         if not known:
             return  # until all is taken over the wallet lacks coins that nobody stole
         unsigned = next((batch for batch in batches if batch.state in UNSIGNED), None)
@@ -127,7 +128,7 @@ class PayoutRun:
                 await self._in_thread(self._books.adopt, batch_id, self._now_ms())
             except (LedgerError, UnknownAccountError) as error:
                 # The books may have to catch up with blocks and shares first.
-                self._tell_once("payout batch cannot be taken over yet", batch_id, str(error))
+                self._tell.once("payout batch cannot be taken over yet", batch_id, str(error))
                 return False
             log.warning("payout batch taken over from the payout file chain=%s batch=%s", self.terms.chain, batch_id)
         return True
@@ -157,7 +158,7 @@ class PayoutRun:
             return batch
         log.warning(
             "another transaction of a payout is in the chain chain=%s batch=%s txid=%s", batch.chain, batch.id,
-            _hex(next(version.txid for version in batch.versions if version.version == look.version)),
+            displayed_txid(next(version.txid for version in batch.versions if version.version == look.version)),
         )  # fmt: skip
         noted = await self._again(batch)
         return noted if noted is not None else batch
@@ -168,15 +169,7 @@ class PayoutRun:
                 batch, event, self._now_ms(), reason=words, conflict_txid=conflict.txid if conflict else None
             )
         )
-        tail = f"chain={batch.chain} batch={batch.id} txid={_hex(batch.txid)}"
-        if event is BatchEvent.SETTLE:
-            log.info("payouts settled %s payouts=%d", tail, len(batch.payouts))
-        elif event in (BatchEvent.CONFLICT, BatchEvent.REOPEN, BatchEvent.HOLD):
-            log.error("payout batch %s, %s %s", state, words, tail)
-        elif event in (BatchEvent.DROP, BatchEvent.CLEAR, BatchEvent.VOID):
-            log.warning("payout batch %s, %s %s", state, words, tail)
-        else:
-            log.info("payout batch %s %s", state, tail)
+        self._tell.moved(batch, event, state, words)
 
     async def _send(self, batch: Batch) -> None:
         """Sends the batch's bytes, which are in both durable places before."""
@@ -198,7 +191,7 @@ class PayoutRun:
         if wanted.event is not None:
             await self._move(batch, wanted.event, wanted.words)
         elif wanted.words:
-            self._tell_once("payout not taken", batch.id, wanted.words)
+            self._tell.once("payout not taken", batch.id, wanted.words)
 
     async def _broadcast(self, batch: Batch) -> SendAnswer:
         """The present transaction; when a coin of it is gone, the ones before or behind it: one of them may have it."""
@@ -219,7 +212,7 @@ class PayoutRun:
         funds = await self._in_thread(self._books.funds)
         obstacle = payout_obstacle(funds.cover)
         if obstacle is not None:
-            self._tell_once("payouts wait", self.terms.chain, obstacle)
+            self._tell.once("payouts wait", self.terms.chain, obstacle)
             return False
         return is_due(self._now_ms(), await self._in_thread(self._books.last_planned_ms), self.terms)
 
@@ -245,7 +238,7 @@ class PayoutRun:
             return await self._reserve(BatchKind.PAYOUT, composed.payouts)
         self._postpone()
         if composed.wait is not Wait.NOTHING:
-            self._tell_once("payouts wait", self.terms.chain, f"{composed.wait}: {composed.words}")
+            self._tell.once("payouts wait", self.terms.chain, f"{composed.wait}: {composed.words}")
         return await self._tidy(coins)
 
     async def _tidy(self, coins: list[Coin]) -> Batch | None:
@@ -333,7 +326,8 @@ class PayoutRun:
             await self._refused(batch, refusal)
             return None
         await self._in_thread(self._books.sign, batch, raw, ids, self._now_ms())
-        log.info("payouts signed chain=%s batch=%s txid=%s fee=%d", batch.chain, batch.id, _hex(ids.txid), built.fee)
+        name = displayed_txid(ids.txid)
+        log.info("payouts signed chain=%s batch=%s txid=%s fee=%d", batch.chain, batch.id, name, built.fee)
         return await self._again(batch)
 
     async def _refused(self, batch: Batch, refusal: str) -> None:
@@ -349,27 +343,6 @@ class PayoutRun:
         """The batch as it is in the books now."""
         return next((found for found in await self._in_thread(self._books.batches) if found.id == batch.id), None)
 
-    # -- telling ------------------------------------------------------------------------------------------------------
-
     def _check_due(self) -> bool:
         checked_ms, now_ms = self.check.checked_ms, self._now_ms()
         return checked_ms is None or not checked_ms <= now_ms < checked_ms + CHECK_INTERVAL_MS
-
-    def _tell_once(self, what: str, key: str, words: str) -> None:
-        if (key, words) not in self._told:
-            self._told.add((key, words))
-            log.warning("%s chain=%s %s: %s", what, self.terms.chain, key, words)
-
-    def _tell_stuck(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            told = (batch.id, f"{batch.state} {batch.replaced_ms}")
-            if is_stuck(batch, self._now_ms()) and told not in self._told:
-                self._told.add(told)
-                log.error(
-                    "payout batch is stuck chain=%s batch=%s state=%s reason=%s",
-                    batch.chain, batch.id, batch.state, batch.reason,
-                )  # fmt: skip
-
-
-def _hex(txid: bytes | None) -> str:
-    return txid[::-1].hex() if txid is not None else "-"
