@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -9,9 +10,17 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pool.metric_table import METRICS
+
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 PREFIX = "parapool_"
+SERIES = {
+    PREFIX + metric.name + suffix
+    for metric in METRICS
+    for suffix in (("_bucket", "_sum", "_count") if metric.kind == "histogram" else ("",))
+}
+NAME = re.compile(r"\b(?:parapool_\w+|[a-z]+:[a-z_]+:[a-z0-9_]+)\b")
 
 
 def read_yaml(path: Path) -> Any:

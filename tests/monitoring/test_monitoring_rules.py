@@ -9,16 +9,7 @@ from typing import Any
 
 import pytest
 from alert_cases import FAST, HOURLY, SLOW, AlertCase
-from rule_files import PREFIX, PROMETHEUS, ROOT, alert_rules, groups, promtool, write_yaml
-
-from pool.metric_table import METRICS
-
-SERIES = {
-    PREFIX + metric.name + suffix
-    for metric in METRICS
-    for suffix in (("_bucket", "_sum", "_count") if metric.kind == "histogram" else ("",))
-}
-NAME = re.compile(r"\b(?:parapool_\w+|[a-z]+:[a-z_]+:[a-z0-9_]+)\b")
+from rule_files import NAME, PREFIX, PROMETHEUS, ROOT, SERIES, alert_rules, groups, promtool, write_yaml
 
 
 def test_monitoring_prometheus_takes_the_configuration() -> None:
