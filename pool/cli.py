@@ -88,16 +88,18 @@ def run(config_file: str, overrides: tuple[str, ...]) -> NoReturn:
     """Run the pool until SIGINT or SIGTERM.
 
     A found block and every answered share are on disk before anything else happens to them; a pool that was killed
-    goes on where it was.
+    goes on where it was. SIGHUP makes it read its configuration again: chains, fees, difficulties and addresses change
+    without a miner leaving; what needs a restart is named, and then nothing changes.
 
     \b
     Example:
       pool run -c /etc/parapool/pool.yaml --set http.bind=127.0.0.1:8081
     """
     config = load_config(config_file, overrides)
+    from pool.config import load
     from pool.wiring.process import run as run_pool
 
-    sys.exit(run_pool(config))
+    sys.exit(run_pool(config, lambda: load(config_file, parse_overrides(overrides))))
 
 
 @commands.command("check-config", short_help="Check a configuration and name every mistake.")

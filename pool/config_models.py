@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
@@ -265,6 +265,9 @@ def network_name_of(chain: Mapping[str, Any], default_family: str) -> Any:
 
 
 class _Chain(Section):
+    if TYPE_CHECKING:  # each kind has its own default
+        family: str
+
     network: Literal["main", "test", "regtest"] = Field(
         "main", description="Network of the chain. Default for the families `devnet` and `devnet-scrypt`: regtest."
     )

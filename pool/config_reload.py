@@ -19,6 +19,8 @@ FIXED_OF_CHAIN = ("kind", "family", "network", "context_name", "chain_id")
 FIXED_OF_PORT = ("extranonce2_size", "ack")
 # What its nodes are asked, or asked for. A change of anything else leaves the chain's work as it is.
 OF_THE_NODES = ("address", "former_addresses", "nodes", "dialect", "poll_interval_s", "away_s", "longpoll")
+# What its payer was opened with.
+OF_THE_PAYER = ("payouts", "nodes", "address", "former_addresses", "maturity")
 
 
 class ReloadRefusedError(ValueError):
@@ -31,14 +33,15 @@ class ReloadRefusedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """`added` and `removed` chains, `renewed` ones whose nodes are asked anew, and the keys that changed, for people:
-    a value may be a secret and is not among them.
+    """`added` and `removed` chains, `renewed` ones whose nodes are asked anew, `repaid` ones that need another payer or
+    none; and the keys that changed, for people: a value may be a secret and is not among them.
     """
 
     new: Config
     added: tuple[str, ...]
     removed: tuple[str, ...]
     renewed: tuple[str, ...]
+    repaid: tuple[str, ...]
     keys: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -66,12 +69,22 @@ def reload_between(old: Config, new: Config) -> Reload:
         added=tuple(name for name in new.chains if name not in old.chains),
         removed=tuple(name for name in old.chains if name not in new.chains),
         renewed=tuple(name for name in both if _asks_anew(old.chains[name], new.chains[name])),
+        repaid=tuple(name for name in {**old.chains, **new.chains} if _needs_another_payer(old, new, name)),
         keys=tuple(keys),
     )
 
 
 def _asks_anew(old: ChainSection, new: ChainSection) -> bool:
     return any(key in OF_THE_NODES for key in _differing(old, new))
+
+
+def _needs_another_payer(old: Config, new: Config, name: str) -> bool:
+    before, after = old.chains.get(name), new.chains.get(name)
+    if all(chain is None or chain.payouts is None for chain in (before, after)):
+        return False
+    if before is None or after is None:
+        return True
+    return any(key in OF_THE_PAYER for key in _differing(before, after))
 
 
 def _refusals(old: Config, new: Config) -> Iterator[str]:

@@ -46,14 +46,15 @@ class LiveStatus:
         self._log_directory = log_directory
         self._books = books
         self._servers = servers
-        ceilings = {
-            name: chain.payouts.hot_ceiling
-            for name, chain in config.chains.items()
-            if chain.payouts is not None and chain.payouts.hot_ceiling is not None
-        }
+        ceilings = _ceilings(config)
         self.samples = MetricSamples(chains, intake, jobs, blocks, servers, log_directory.parent, ceilings)
         self.accepting = True
         self.blocks_by_state: Mapping[tuple[str, str], int] = {}
+
+    def adopt(self, config: Config) -> None:
+        """A new configuration was taken over."""
+        self._config = config
+        self.samples.ceilings = _ceilings(config)
 
     # -- the pool -------------------------------------------------------------------------------------------------
 
@@ -193,3 +194,12 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:  # the books are through with it and have just deleted it
         return 0
+
+
+def _ceilings(config: Config) -> dict[str, int]:
+    """The configured hot-wallet ceilings by chain."""
+    return {
+        name: chain.payouts.hot_ceiling
+        for name, chain in config.chains.items()
+        if chain.payouts is not None and chain.payouts.hot_ceiling is not None
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
 from pool.metric_table import BATCH_STATES
@@ -28,8 +28,8 @@ class PayoutReading(Protocol):
 class PayoutCollector(TableCollector):
     """Reads the payers once per scrape, on the loop's thread."""
 
-    def __init__(self, payers: Iterable[PayoutReading]) -> None:
-        self._payers = tuple(payers)
+    def __init__(self, payers: Collection[PayoutReading]) -> None:
+        self._payers = payers
         super().__init__(
             {
                 "payout_batches": self._batches,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pool.config import Config
 from pool.services.bookkeeping import Bookkeeping, wall_ms
@@ -15,18 +15,23 @@ from pool.storage.share_spans import SpanSums
 
 
 def share_retention(
-    config: Config, chains: Mapping[str, WatchedChain], database: Database, bookkeeping: Bookkeeping
+    config: Callable[[], Config],
+    chains: Mapping[str, WatchedChain],
+    database: Database,
+    bookkeeping: Bookkeeping,
 ) -> ShareRetention:
+    """`config` gives the present one: a reload may bring other chains and windows."""
+
     def reaches() -> dict[str, Reach] | None:
         found = {}
-        for name, section in config.chains.items():
+        for name, section in config().chains.items():
             target = chains[name].target
             if target is None:
                 return None
             found[name] = Reach(section.pplns.factor, target, section.pplns.window_min_s)
         return found
 
-    retention = Retention(database, config.pool.name, config.books.share_days)
+    retention = Retention(database, config().pool.name, config().books.share_days)
     return ShareRetention(retention.step, reaches, lambda: bookkeeping.leads, bookkeeping.in_thread, wall_ms)
 
 

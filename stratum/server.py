@@ -106,7 +106,9 @@ class StratumServer:
     def adopt(self, host: str, port: int, policy: PortPolicy) -> None:
         """Other terms for a port that is open, and for everybody who came in by it; their extranonce2 size and when
         they are answered stay. They hear of it with their next job."""
-        factory = self._ports[host, port]
+        factory = self._ports.get((host, port))
+        if factory is None or factory.policy == policy:  # an accountant opens no ports
+            return
         former, factory.policy = factory.policy, policy
         now = self.clock()
         for connection in self.connections:

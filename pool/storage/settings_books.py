@@ -32,6 +32,10 @@ class SettingsBooks:
         self._rules = rules
         self._now_ms = now_ms
 
+    def adopt(self, rules: SettingsRules) -> None:
+        """Other chains from now on."""
+        self._rules = rules
+
     async def settings(self, address: str) -> Mapping[str, Any]:
         """What is set for a parent address, with the first lines of its next message."""
         miner = self._rules.miner(address)

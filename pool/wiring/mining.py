@@ -5,10 +5,11 @@ An accountant has all of it too, without listening: its chains tell what became 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from chains.bitcoin.zmq_hint import ZmqHint
@@ -19,6 +20,7 @@ from pool.accounting.reserve import Change
 from pool.blocks.solution_store import SolutionStore
 from pool.chain_setup import watched_chains
 from pool.config import Config, PortSection
+from pool.config_reload import Reload
 from pool.data_dir import StartError
 from pool.job_setup import job_settings, trial_terms
 from pool.jobs.job import ROLLING_MASK, Job
@@ -26,10 +28,11 @@ from pool.jobs.job_table import JobTable
 from pool.jobs.template_board import TemplateBoard
 from pool.scheme_setup import announcement, realm_of, scheme_board
 from pool.services.block_submission import BlockSubmission
-from pool.services.chain_watch import TemplateWatch
+from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast
 from pool.services.job_checks import JobChecks
 from pool.services.share_intake import ShareIntake
+from pool.shares.route import RoutedLogin
 from pool.shares.share_log import ShareLog
 from stratum.addresses import AddressBook
 from stratum.extranonce import ExtranonceAllocator
@@ -40,6 +43,7 @@ from stratum.server import StratumServer
 # Shares of the last minutes are remembered across a restart, so that a miner's repetition stays a duplicate.
 REMEMBER_SHARES_S = 600
 STOP_SUBMISSIONS_S = 3.0
+REROUTE_SLICE = 20  # connections per turn of the loop: a few milliseconds where every one has another address
 
 
 class Mining:
@@ -49,14 +53,15 @@ class Mining:
         self.config = config
         self.chains = watched_chains(config)
         self.watches: dict[str, TemplateWatch] = {}
+        self.left: dict[str, WatchedChain] = {}  # chains that a reload took out; their blocks are still followed
         parent = self.chains[config.parent]
-        kinds = {name: AUX_KINDS[chain.kind] for name, chain in config.aux_chains.items()}
+        self.kinds = {name: AUX_KINDS[chain.kind] for name, chain in config.aux_chains.items()}
         parent_kind = PARENT_KINDS[config.parent_chain.kind]
         since_ms = time.time_ns() // 1_000_000 - REMEMBER_SHARES_S * 1000
         self.table = JobTable(share_log.recent_header_hashes(since_ms))
-        nodes = {name: chain.nodes for name, chain in self.chains.items()}
+        self.nodes = {name: chain.nodes for name, chain in self.chains.items()}
         self.blocks = BlockSubmission(
-            solutions, nodes, kinds, parent_kind, config.parent, on_outcome=self._ask_for_work
+            solutions, self.nodes, self.kinds, parent_kind, config.parent, on_outcome=self._ask_for_work
         )
         pow_name = parent.network.pow_hash
         self.schemes = scheme_board(config)
@@ -72,7 +77,7 @@ class Mining:
         )
         self.servers = self._servers()
         settings = job_settings(config, parent, self._propose, self.schemes.pay_rates)
-        self.jobs = JobBroadcast(TemplateBoard(tuple(kinds)), self.table, settings, self._broadcast)
+        self.jobs = JobBroadcast(TemplateBoard(tuple(self.kinds)), self.table, settings, self._broadcast)
         self.job_checks = JobChecks(trial_terms(config, parent))
 
     def _servers(self) -> dict[int, StratumServer]:
@@ -104,22 +109,79 @@ class Mining:
 
     def work(self) -> Iterator[Coroutine[Any, Any, Any]]:
         """What goes on for as long as the pool runs."""
-        for name, chain in self.chains.items():
-            section = self.config.chains[name]
-            is_parent = name == self.config.parent
-            watch = TemplateWatch(
-                chain,
-                self._post_parent if is_parent else self._posting(name),
-                poll_interval_s=section.poll_interval_s,
-                longpoll=is_parent and self.config.parent_chain.longpoll,
-            )
-            self.watches[name] = watch
-            yield watch.run()
-            for node in section.nodes:
-                if node.zmq_hashblock is not None:
-                    yield _hints(node.zmq_hashblock, watch)
         yield self.jobs.refresh()
         yield self.job_checks.run()
+
+    async def watch(self, name: str) -> None:
+        """One chain's templates, for ever."""
+        section = self.config.chains[name]
+        is_parent = name == self.config.parent
+        watch = self.watches[name] = TemplateWatch(
+            self.chains[name],
+            self._post_parent if is_parent else self._posting(name),
+            poll_interval_s=section.poll_interval_s,
+            longpoll=is_parent and self.config.parent_chain.longpoll,
+        )
+        hints = [node.zmq_hashblock for node in section.nodes if node.zmq_hashblock is not None]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch.run())
+            for endpoint in hints:
+                group.create_task(_hints(endpoint, watch))
+
+    async def watch_left(self, name: str) -> None:
+        """A chain that was taken out: its nodes' health, for as long as its blocks are followed."""
+        chain = self.left[name]
+        async with asyncio.TaskGroup() as group:
+            for index in range(len(chain.nodes)):
+                group.create_task(chain.watch_health(index))
+
+    def adopt(self, reload: Reload, fresh: Mapping[str, WatchedChain]) -> list[Any]:
+        """Takes over a new configuration at once; no miner leaves for it. `fresh` are the added and the renewed chains
+        as it has them; they have to be watched anew. Returns the nodes that nobody asks any more.
+        """
+        config = self.config = reload.new
+        former: list[Any] = []
+        for name in reload.renewed:
+            former += self.chains[name].adopt(fresh[name])
+        for name in reload.removed:
+            chain = self.left[name] = self.chains.pop(name)
+            chain.in_tree, chain.target = False, None
+            del self.watches[name]
+        found = dict(self.chains)
+        for name in reload.added:
+            back = self.left.pop(name, None)  # followed all the time, so it stays the one that is followed
+            if back is not None:
+                former += back.adopt(fresh[name])
+            found[name] = fresh[name] if back is None else back
+        self.chains.clear()
+        self.chains.update((name, found[name]) for name in (config.parent, *config.aux_chains))
+        self.kinds.update((name, AUX_KINDS[chain.kind]) for name, chain in config.aux_chains.items())
+        self.nodes.update((name, chain.nodes) for name, chain in self.chains.items())
+        parent = self.chains[config.parent]
+        self.schemes.adopt(scheme_board(config))
+        self.jobs.settings = job_settings(config, parent, self._propose, self.schemes.pay_rates)
+        self.jobs.board.arrange(tuple(config.aux_chains))
+        self.job_checks.terms = trial_terms(config, parent)
+        # What is left as well: a job that was sent before may still be worked on.
+        self.intake.adopt({name: chain.network for name, chain in (*self.chains.items(), *self.left.items())})
+        for port in config.stratum.ports:
+            self.servers[port.extranonce2_size].adopt(*port.address, self._policy(port))
+        if self.table.current is not None:
+            self.jobs.send(clean=False)
+        return former
+
+    async def reroute(self) -> None:
+        """Who is connected has named addresses for chains that were not there when he came. In slices, between which
+        shares are answered; until his turn his credits of a new chain are held for him."""
+        for server in self.servers.values():
+            connections = list(server.connections)
+            for start in range(0, len(connections), REROUTE_SLICE):
+                for connection in connections[start : start + REROUTE_SLICE]:
+                    users = connection.session.users
+                    for login_text, user in users.items():
+                        assert isinstance(user, RoutedLogin), "what authorize() gave"
+                        users[login_text] = self.intake.reroute(login_text, user)
+                await asyncio.sleep(0)
 
     def stop_listening(self) -> None:
         for server in self.servers.values():
@@ -133,7 +195,7 @@ class Mining:
         await self.blocks.drain(STOP_SUBMISSIONS_S)
 
     async def close(self) -> None:
-        for chain in self.chains.values():
+        for chain in (*self.chains.values(), *self.left.values()):
             for node in chain.nodes:
                 await node.close()
 

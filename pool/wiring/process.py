@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,28 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pool.accounting.books_away import BooksAwayError, UnusableLogError
 from pool.blocks.solution_store import SolutionStore
-from pool.config import Config
+from pool.chain_setup import watched_chain
+from pool.config import Config, ConfigError
+from pool.config_reload import Reload, ReloadRefusedError, reload_between
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.job_check_metrics import JobCheckCollector
 from pool.live_status import LiveStatus
 from pool.metrics import registry_of
 from pool.payout_metrics import PayoutCollector
+from pool.payout_setup import open_wallet, paying_chains
 from pool.scheme_metrics import SchemeCollector
 from pool.services.bookkeeping import Bookkeeping
+from pool.services.chain_watch import WatchedChain
 from pool.services.share_feed import ShareFeed
 from pool.shares.log_segment import CorruptShareLog
 from pool.shares.record import BEGINNING, Position
 from pool.shares.share_log import ShareLog
 from pool.storage.database import in_short
 from pool.web.absent_books import AbsentBooks
+from pool.web.options import WebOptions
 from pool.web.server import WebServer
 from pool.web_setup import web_options
-from pool.wiring.keeping import Books, Keeping
+from pool.wiring.keeping import Books, Keeping, Wallets
 from pool.wiring.mining import Mining
 from pool.wiring.transport import Transport
 
@@ -48,8 +54,13 @@ log = logging.getLogger("parapool")
 class RunningPool:
     """Everything of one pool process. `run` returns the exit code."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, read: Callable[[], Config] | None = None) -> None:
+        """`read` reads the configuration again, for a reload; without it the same one comes."""
         self.config = config
+        self._read = read or (lambda: self.config)
+        self._reloading = asyncio.Lock()
+        self._stopping = False
+        self._watching: dict[str, asyncio.Task[Any]] = {}
         self.data_dir: Path = config.pool.data_dir
         self.log_directory = self.data_dir / "shares"
         self._tasks: list[asyncio.Task[Any]] = []
@@ -104,6 +115,62 @@ class RunningPool:
             books, list(mining.servers.values()),
         )  # fmt: skip
 
+    # -- another configuration ----------------------------------------------------------------------------------------
+
+    async def reload(self) -> bool:
+        """Takes over the configuration as it is on disk now, or nothing of it: whether it did. Nobody is disconnected.
+        All that may fail comes first; an error after that is one of ours, and the pool stops rather than go on with
+        half of each.
+        """
+        async with self._reloading:
+            try:
+                new = await asyncio.to_thread(self._read)
+                change = reload_between(self.config, new)
+                fresh = {name: watched_chain(name, new.chains[name]) for name in (*change.added, *change.renewed)}
+                options = web_options(new)
+                wallets = self._wallets(change)
+            except (ConfigError, ReloadRefusedError) as error:
+                for line in error.lines:
+                    log.error("configuration not taken over: %s", line)
+                return False
+            except (StartError, OSError) as error:
+                log.error("configuration not taken over: %s", error)
+                return False
+            await self._adopt(change, fresh, options, wallets)
+            log.info("configuration taken over: %s", change)
+            return True
+
+    def _wallets(self, change: Reload) -> Wallets:
+        """By chain that needs another payer: its wallet, or None when it pays no more."""
+        if self.books is None:
+            return {}
+        paying = paying_chains(change.new)
+        return {name: open_wallet(change.new, name) if name in paying else None for name in change.repaid}
+
+    async def _adopt(
+        self, change: Reload, fresh: dict[str, WatchedChain], options: WebOptions, wallets: Wallets
+    ) -> None:
+        mining = self.mining
+        self.config = change.new
+        former = mining.adopt(change, fresh)
+        if self.books is not None:
+            self.keeping.adopt(change, mining.schemes)
+        self.status.adopt(change.new)
+        self.web.adopt(options)
+        for name in (*change.removed, *change.renewed, *change.added):
+            watching = self._watching.pop(name, None)
+            if watching is not None:
+                watching.cancel()
+        for name in change.removed:
+            self._watching[name] = self._spawn(mining.watch_left(name))
+        await mining.reroute()
+        for name in (*change.renewed, *change.added):
+            self._watching[name] = self._spawn(mining.watch(name))
+        if wallets:
+            await self.keeping.adopt_payers(wallets, self._spawn)
+        for node in former:
+            await node.close()
+
     # -- running ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
@@ -151,20 +218,25 @@ class RunningPool:
             self.mining.listen()
 
     def _start(self) -> None:
+        for name in self.mining.chains:
+            self._watching[name] = self._spawn(self.mining.watch(name))
         for work in (*self.mining.work(), *self.status.samples.work()):
             self._spawn(work)
         if self.transport.feed is not None:
             self._spawn(self.transport.feed.run())
         if self.books is not None:
-            for work in self.keeping.work(self.status):
-                self._spawn(work)
+            self.keeping.start(self.status, self._spawn)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload()))
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.append(task)
         task.add_done_callback(self._task_ended)
+        return task
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        if not self._stopping:
+            self._tasks.remove(task)
         if not task.cancelled() and task.exception() is not None:
             log.critical("a service broke", exc_info=task.exception())
             self._fail(f"a service broke: {task.exception()!r}")
@@ -175,6 +247,8 @@ class RunningPool:
 
     async def _stop(self) -> None:
         """Down in order. What a failed start did not build is not there to stop."""
+        self._stopping = True
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         mining: Mining | None = vars(self).get("mining")
         keeping: Keeping | None = vars(self).get("keeping")
         transport: Transport | None = vars(self).get("transport")
@@ -229,8 +303,8 @@ def raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run(config: Config) -> int:
-    """What `pool run` does. Returns the exit code."""
+def run(config: Config, read: Callable[[], Config] | None = None) -> int:
+    """What `pool run` does; `read` reads the configuration again. Returns the exit code."""
     from pool.reactor import run as run_reactor
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -239,6 +313,6 @@ def run(config: Config) -> int:
         from twisted.python.log import PythonLoggingObserver
 
         PythonLoggingObserver("twisted").start()
-        return await RunningPool(config).run()
+        return await RunningPool(config, read).run()
 
     return run_reactor(main())

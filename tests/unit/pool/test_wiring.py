@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
+import os
+import signal
 import socket
+import sys
 import threading
+from typing import Any
 
 import pytest
 from config_file import ADDRESS
 from sqlalchemy import text
 
-from pool.config import load
+from pool.config import ConfigError, HttpSection, load
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.storage.database import Database, sqlite_url, upgrade
 from pool.wiring import keeping, mining, process
@@ -262,6 +267,97 @@ async def test_wiring_resumes_unfinished_submissions(reactor, config, monkeypatc
     async with running(config()):
         await asyncio.sleep(0)
     assert resumed == [1] and "resumed=7" in caplog.text
+
+
+# -- another configuration ------------------------------------------------------------------------------------------
+
+BETA = """\
+  beta: {{kind: mm2, context_name: beta, address: {address}, nodes: [{{url: "http://127.0.0.1:4"}}]}}
+"""
+
+
+@contextlib.asynccontextmanager
+async def reloadable(config, monkeypatch):
+    """The pool started, and what it reads when it is told to read again."""
+    first = config()
+    after: list[Any] = [first]
+
+    def read():
+        if isinstance(after[-1], Exception):
+            raise after[-1]
+        return after[-1]
+
+    monkeypatch.setattr(process.RunningPool.__init__, "__defaults__", (read,))
+    async with running(first) as pool:
+        yield pool, after
+
+
+async def test_wiring_adds_and_removes_a_chain_while_it_runs(reactor, config, monkeypatch, caplog):
+    async with reloadable(config, monkeypatch) as (pool, after):
+        monkeypatch.setattr(sys.modules[__name__], "CONFIG", CONFIG.replace("  alpha:", BETA + "  alpha:"))
+        after.append(config())
+        assert await pool.reload()
+        assert list(pool.mining.chains) == ["regbtc", "regnmc", "beta", "alpha"]
+        assert '"name":"beta"' in (await get(pool.web.port, "/api/v1/chains")).replace(" ", "")
+        assert "configuration taken over: added=beta" in caplog.text
+        after.append(after[0])
+        assert await pool.reload()
+        assert list(pool.mining.chains) == ["regbtc", "regnmc", "alpha"] and list(pool.mining.left) == ["beta"]
+        assert '"name":"beta"' not in (await get(pool.web.port, "/api/v1/chains")).replace(" ", "")
+        followed = pool.mining.left["beta"]
+        after.append(after[1])
+        assert await pool.reload()
+        assert pool.mining.chains["beta"] is followed and not pool.mining.left, "its blocks were followed all the time"
+        await asyncio.sleep(0.1)
+        assert not pool.run_task.done()
+
+
+async def test_wiring_keeps_everything_when_a_new_configuration_is_not_good(reactor, config, monkeypatch, caplog):
+    async with reloadable(config, monkeypatch) as (pool, after):
+        for problem, words in (
+            (ConfigError(["pool.yaml:3: http.bind: expected an address"]), "not taken over: pool.yaml:3: http.bind"),
+            (after[0].model_copy(update={"http": HttpSection(bind="127.0.0.1:1")}), "http: a change needs a restart"),
+            (PermissionError(13, "Permission denied", "secret"), "Permission denied"),
+        ):
+            after.append(problem)
+            assert not await pool.reload()
+            assert words in caplog.text
+            assert pool.config is after[0] and list(pool.mining.chains) == ["regbtc", "regnmc", "alpha"]
+        os.kill(os.getpid(), signal.SIGHUP)
+        after.append(after[0])
+        async with asyncio.timeout(10):
+            while "configuration taken over: nothing changed" not in caplog.text:
+                await asyncio.sleep(0.01)
+
+
+async def test_wiring_changes_terms_for_who_is_connected(reactor, config, monkeypatch):
+    async with reloadable(config, monkeypatch) as (pool, after):
+        [port] = after[0].stratum.ports
+        reader, writer = await asyncio.open_connection(*port.address)
+        login = f"{ADDRESS}+beta=same.rig"
+        writer.write(
+            b'{"id":1,"method":"mining.subscribe","params":[]}\n'
+            + json.dumps({"id": 2, "method": "mining.authorize", "params": [login, "x"]}).encode() + b"\n"
+        )  # fmt: skip
+        while b'"id":2,"result":true' not in (await reader.readline()).replace(b" ", b""):
+            pass
+        [server] = pool.mining.servers.values()
+        [connection] = server.connections
+        assert "beta" not in connection.session.users[login].route.accounts
+        monkeypatch.setattr(
+            sys.modules[__name__], "CONFIG",
+            CONFIG.replace("  alpha:", BETA + "  alpha:")
+            .replace('{stratum}"}}', '{stratum}", start_difficulty: 64, minimum_difficulty: 32}}')
+            .replace("name: test", "name: test, fee_ppm: 7"),
+        )  # fmt: skip
+        after.append(config())
+        assert await pool.reload()
+        assert connection.session.users[login].route.accounts["beta"].kind == "miner", "he named an address for it"
+        assert connection.session.policy.minimum_difficulty == 32
+        assert connection.difficulty_for(0) >= 32
+        assert pool.keeping.bookkeeping._following["regnmc"].terms.fee_ppm == 7
+        assert server.connections == {connection} and not reader.at_eof()
+        writer.close()
 
 
 # -- small parts ----------------------------------------------------------------------------------------------------
