@@ -83,8 +83,11 @@ def proven_conflict(config: Config, chain: str, batch_id: str, txid: bytes) -> b
     batch = from_books(config, lambda books: payout_rows.find(books, batch_id))
     if batch is None or batch.built is None or batch.chain != chain:
         raise click.ClickException(f"{chain} has no batch {batch_id} that was built")
-    if txid == batch.txid:
+    if txid in {version.txid for version in batch.versions}:
         raise click.ClickException("that is the batch's own transaction")
+    # What a further transaction of a raised fee spends beyond the first one says nothing about the first.
+    first = min(batch.versions, key=lambda version: version.version).built
+    inputs = set(first.inputs if first is not None else ())
     wallet = open_wallet(config, chain)
 
     async def ask() -> tuple[int, bool]:
@@ -95,7 +98,7 @@ def proven_conflict(config: Config, chain: str, batch_id: str, txid: bytes) -> b
         if found is None:
             return 0, False
         spent = {Outpoint(i.previous_txid, i.previous_index) for i in parse_transaction(found.raw).inputs}
-        return found.confirmations, bool(spent & set(batch.built.inputs if batch.built else ()))
+        return found.confirmations, bool(spent & inputs)
 
     try:
         depth, spends = asyncio.run(ask())

@@ -86,6 +86,8 @@ def void_batch(
         return batch.state
     if batch.state is not BatchState.HOLD:
         raise OrderRefusedError(f"batch {batch_id} is {batch.state}; only one on hold can be given up")
+    if conflict_txid is not None and conflict_txid in {version.txid for version in batch.versions}:
+        raise OrderRefusedError(f"that is a transaction of batch {batch_id} itself")
     if batch.signed and conflict_txid is None:
         raise OrderRefusedError(f"batch {batch_id} is signed and may be paid any time; name the transaction in its way")
     return payout_steps.move(

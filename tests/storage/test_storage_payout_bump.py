@@ -16,7 +16,7 @@ from support.payout_world import CHAIN, Fault, Faults, PayoutWorld, script_of
 
 from pool.audit.payout_checks import check_payouts
 from pool.payouts.batch import Batch, BatchState, FeePolicy
-from pool.storage import payout_coins, payout_versions
+from pool.storage import payout_coins, payout_orders, payout_versions
 
 AMOUNTS = {1: 500_000, 2: 300_000}
 S = BatchState
@@ -297,6 +297,19 @@ async def test_storage_bump_what_is_signed_stays_in_the_database(world: PayoutWo
         older = "(SELECT {} FROM payout_versions WHERE number = 0)"
         values = ", ".join(f"{name} = {older.format(name)}" for name in ("raw", "txid", "wtxid", "fee", "pool_fee"))
         connection.execute(text(f"UPDATE payout_batches SET {values}"))
+
+
+async def test_storage_bump_none_of_its_transactions_proves_that_the_others_are_dead(world: PayoutWorld) -> None:
+    batch, _, _ = await bumped(world)
+    with world.database.write() as connection:
+        payout_orders.hold_batch(connection, batch.id, "look", world.now_ms)
+    for version in batch.versions:
+        with world.database.write() as connection, pytest.raises(payout_orders.OrderRefusedError, match="itself"):
+            payout_orders.void_batch(connection, batch.id, "no", world.now_ms, conflict_txid=version.txid)
+    with world.database.write() as connection:
+        payout_orders.release_batch(connection, batch.id, "looked", world.now_ms)
+    await world.settle()
+    check(world)
 
 
 @pytest.mark.parametrize("older_wins", [False, True])
