@@ -70,6 +70,8 @@ def as_table(findings: Sequence[Finding]) -> str:
     from rich.table import Table
     from rich.text import Text
 
+    from chains.node_rpc import one_line
+
     on_terminal = sys.stdout.isatty()
     width = max(LEAST_WIDTH, Console().width) if not on_terminal else None
     out = StringIO()
@@ -81,8 +83,10 @@ def as_table(findings: Sequence[Finding]) -> str:
     table.add_column("what to do", overflow="fold", ratio=3)
     for finding in findings:
         result = Text(finding.result.value, style=STYLES[finding.result.value])
-        plain = (Text(text) for text in (finding.subject, finding.check))
-        table.add_row(*plain, result, Text(finding.found), Text(finding.remedy))
+        subject, check, found, remedy = (
+            Text(one_line(text)) for text in (finding.subject, finding.check, finding.found, finding.remedy)
+        )
+        table.add_row(subject, check, result, found, remedy)
     console.print(table)
     console.print(Text(summary(findings)), end="")
     return out.getvalue()

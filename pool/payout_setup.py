@@ -78,7 +78,7 @@ def _open_wallet(config: Config, name: str) -> NodeWallet:
     return NodeWallet(
         name,
         network(chain.family, chain.network),
-        _wallet_rpc(name, chain, section),
+        wallet_rpc(config, name),
         _other_rpcs(name, chain, section),
         signing=Signing(section.signing),
         passphrase=passphrase,
@@ -111,7 +111,10 @@ def payout_service(
     )
 
 
-def _wallet_rpc(name: str, chain: ChainSection, section: PayoutsSection) -> JsonRpc:
+def wallet_rpc(config: Config, name: str) -> JsonRpc:
+    """A client of the node that has a chain's wallet. Raises OSError, UnicodeDecodeError or KeyError when its password
+    is not where it should be."""
+    chain, section = config.chains[name], paying_chains(config)[name]
     url = section.wallet_url or chain.nodes[0].url
     if section.wallet_name is not None:
         url = wallet_url(url, section.wallet_name)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from chains.kind import AuxTemplate, ParentTemplate, TemplateError
-from chains.node_rpc import NodeLoginError, NodeTimeoutError, NodeUnavailableError, RpcError
+from chains.node_rpc import JsonRpc, NodeLoginError, NodeTimeoutError, NodeUnavailableError, RpcError
 from chains.node_wallet import NodeWallet
 from chains.primitives.address import address_to_script
 from chains.wallet import WalletRefusedError
@@ -14,9 +15,9 @@ from pool.config import Config
 from pool.data_dir import StartError
 from pool.doctor.finding import Finding, good, note, unchecked, wrong
 from pool.doctor.node_checks import NodeUnderTest
-from pool.payout_setup import open_wallet
+from pool.payout_setup import open_wallet, wallet_rpc
 
-TEMPLATE_S = 8.0
+TEMPLATE_S = 6.0
 """A full block's template of a busy parent takes a second or two."""
 
 WALLET_S = 8.0
@@ -97,14 +98,16 @@ async def wallet_findings(config: Config, name: str) -> list[Finding]:
     chain = config.chains[name]
     if chain.payouts is None:
         return []
+    if config.pool.role == "frontend":
+        return [unchecked(name, "wallet", "a front end pays nobody")]
     key = f"chains.{name}.payouts"
     try:
-        wallet = open_wallet(config, name)
+        wallet, rpc = open_wallet(config, name), wallet_rpc(config, name)
     except (StartError, OSError) as error:
         return [wrong(name, "wallet", str(error), f"Let the pool's user read the secrets that {key} names.")]
     try:
         async with asyncio.timeout(WALLET_S):
-            return await _looked_at(config, name, wallet)
+            return await _looked_at(config, name, wallet, rpc)
     except (TimeoutError, NodeTimeoutError):
         words = f"no answer within {WALLET_S:g} s"
         return [wrong(name, "wallet", words, f"Is {key}.wallet_url right? Does its node hang?")]
@@ -112,22 +115,35 @@ async def wallet_findings(config: Config, name: str) -> list[Finding]:
         return [wrong(name, "wallet", str(error), f"Correct {key}: user and password_file, or cookie_file.")]
     except NodeUnavailableError as error:
         return [wrong(name, "wallet", str(error), f"Start the wallet's node, or correct {key}.wallet_url.")]
-    except WalletRefusedError as error:
+    except (WalletRefusedError, RpcError) as error:
         return [wrong(name, "wallet", str(error), _wallet_remedy(str(error), key))]
     finally:
         await wallet.close()
+        await rpc.close()
 
 
-async def _looked_at(config: Config, name: str, wallet: NodeWallet) -> list[Finding]:
+async def _looked_at(config: Config, name: str, wallet: NodeWallet, rpc: JsonRpc) -> list[Finding]:
     chain = config.chains[name]
-    assert chain.payouts is not None
     tip = await wallet.tip()
-    found = [good(name, "wallet", f"synced at height {tip.height}")]
+    found = [_keys(config, name, await rpc.call("getwalletinfo"), tip.height)]
     if await wallet.is_ours(address_to_script(chain.address, wallet.network.addresses)):
         return [*found, good(name, "address", f"{chain.address} is the wallet's own")]
     words = f"{chain.address} is not of the wallet that shall pay"
     remedy = f"Set chains.{name}.address to one that the wallet gives (getnewaddress), or name the wallet that has it."
     return [*found, wrong(name, "address", words, f"{remedy} Until then rewards cannot be paid out.")]
+
+
+def _keys(config: Config, name: str, info: Any, height: int) -> Finding:
+    """Whether the wallet could sign: it has private keys, and we have what unlocks them. That is not tried."""
+    section = config.chains[name].payouts
+    assert section is not None and isinstance(info, dict), "synced_tip has read the same answer"
+    if info.get("private_keys_enabled") is False:
+        remedy = f"Name a wallet with private keys in chains.{name}.payouts.wallet_name."
+        return wrong(name, "wallet", "it has no private keys and can pay nobody", remedy)
+    if "unlocked_until" in info and section.passphrase_file is None and section.passphrase_env is None:
+        remedy = f"Set chains.{name}.payouts.passphrase_file: the wallet is unlocked only while a payment is signed."
+        return wrong(name, "wallet", "it is encrypted, and no passphrase is configured", remedy)
+    return good(name, "wallet", f"synced at height {height}")
 
 
 def _wallet_remedy(reason: str, key: str) -> str:

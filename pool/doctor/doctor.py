@@ -7,7 +7,8 @@ would get is made of what the nodes offered and tried (job_trial.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from chains.kind import AuxTemplate, ParentTemplate
 from pool.chain_setup import node_rpc, watched_chain
@@ -17,7 +18,7 @@ from pool.doctor.chain_checks import agreement, template_of, wallet_findings
 from pool.doctor.finding import Finding, Progress, in_thread, wrong
 from pool.doctor.job_trial import JobTrial
 from pool.doctor.node_checks import ANSWER_S, NodeUnderTest, node_findings
-from pool.doctor.place_checks import POOL, folder_findings, port_findings
+from pool.doctor.place_checks import folder_findings, port_findings
 from pool.services.chain_watch import WatchedChain
 
 WHOLE_S = 28.0
@@ -28,42 +29,37 @@ Template = ParentTemplate | AuxTemplate
 
 async def examine(config: Config, tell: Callable[[str], None] = lambda text: None) -> list[Finding]:
     """Every finding, in the order of the table: the pool's own place, then the chains, then the job."""
-    progress = Progress(tell)
-    findings: list[Finding] = []
+    looks = _Looks(Progress(tell))
     try:
         async with asyncio.timeout(WHOLE_S):
-            await _examine(config, progress, findings)
+            await _examine(config, looks)
     except TimeoutError:
-        remedy = "Run it again when the machine is less busy; what stands above is true."
-        findings.append(wrong(POOL, "doctor", f"not finished within {WHOLE_S:g} s", remedy))
-    return findings
+        return [*looks.found(), *looks.unfinished()]
+    return looks.found()
 
 
-async def _examine(config: Config, progress: Progress, findings: list[Finding]) -> None:
-    async def looked(subject: str, work: Awaitable[list[Finding]]) -> list[Finding]:
-        with progress.looking_at(subject):
-            return await work
-
+async def _examine(config: Config, looks: _Looks) -> None:
     names = [config.parent, *config.aux_chains]
     chains = [_Chain(config, name) for name in names]
+    work = [
+        looks.look("data folder", in_thread(folder_findings, config)),
+        looks.look("database", _one(database_finding(config))),
+        looks.look("redis", redis_findings(config)),
+        looks.look("ports", port_findings(config)),
+    ]
+    for chain in chains:
+        work += chain.looks(looks)
+        work.append(looks.look(f"{chain.name} wallet", wallet_findings(config, chain.name)))
     try:
-        place, books, redis, ports, *rest = await asyncio.gather(
-            looked("data folder", in_thread(folder_findings, config)),
-            looked("database", _one(database_finding(config))),
-            looked("redis", redis_findings(config)),
-            looked("ports", port_findings(config)),
-            *(chain.look(progress) for chain in chains),
-            *(looked(f"{name} wallet", wallet_findings(config, name)) for name in names),
-        )
-        findings += [*place, *books, *redis, *ports]
-        for number in range(len(names)):
-            findings += [*rest[number], *rest[len(names) + number]]
+        await asyncio.gather(*work)
+        for chain in chains:
+            await looks.look(f"{chain.name} nodes", agreement(chain.nodes))
         if chains[0].watched is not None:
             trial = JobTrial(config, chains[0].watched, {chain.name: chain.nodes for chain in chains})
             aux = {chain.name: chain.offer for chain in chains if isinstance(chain.offer, AuxTemplate)}
             offer = chains[0].offer
             parent = offer if isinstance(offer, ParentTemplate) else None
-            findings += await looked("job", trial.findings(parent, aux))
+            await looks.look("job", trial.findings(parent, aux))
     finally:
         for chain in chains:
             await chain.close()
@@ -71,6 +67,35 @@ async def _examine(config: Config, progress: Progress, findings: list[Finding]) 
 
 async def _one(finding: Awaitable[Finding]) -> list[Finding]:
     return [await finding]
+
+
+class _Looks:
+    """What is looked at, in the order of the table, and what was found: whatever does not end takes nothing of the rest
+    with it."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._found: dict[str, list[Finding] | None] = {}
+
+    def look(self, subject: str, work: Awaitable[list[Finding]]) -> Coroutine[Any, Any, None]:
+        """Its place in the table is where this is called, not when it ends."""
+        self._found[subject] = None
+        return self._look(subject, work)
+
+    async def _look(self, subject: str, work: Awaitable[list[Finding]]) -> None:
+        with self._progress.looking_at(subject):
+            self._found[subject] = await work
+
+    def found(self) -> list[Finding]:
+        return [finding for findings in self._found.values() for finding in findings or ()]
+
+    def unfinished(self) -> list[Finding]:
+        remedy = "Look what is slow there, or run the doctor again when this machine is less busy."
+        return [
+            wrong(subject, "doctor", f"not finished within {WHOLE_S:g} s", remedy)
+            for subject, findings in self._found.items()
+            if findings is None
+        ]
 
 
 class _Chain:
@@ -92,24 +117,22 @@ class _Chain:
         except (OSError, UnicodeDecodeError) as error:
             self._unopened = str(error)
 
-    async def look(self, progress: Progress) -> list[Finding]:
+    def looks(self, looks: _Looks) -> list[Coroutine[Any, Any, None]]:
+        """One for each node."""
         if self._unopened:
             remedy = f"Let the pool's user read the password files of chains.{self.name}.nodes."
-            return [wrong(self.name, "login", self._unopened, remedy)]
-        looked = await asyncio.gather(*(self._look_at(node, progress) for node in self.nodes))
-        found = [finding for findings, _ in looked for finding in findings]
-        self.offer = _best([template for _, template in looked if template is not None])
-        return found + await agreement(self.nodes)
+            return [looks.look(self.name, _now(wrong(self.name, "login", self._unopened, remedy)))]
+        return [looks.look(node.subject, self._look_at(node)) for node in self.nodes]
 
-    async def _look_at(
-        self, node: NodeUnderTest, progress: Progress
-    ) -> tuple[list[Finding], Template | None]:
-        with progress.looking_at(node.subject):
-            found = await node_findings(node)
-            if not node.is_usable:
-                return found, None
-            template, finding = await template_of(node)
-            return [*found, finding], template
+    async def _look_at(self, node: NodeUnderTest) -> list[Finding]:
+        """Keeps the highest template, of equal ones the first that came: a node behind does not lead the pool."""
+        found = await node_findings(node)
+        if not node.is_usable:
+            return found
+        template, finding = await template_of(node)
+        if template is not None and (self.offer is None or template.height > self.offer.height):
+            self.offer = template
+        return [*found, finding]
 
     async def close(self) -> None:
         for node in self.nodes:
@@ -117,8 +140,5 @@ class _Chain:
             await node.node.close()
 
 
-def _best(offers: Sequence[Template]) -> Template | None:
-    """The first of the highest, as nodes stand in the order of preference; a node behind does not lead the pool."""
-    return max(offers, key=lambda template: template.height, default=None)
-
-
+async def _now(finding: Finding) -> list[Finding]:
+    return [finding]

@@ -24,7 +24,7 @@ from pool.jobs.template_board import TemplateBoard
 from pool.services.chain_watch import WatchedChain
 from pool.services.job_broadcast import JobBroadcast
 
-PROPOSAL_S = 8.0
+PROPOSAL_S = 6.0
 """A node checks every transaction of the block."""
 
 PROPOSALS = 3

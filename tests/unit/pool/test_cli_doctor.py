@@ -61,6 +61,11 @@ def test_cli_doctor_names_what_is_wrong_once_more_below_and_ends_with_1(run: Any
     assert "[red]HTTP 401[/red]" in outcome.output, "a node's words are shown as they are"
 
 
+def test_cli_doctor_lets_no_node_write_to_the_terminal(run: Any) -> None:
+    outcome = run([wrong("alpha[0]", "own rules", "\x1b[2Jwiped\nregbtc good", "x")])
+    assert "\x1b" not in outcome.output and "wiped regbtc good" in outcome.output
+
+
 def test_cli_doctor_gives_programs_json(run: Any) -> None:
     outcome = run(BROKEN, "--json")
     answer = json.loads(outcome.stdout)
