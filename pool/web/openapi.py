@@ -6,6 +6,7 @@ printed from it.
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,8 @@ from pool.web.openapi_schemas import SCHEMAS, reference
 CHAIN_PATTERN = "^[a-z0-9_-]{1,32}$"
 HASH_PATTERN = "^[0-9a-fA-F]{64}$"
 ADDRESS_PATTERN = "^[0-9A-Za-z:_-]{1,128}$"
-CURSOR_PATTERN = "^[0-9A-Za-z_.:=-]{1,64}$"
+NUMBER_PATTERN = "^[0-9]{1,9}$"
+PAYMENT_PATTERN = "^[0-9]{1,16}-[0-9A-Za-z]{1,40}$"
 
 REFUSALS = {
     400: "A parameter is wrong; the sentence says which.",
@@ -41,9 +43,9 @@ HASH = _parameter("hash", "path", {"type": "string", "pattern": HASH_PATTERN}, "
 ADDRESS = _parameter(
     "address", "path", {"type": "string", "pattern": ADDRESS_PATTERN}, "A payout address, as a login has it."
 )
-CURSOR = _parameter(
-    "cursor", "query", {"type": "string", "pattern": CURSOR_PATTERN}, "The cursor of the previous answer."
-)
+def _cursor(pattern: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": pattern}
+    return _parameter("cursor", "query", schema, "The cursor of the previous answer.")
 
 
 def _limit(most: int) -> dict[str, Any]:
@@ -132,13 +134,14 @@ def openapi() -> dict[str, Any]:
                 "Blocks",
                 (
                     _parameter("chain", "query", {"type": "string", "pattern": CHAIN_PATTERN}, "Of this chain only."),
-                    CURSOR,
+                    _cursor(NUMBER_PATTERN),
                     _limit(MAX_ITEMS),
                 ),
                 (400, 404),
             ),
             "/api/v1/blocks/{chain}/{hash}": _get(
-                "block", "A block and its split", "BlockSplit", (CHAIN, HASH, CURSOR, _limit(MAX_CREDITS)), (400, 404)
+                "block", "A block and its split", "BlockSplit",
+                (CHAIN, HASH, _cursor(NUMBER_PATTERN), _limit(MAX_CREDITS)), (400, 404),
             ),
             "/api/v1/miners/{address}": _get("miner", "What an address earned", "Miner", (ADDRESS,), (400, 404)),
             "/api/v1/miners/{address}/hashrate": _get(
@@ -146,9 +149,13 @@ def openapi() -> dict[str, Any]:
             ),
             "/api/v1/miners/{address}/payouts": _get(
                 "minerPayouts", "Payments to an address, and its next ones", "Payouts",
-                (ADDRESS, CURSOR, _limit(MAX_ITEMS)), (400, 404),
+                (ADDRESS, _cursor(PAYMENT_PATTERN), _limit(MAX_ITEMS)), (400, 404),
             ),
             "/api/v1/miners/{address}/settings": _settings(),
         },
         "components": {"schemas": SCHEMAS},
     }  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(json.dumps(openapi(), indent=1))
