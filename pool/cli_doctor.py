@@ -79,8 +79,8 @@ def as_table(findings: Sequence[Finding]) -> str:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("of", "check", "result"):
         table.add_column(title, no_wrap=True)
-    table.add_column("found", overflow="fold", ratio=2)
-    table.add_column("what to do", overflow="fold", ratio=3)
+    table.add_column("found", overflow="fold", ratio=1)
+    table.add_column("what to do", overflow="fold", ratio=1)
     for finding in findings:
         result = Text(finding.result.value, style=STYLES[finding.result.value])
         subject, check, found, remedy = (

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from chains.bitcoin.node import RPC_CLIENT_NOT_CONNECTED
 from chains.kind import AuxTemplate, ParentTemplate, TemplateError
 from chains.node_rpc import JsonRpc, NodeLoginError, NodeTimeoutError, NodeUnavailableError, RpcError
 from chains.node_wallet import NodeWallet
@@ -68,7 +69,9 @@ async def template_of(node: NodeUnderTest) -> tuple[ParentTemplate | AuxTemplate
     except NodeLoginError as error:
         return None, wrong(subject, check, str(error), "Allow this login the methods the pool calls (rpcwhitelist).")
     except NodeUnavailableError as error:
-        remedy = "The node gives no work yet: is it syncing, without peers, or started without mining RPC?"
+        remedy = "The node gives no work yet: is it syncing, or started without mining RPC?"
+        if f"({RPC_CLIENT_NOT_CONNECTED})" in str(error):
+            remedy = "Connect it to another node (addnode): this daemon gives no work without a peer, even on regtest."
         return None, wrong(subject, check, str(error), remedy)
     return template, good(subject, check, _offer_words(template))
 

@@ -97,7 +97,7 @@ class JobTrial:
         try:
             async with asyncio.timeout(PROPOSAL_S):
                 for _ in range(PROPOSALS):
-                    reason = await node.node.propose(self._proposed(job))
+                    reason = await self._refusal(node, job)
                     if reason is None or not reason.startswith(("inconclusive", "duplicate")):
                         break
                     job, _ = self.build(await node.node.template(), aux)
@@ -115,10 +115,15 @@ class JobTrial:
         remedy = "Mostly a new rule of the parent: update node and pool. Until then the pool mines less than it could."
         return wrong(subject, check, f"the node would refuse our block: {reason}", remedy)
 
-    def _proposed(self, job: Job) -> dict[str, str]:
-        size, layout = next(iter(job.layouts.items()))
-        coinbase = layout.coinbase(bytes(EXTRANONCE1_SIZE + size))
-        return self._settings.parent_kind.proposal(coinbase, job.templates.parent)
+    async def _refusal(self, node: NodeUnderTest, job: Job) -> str | None:
+        """The node's first reason against the block of any port's layout, None when it would take all of them."""
+        for size, layout in job.layouts.items():
+            coinbase = layout.coinbase(bytes(EXTRANONCE1_SIZE + size))
+            payload = self._settings.parent_kind.proposal(coinbase, job.templates.parent)
+            reason: str | None = await node.node.propose(payload)
+            if reason is not None:
+                return reason
+        return None
 
     # -- the proofs ---------------------------------------------------------------------------------------------------
 

@@ -179,7 +179,7 @@ async def _peers(node: NodeUnderTest) -> Finding:
     if type(count) is not int:
         return unchecked(subject, check, "the node does not tell how many it has")
     if node.chain.network == "regtest":
-        return good(subject, check, f"{count}, and regtest needs none")
+        return good(subject, check, f"{count}, on regtest")
     if info.get("networkactive") is False:
         return wrong(subject, check, "the node's network is switched off", "Switch it on: setnetworkactive true.")
     if count == 0:

@@ -8,6 +8,7 @@ import pytest
 from doctor_world import DoctorWorld, Node, picked
 
 from chains.auxpow.commitment import AuxPowKind
+from chains.reference.errors import RpcError
 from chains.reference.wallet import address
 from pool.doctor import doctor, job_trial
 from pool.doctor.finding import Finding, Result, all_good, good, note, unchecked, wrong
@@ -34,6 +35,20 @@ async def test_doctor_finds_an_address_that_the_node_refuses(world: DoctorWorld)
     node.lies["createmm2block"] = refuse
     found = await world.wrong()
     assert set(found) == {"alpha[0] template"}
+
+
+async def test_doctor_finds_a_parent_that_gives_no_work_without_a_peer(world: DoctorWorld) -> None:
+    """As litecoind does on regtest."""
+    answer = world.nodes["regbtc"].devnet.getblocktemplate  # type: ignore[attr-defined]
+
+    async def refuse(request: Any) -> Any:
+        if isinstance(request, dict) and request.get("mode") == "proposal":
+            return await answer(request)
+        raise RpcError(-9, "Litecoin Core is not connected!")
+
+    world.nodes["regbtc"]._dispatcher._methods["getblocktemplate"] = refuse
+    found = await world.wrong()
+    assert set(found) == {"regbtc[0] template"} and "addnode" in found["regbtc[0] template"].remedy
 
 
 async def test_doctor_finds_two_chains_that_want_one_place(world: DoctorWorld) -> None:
