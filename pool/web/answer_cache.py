@@ -22,21 +22,28 @@ class AnswerCache:
         """An answer no older than `kept_s` seconds, the one that is being made, or else what `ask` gives."""
         until_s, task = self._kept.get(key, (0.0, None))
         if task is None or (task.done() and not (self._now_s() < until_s and _is_good(task))):
-            task = asyncio.get_running_loop().create_task(ask())
+            task = asyncio.get_running_loop().create_task(self._make(key, kept_s, ask))
+            task.add_done_callback(_look_at)
             self._kept.pop(key, None)
             self._kept[key] = (0.0, task)
-            task.add_done_callback(lambda done: self._made(key, done, kept_s))
             if len(self._kept) > MAX_ANSWERS:
                 self._kept.popitem(last=False)
         # Whoever hangs up must not end the question for the others.
         return await asyncio.shield(task)
 
-    def _made(self, key: str, task: asyncio.Task[Any], kept_s: float) -> None:
-        if not task.cancelled():
-            task.exception()  # seen, even when everybody who waited for it has gone away
-        if self._kept.get(key, (0.0, None))[1] is task:
+    async def _make(self, key: str, kept_s: float, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        answer = await ask()
+        task = asyncio.current_task()
+        if task is not None and self._kept.get(key, (0.0, None))[1] is task:
             self._kept[key] = (self._now_s() + kept_s, task)
+        return answer
 
 
 def _is_good(task: asyncio.Task[Any]) -> bool:
     return not task.cancelled() and task.exception() is None
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """So that nobody complains of a failure when everybody who waited for it has gone away."""
+    if not task.cancelled():
+        task.exception()

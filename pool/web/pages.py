@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chains.primitives.target import target_to_difficulty
-from pool.web.api import Api, ApiError
+from pool.web.api import MAX_ADDRESS, Api, ApiError
 from pool.web.connect import port_lines, user_names
 from pool.web.miner_api import MinerApi
 from pool.web.options import WebOptions
@@ -115,10 +115,10 @@ class Pages:
         )  # fmt: skip
 
     async def error(self, status: int, sentence: str, address: str | None = None) -> str:
-        words: dict[str, Any] = {} if address is None else {"address": address}
+        words: dict[str, Any] = {} if address is None else {"address": address[:MAX_ADDRESS]}
         heading = HEADINGS.get(status, HEADINGS[400])
         if address is not None:
-            heading = "No such miner" if status == 404 else heading
+            heading = "No such miner"
         words |= {"status": status, "heading": heading, "sentence": _sentence(sentence)}
         return await self._render("error.html", "", **words)
 

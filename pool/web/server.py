@@ -253,7 +253,7 @@ class WebServer:
         if is_api or "text/html" not in request.headers.get("Accept", ""):
             return _error(status, sentence, headers)
         retry = {"Retry-After": "5"} if status == 503 else {}
-        is_miner = request.path.startswith("/miner/") and status in (400, 404)
+        is_miner = request.path.startswith("/miner/") and status in (400, 404) and not request.query
         address = request.match_info.get("address") if is_miner else None
         if status == 429:  # made once, as it is meant to cost nothing
             html = await self._kept.get("429", REFUSAL_KEPT_S, lambda: self._pages.error(status, sentence))
