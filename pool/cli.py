@@ -106,7 +106,8 @@ def run(config_file: str, overrides: tuple[str, ...]) -> NoReturn:
 @config_option(required=False)
 @set_option
 @click.option("--reference", is_flag=True, help="Print the reference of all keys (Markdown) instead.")
-def check_config(config_file: str | None, overrides: tuple[str, ...], reference: bool) -> None:
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of a configuration, for editors, instead.")
+def check_config(config_file: str | None, overrides: tuple[str, ...], reference: bool, schema: bool) -> None:
     """Check a configuration: no node is asked and nothing is started.
 
     All mistakes are named at once as FILE:LINE: key: what was expected; exit code 1.
@@ -115,7 +116,13 @@ def check_config(config_file: str | None, overrides: tuple[str, ...], reference:
     Examples:
       pool check-config -c pool.yaml
       pool check-config --reference > docs/reference/configuration.md
+      pool check-config --schema > docs/reference/configuration.schema.json
     """
+    if schema:
+        from pool.config_schema import schema_text
+
+        click.echo(schema_text(), nl=False)
+        return
     if reference:
         from pool.config_reference import reference_page
 

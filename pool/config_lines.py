@@ -6,6 +6,8 @@ because the tree still knows every duplicate key and every line, which finished 
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ MAX_ENTRIES = 20_000
 MAX_DEPTH = 20
 MAX_FILE_BYTES = 1_000_000
 
+_VARIABLE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]{0,127})\}")
 _PREFIX = "tag:yaml.org,2002:"
 _ALIAS_ADVICE = "expected quotes around text that starts with * or &"
 _TAG_ADVICE = "expected quotes around text that starts with ! (YAML tags are not used here)"
@@ -181,7 +184,7 @@ def _scalar(node: nodes.ScalarNode) -> Any:
     """Text, number, boolean or None. Dates and times stay text. Raises ValueError with advice for anything else."""
     tag, text = _tag(node), str(node.value)
     if tag in ("str", "timestamp"):
-        return text
+        return _with_environment(text)
     if tag == "null":
         return None
     if tag == "bool":
@@ -191,6 +194,21 @@ def _scalar(node: nodes.ScalarNode) -> Any:
     if tag == "float":
         return float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
     raise ValueError(_TAG_ADVICE)
+
+
+def _with_environment(text: str) -> str:
+    """`${NAME}` stands for the environment's word of that name, `$${` for `${`. The result is text, whatever it looks
+    like. Raises ValueError for a name that the environment does not have, which never shows a value."""
+    return _VARIABLE.sub(_variable, text)
+
+
+def _variable(found: re.Match[str]) -> str:
+    name = found["name"]
+    if name is None:
+        return "${"
+    if name not in os.environ:
+        raise ValueError(f"expected the environment variable {name}, which is not set (write $${{ for a plain ${{)")
+    return os.environ[name]
 
 
 def _whole_number(text: str) -> int:

@@ -264,6 +264,17 @@ def network_name_of(chain: Mapping[str, Any], default_family: str) -> Any:
     return chain.get("network", "regtest" if only_regtest else "main")
 
 
+class LogSection(Section):
+    """The log, on standard error; what each line means: docs/operating/log.md."""
+
+    format: Literal["human", "json"] = Field(
+        "human", description="Lines for people, or a JSON object per line (`time`, `level`, `area`, `text`, `trace`)."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is written. Alarms are errors."
+    )
+
+
 class _Chain(Section):
     if TYPE_CHECKING:  # each kind has its own default
         family: str
@@ -376,6 +387,7 @@ class Config(Section):
     transport: TransportSection = Field(
         TransportSection(), description="How shares get from front ends to the accountant."
     )
+    log: LogSection = Field(LogSection(), description="How the log is written.")
     books: BooksSection = Field(BooksSection(), description="How long shares are kept.")
     parent: ChainName = Field(description="Name of the chain whose blocks are mined; its kind is `bitcoin`.")
     chains: dict[ChainName, ChainSection] = Field(min_length=1, description="All chains by name, the parent too.")

@@ -22,6 +22,7 @@ from pool.config_models import (
     Config,
     HttpSection,
     LimitsSection,
+    LogSection,
     Mm2Chain,
     NodeSection,
     PoolSection,
@@ -63,6 +64,7 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("http.limits", HttpLimitsSection, ""),
     ("transport", TransportSection, ""),
     ("books", BooksSection, ""),
+    ("log", LogSection, ""),
     (
         "chains.NAME with kind bitcoin",
         BitcoinChain,

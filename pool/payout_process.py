@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from chains.wallet import Outpoint, WalletRefusedError
 from pool.cli_books import from_books
 from pool.config import Config
 from pool.data_dir import StartError
+from pool.log_setup import set_up_log
 from pool.payout_reasons import fee_line, reasons
 from pool.payout_setup import open_wallet, paying_chains, payout_service, payout_terms
 from pool.payouts.cold import ColdReturn, NoReturnError, cold_return
@@ -34,7 +34,7 @@ def wall_ms() -> int:
 
 def run_payers(config: Config, chains: tuple[str, ...], *, once: bool) -> int:
     """Pays until it is stopped, or one pass of each chain. The exit code: 1 when a pass could not be made."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up_log(config.log.format, config.log.level)
     names = chains or tuple(paying_chains(config))
     if not names:
         raise click.ClickException("no chain has a section payouts")

@@ -29,6 +29,7 @@ from pool.config_reload import Reload, ReloadRefusedError, reload_between
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.job_check_metrics import JobCheckCollector
 from pool.live_status import LiveStatus
+from pool.log_setup import set_up_log
 from pool.metrics import registry_of
 from pool.payout_metrics import PayoutCollector
 from pool.payout_setup import open_wallet, paying_chains
@@ -307,7 +308,7 @@ def run(config: Config, read: Callable[[], Config] | None = None) -> int:
     """What `pool run` does; `read` reads the configuration again. Returns the exit code."""
     from pool.reactor import run as run_reactor
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up_log(config.log.format, config.log.level)
 
     async def main() -> int:
         from twisted.python.log import PythonLoggingObserver

@@ -104,3 +104,18 @@ def test_config_lines_lays_an_override_over_a_copy() -> None:
     assert with_override(values, ["new", "0", "x"], 5)["new"] == [{"x": 5}]
     assert with_override(values, ["a", "c", "d"], 5)["a"] == {"b": 2, "c": {"d": 5}}
     assert values == {"list": [{"x": 1}], "a": {"b": 2}}
+
+
+def test_config_lines_puts_in_what_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POOL_PASSWORD", "s3cret: #'\"")
+    monkeypatch.setenv("NUMBER", "12")
+    document = read_text("a: ${POOL_PASSWORD}\nb: 'x-${NUMBER}-${NUMBER}'\nc: $${NUMBER}\nd: $NUMBER ${1}\n")
+    assert document.problems == []
+    assert document.values == {"a": "s3cret: #'\"", "b": "x-12-12", "c": "${NUMBER}", "d": "$NUMBER ${1}"}
+
+
+def test_config_lines_names_the_variable_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_WORD", raising=False)
+    [problem] = read_text("a: 1\nb:\n  c: x${NO_SUCH_WORD}\n").problems
+    assert (problem.line, problem.location) == (3, ("b", "c"))
+    assert problem.expected.startswith("expected the environment variable NO_SUCH_WORD, which is not set")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
+from ruamel.yaml import YAML
 
 from chains.families import network
 from chains.primitives.address import address_to_script
@@ -12,6 +15,7 @@ from chains.reference.wallet import script
 from pool.config import AuxpowChain, ConfigError, load
 from pool.config_models import CHAIN_KINDS, LimitsSection, PortSection
 from pool.config_reference import reference_page
+from pool.config_schema import schema_text
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,6 +23,18 @@ ROOT = Path(__file__).parents[3]
 def test_config_reference_page_is_current() -> None:
     page = (ROOT / "docs/reference/configuration.md").read_text()
     assert page == reference_page(), "run: pool check-config --reference > docs/reference/configuration.md"
+
+
+def test_config_schema_is_current_and_takes_the_examples() -> None:
+    published = (ROOT / "docs/reference/configuration.schema.json").read_text()
+    assert published == schema_text(), "run: pool check-config --schema > docs/reference/configuration.schema.json"
+    checker = jsonschema_rs.validator_for(json.loads(published))
+    for path in sorted((ROOT / "deploy").glob("*.yaml")):
+        values = YAML(typ="safe").load(path)
+        assert [str(error) for error in checker.iter_errors(values)] == [], path.name
+    values["pool"]["fee_ppm"] = "much"
+    values["stratum"]["ports"][0]["colour"] = "red"
+    assert len(list(checker.iter_errors(values))) == 2
 
 
 def test_config_reference_has_a_row_with_a_meaning_for_every_key() -> None:
