@@ -230,7 +230,7 @@ METRICS: tuple[MetricDefinition, ...] = (
     ),
     _counter(
         "block_refusals_total", "submissions", "chain reason", "blocks",
-        "Submitted blocks whose final answer was a refusal, by the node's words.", MAX_CHAIN_REASONS,
+        "Submitted blocks whose final answer was `rejected`, by the node's words.", MAX_CHAIN_REASONS,
     ),
     _histogram(
         "block_submit_seconds", "seconds", "chain", "blocks", "From the solve of a block to its final answer."

@@ -71,8 +71,8 @@ T = TypeVar("T")
 
 class BlockSubmission:
     """Sends solves out and writes down how each ended. `kinds` and `nodes` are by chain name. For metrics: `results`
-    counts endings by chain and word, `refusals` nodes' reasons by chain, `submit_times` how long submissions took,
-    `found` the solves that went out or should have."""
+    counts endings by chain and word, `refusals` nodes' reasons by chain (not of stale ones), `submit_times` how long
+    submissions took, `found` the solves that went out or should have."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class BlockSubmission:
         kept = None if durable else self._tell(self._on_disk(record, partial(self.store.put, record)))
         ending = await self._until_final(record, started)
         self._count(record.chain, ending.word)
-        if ending.outcome == "rejected":
+        if ending.word == SubmitResult.REJECTED.value:
             refusal = (record.chain, ending.reason or ending.word)
             self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
         times = self.submit_times.setdefault(record.chain, Buckets(SUBMIT_BOUNDS_S))
