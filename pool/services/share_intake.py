@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import islice
 
 from chains.kind import Network
 from chains.primitives.target import difficulty_to_target, work_of
@@ -40,6 +41,9 @@ ANSWER_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 MAX_TARGETS_CACHED = 10_000
 # Checking an address costs as much as ten shares, and a rack of machines comes back with the same ones.
 MAX_ROUTES_CACHED = 4096
+
+# Words of a login's password that are kept, with the login, for chains that a reload brings.
+REMEMBERED_WORDS = 8
 
 # Met by no hash: what a worker that never logged in sends is no share, and not remembered as one.
 NO_TARGET = -1
@@ -235,7 +239,7 @@ class ShareIntake:
                 self._routes.popitem(last=False)
         else:
             self._routes.move_to_end(key)
-        return RoutedLogin(known[0], login.worker, known[1], values)
+        return RoutedLogin(known[0], login.worker, known[1], dict(islice(values.items(), REMEMBERED_WORDS)))
 
     def _target_of(self, difficulty: float) -> tuple[int, int]:
         if len(self._targets) >= MAX_TARGETS_CACHED:
