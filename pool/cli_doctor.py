@@ -104,7 +104,7 @@ def summary(findings: Sequence[Finding]) -> str:
 def _quiet_logs() -> Iterator[None]:
     """What the parts log while they are tried stands in the table in better words."""
     area = logging.getLogger("parapool")
-    before = area.disabled, area.propagate, area.level
+    before = area.propagate, area.level
     area.propagate, area.level = False, logging.CRITICAL + 1
     quiet = logging.NullHandler()
     area.addHandler(quiet)
@@ -112,7 +112,7 @@ def _quiet_logs() -> Iterator[None]:
         yield
     finally:
         area.removeHandler(quiet)
-        area.disabled, area.propagate, area.level = before
+        area.propagate, area.level = before
 
 
 @contextmanager

@@ -55,8 +55,6 @@ async def agreement(nodes: Sequence[NodeUnderTest]) -> list[Finding]:
 async def template_of(node: NodeUnderTest) -> tuple[ParentTemplate | AuxTemplate | None, Finding]:
     """What a usable node offers for mining, as the pool would read it."""
     subject, check = node.subject, "template"
-    if not node.is_usable:
-        return None, unchecked(subject, check, "the node cannot be mined with yet")
     key = f"chains.{node.chain_name}"
     try:
         async with asyncio.timeout(TEMPLATE_S):

@@ -52,14 +52,13 @@ async def _examine(config: Config, looks: _Looks) -> None:
         work.append(looks.look(f"{chain.name} wallet", wallet_findings(config, chain.name)))
     try:
         await asyncio.gather(*work)
-        for chain in chains:
-            await looks.look(f"{chain.name} nodes", agreement(chain.nodes))
+        work = [looks.look(f"{chain.name} nodes", agreement(chain.nodes)) for chain in chains]
         if chains[0].watched is not None:
             trial = JobTrial(config, chains[0].watched, {chain.name: chain.nodes for chain in chains})
             aux = {chain.name: chain.offer for chain in chains if isinstance(chain.offer, AuxTemplate)}
             offer = chains[0].offer
-            parent = offer if isinstance(offer, ParentTemplate) else None
-            await looks.look("job", trial.findings(parent, aux))
+            work.append(looks.look("job", trial.findings(offer if isinstance(offer, ParentTemplate) else None, aux)))
+        await asyncio.gather(*work)
     finally:
         for chain in chains:
             await chain.close()
@@ -70,8 +69,8 @@ async def _one(finding: Awaitable[Finding]) -> list[Finding]:
 
 
 class _Looks:
-    """What is looked at, in the order of the table, and what was found: whatever does not end takes nothing of the rest
-    with it."""
+    """What is looked at, in the order of the table, and what was found: whatever breaks or does not end takes nothing
+    of the rest with it."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -84,7 +83,11 @@ class _Looks:
 
     async def _look(self, subject: str, work: Awaitable[list[Finding]]) -> None:
         with self._progress.looking_at(subject):
-            self._found[subject] = await work
+            try:
+                self._found[subject] = await work
+            except Exception as error:
+                words = f"the check itself broke: {error!r}"
+                self._found[subject] = [wrong(subject, "doctor", words, "A fault of the doctor: report it.")]
 
     def found(self) -> list[Finding]:
         return [finding for findings in self._found.values() for finding in findings or ()]

@@ -29,7 +29,7 @@ from chains.node_rpc import (
 from pool.config import ChainSection, NodeSection
 from pool.doctor.finding import Finding, good, note, unchecked, wrong
 
-ANSWER_S = 5.0
+ANSWER_S = 4.0
 """For one question. The pool gives a node up after three seconds (services/chain_watch.py)."""
 
 LATENCIES = 5

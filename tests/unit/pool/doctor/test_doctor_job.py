@@ -241,6 +241,17 @@ async def test_doctor_ends_in_time_whatever_hangs(world: DoctorWorld, monkeypatc
     }, "and what ended stays"  # fmt: skip
 
 
+async def test_doctor_tells_of_a_check_that_breaks_and_goes_on(
+    world: DoctorWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(config: Any) -> list[Finding]:
+        raise KeyError("planted")
+
+    monkeypatch.setattr(doctor, "port_findings", broken)
+    found = await world.wrong()
+    assert set(found) == {"ports doctor"} and "KeyError('planted')" in found["ports doctor"].found
+
+
 async def test_doctor_tells_how_far_it_is(world: DoctorWorld) -> None:
     told: list[str] = []
     await doctor.examine(world.config, told.append)
