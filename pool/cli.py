@@ -84,7 +84,11 @@ def main() -> NoReturn:
 @commands.command()
 @config_option()
 @set_option
-def run(config_file: str, overrides: tuple[str, ...]) -> NoReturn:
+@click.option(
+    "--role", type=click.Choice(["all", "stratum", "accountant", "payout", "web"]),
+    help="What this process does; the file's pool.role otherwise.",
+)  # fmt: skip
+def run(config_file: str, overrides: tuple[str, ...], role: str | None) -> NoReturn:
     """Run the pool until SIGINT or SIGTERM.
 
     A found block and every answered share are on disk before anything else happens to them; a pool that was killed
@@ -96,7 +100,9 @@ def run(config_file: str, overrides: tuple[str, ...]) -> NoReturn:
       pool run -c /etc/parapool/pool.yaml --set http.bind=127.0.0.1:8081
     """
     config = load_config(config_file, overrides)
+      pool run -c /etc/parapool/pool.yaml --role web
     from pool.config import load
+    overrides = (*overrides, *([f"pool.role={role}"] if role else ()))
     from pool.wiring.process import run as run_pool
 
     sys.exit(run_pool(config, lambda: load(config_file, parse_overrides(overrides))))

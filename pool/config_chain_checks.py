@@ -19,6 +19,7 @@ from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script
 from pool.config_lines import Location, dotted
 from pool.config_models import CHAIN_KINDS, network_name_of
+from pool.config_roles import role_in
 
 Mistake = tuple[Location, str]
 
@@ -64,7 +65,7 @@ def chain_mistakes(values: Mapping[str, Any], chains: list[ChainFacts]) -> Itera
     yield from _parent(values, chains)
     for chain in chains:
         yield from _address(chain)
-        yield from _logins(chain)
+        yield from _logins(chain, reads_secrets=role_in(values) != "web")
     yield from _urls(chains)
     yield from _clashes(chains)
 
@@ -170,9 +171,9 @@ def _one_address(chain: ChainFacts, address: object, key: Location) -> Iterator[
     yield (*chain.location, *key), f"expected an address of {chain.described}{why}"
 
 
-def _logins(chain: ChainFacts) -> Iterator[Mistake]:
-    """One way to log in per node, and password files that can be read. A cookie file may not exist yet: the node writes
-    it when it starts."""
+def _logins(chain: ChainFacts, *, reads_secrets: bool) -> Iterator[Mistake]:
+    """One way to log in per node, and password files that can be read, where the process asks nodes. A cookie file may
+    not exist yet: the node writes it when it starts."""
     for place, node in members_at(chain.values, "nodes"):
         location = (*chain.location, "nodes", place)
         given = [key for key in ("user", "password", "password_file", "cookie_file") if node.get(key) is not None]
@@ -184,7 +185,7 @@ def _logins(chain: ChainFacts) -> Iterator[Mistake]:
             key = "password" if "password" in given else "password_file"
             yield (*location, key), "expected user beside it"
         password_file = node.get("password_file")
-        if isinstance(password_file, str) and password_file and "\x00" not in password_file:
+        if reads_secrets and isinstance(password_file, str) and password_file and "\x00" not in password_file:
             problem = password_problem(Path(password_file))
             if problem is not None:
                 yield (*location, "password_file"), problem

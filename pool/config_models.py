@@ -17,6 +17,7 @@ from chains.families import FAMILIES
 from chains.families import network as network_of
 from pool.config_http import HttpSection as HttpSection
 from pool.config_payouts import Payouts
+from pool.config_roles import KEEPING, PAYING, SERVING, Role
 from pool.config_section import Section as Section
 from pool.config_transport import BooksSection, FrontEndName, TransportSection
 from pool.config_values import (
@@ -70,11 +71,27 @@ class PoolSection(Section):
         "main",
         description="This process's name among those of one pool: each needs its own, for the life of its `data_dir`.",
     )
-    role: Literal["both", "frontend", "accountant"] = Field(
-        "both",
-        description="What this process does: serve miners (`frontend`, needs no database), keep the books "
-        "(`accountant`), or both. docs/operating/scale-out.md.",
+    role: Role = Field(
+        "all",
+        description="What this process does: serve miners (`stratum`, needs no database), keep the books "
+        "(`accountant`), pay from the wallets (`payout`), show the books (`web`), or all of it. `pool run --role` "
+        "says it too. docs/operating/scale-out.md.",
     )
+
+    @property
+    def serves(self) -> bool:
+        """Whether this process listens for miners."""
+        return self.role in SERVING
+
+    @property
+    def keeps_books(self) -> bool:
+        """Whether this process follows blocks and credits them."""
+        return self.role in KEEPING
+
+    @property
+    def pays(self) -> bool:
+        """Whether this process may open a wallet, or read what opens one."""
+        return self.role in PAYING
 
     @property
     def log_name(self) -> str:

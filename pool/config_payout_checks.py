@@ -16,13 +16,14 @@ PASSPHRASES = ("passphrase_file", "passphrase_env")
 SECRET_FILES = ("password_file", "passphrase_file")
 
 
-def payout_mistakes(chains: list[ChainFacts]) -> Iterator[Mistake]:
-    """All mistakes in the sections of payouts."""
+def payout_mistakes(chains: list[ChainFacts], *, reads_secrets: bool = True) -> Iterator[Mistake]:
+    """All mistakes in the sections of payouts. A process that does not pay leaves the files of secrets alone: it may
+    well not be allowed to read them."""
     for chain in chains:
         section = chain.values.get("payouts")
         if not isinstance(section, Mapping):
             continue
-        for key, expected in _mistakes(section):
+        for key, expected in (*_mistakes(section), *(_secret_mistakes(section) if reads_secrets else ())):
             yield (*chain.location, "payouts", key), expected
 
 
@@ -38,17 +39,20 @@ def _mistakes(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, "expected a user as well"
     if section.get("user") is not None and not any(section.get(key) is not None for key in LOGINS):
         yield "user", "expected password_file or password_env as well"
-    for key in SECRET_FILES:
-        value = section.get(key)
-        problem = _secret_problem(Path(value)) if isinstance(value, str) and value and "\x00" not in value else None
-        if problem is not None:
-            yield key, problem
     fields = PayoutsSection.model_fields
     lowest = section.get("min_fee_rate", fields["min_fee_rate"].default)
     highest = section.get("max_fee_rate", fields["max_fee_rate"].default)
     if type(lowest) is int and type(highest) is int and lowest > highest:
         key = "min_fee_rate" if "min_fee_rate" in section else "max_fee_rate"
         yield key, f"expected min_fee_rate ≤ max_fee_rate, these are {lowest} and {highest}"
+
+
+def _secret_mistakes(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in SECRET_FILES:
+        value = section.get(key)
+        problem = _secret_problem(Path(value)) if isinstance(value, str) and value and "\x00" not in value else None
+        if problem is not None:
+            yield key, problem
 
 
 def _secret_problem(path: Path) -> str | None:

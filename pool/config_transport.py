@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from pool.config_roles import role_in
 from pool.config_section import Section
 from pool.config_values import EnvironmentName, FilePath
 
@@ -77,11 +78,13 @@ def transport_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str | 
     """A pool of several processes needs something between them, and that one address."""
     transport = values.get("transport")
     transport = transport if isinstance(transport, Mapping) else {}
-    pool = values.get("pool")
-    role = pool.get("role", "both") if isinstance(pool, Mapping) else "both"
+    role = role_in(values)
+    if role in ("payout", "web"):  # they work with the books alone; what Redis needs may be out of their reach
+        return
     is_redis = transport.get("kind") == "redis"
-    if role in ("frontend", "accountant") and not is_redis:
-        yield ("pool", "role"), f"expected transport.kind: redis beside it, or both: nothing carries shares of a {role}"
+    if role in ("stratum", "accountant") and not is_redis:
+        text = f"expected transport.kind: redis beside it, or all: nothing carries shares to or from {role}"
+        yield ("pool", "role"), text
     given = [key for key in ("redis_url_file", "redis_url_env") if transport.get(key) is not None]
     if is_redis and len(given) != 1:
         yield ("transport", given[-1] if given else "kind"), "expected one of redis_url_file and redis_url_env"

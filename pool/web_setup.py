@@ -33,9 +33,9 @@ def web_options(config: Config) -> WebOptions:
             forwarded_from=frozenset(config.http.forwarded_from),
         ),
         pseudonyms=Pseudonyms(_pseudonym_key(config)) if config.http.public_credits == "pseudonym" else None,
-        # An accountant listens on none of them.
+        # An accountant listens on none of them; pages apart from the miners' ports tell where those are.
         ports=tuple(port_offer(port, config.port_schemes(port)) for port in config.stratum.ports)
-        if config.pool.role != "accountant"
+        if config.pool.serves or config.pool.role == "web"
         else (),
         payouts={
             name: PayoutRule(section.minimum_payout, section.interval_s * 1000)

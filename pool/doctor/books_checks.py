@@ -28,7 +28,7 @@ PAGE = "docs/operating/postgresql.md"
 async def database_finding(config: Config) -> Finding:
     """A front end has no database to look at."""
     check = "database"
-    if config.pool.role == "frontend":
+    if config.pool.role == "stratum":
         return unchecked(POOL, check, "a front end has none")
     try:
         url = make_url(config.database_url())

@@ -99,8 +99,8 @@ async def wallet_findings(config: Config, name: str) -> list[Finding]:
     chain = config.chains[name]
     if chain.payouts is None:
         return []
-    if config.pool.role == "frontend":
-        return [unchecked(name, "wallet", "a front end pays nobody")]
+    if not config.pool.pays:
+        return [unchecked(name, "wallet", f"a process with the role {config.pool.role} pays nobody")]
     key = f"chains.{name}.payouts"
     try:
         wallet, rpc = open_wallet(config, name), wallet_rpc(config, name)

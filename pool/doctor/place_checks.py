@@ -89,7 +89,7 @@ def _disk(folder: Path) -> Finding:
 async def port_findings(config: Config) -> list[Finding]:
     """The ports that this process would open: free, or held by this very pool at work."""
     wanted = [("http.bind", config.http.bind)]
-    if config.pool.role != "accountant":
+    if config.pool.serves:
         wanted += [(f"stratum.ports.{number}.bind", port.bind) for number, port in enumerate(config.stratum.ports)]
     taken = {key: await asyncio.to_thread(_refusal, *parse_bind(bind)) for key, bind in wanted}
     ours = await _own_ports(config) if taken["http.bind"] is not None else set()

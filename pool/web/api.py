@@ -57,8 +57,8 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChainStatus:
-    """A chain now. `state` is ok, syncing, down or wrong_network; `height` and `target` are None while unknown.
-    `schemes` are those that shares may count under; `buying` tells whether shares are bought now, None where none ever
+    """A chain now. `state` is ok, syncing, down, wrong_network, or unknown to a process that asks no node; `height` and
+    `target` are None while unknown. `schemes` are those that shares may count under; `buying` tells whether shares are bought now, None where none ever
     are.
     """
 
@@ -139,7 +139,7 @@ class Api:
         parent = next((chain for chain in self.live.chains() if chain.name == self.live.parent), None)
         if not self.live.accepting:
             found.append("the pool accepts no shares")
-        if parent is None or parent.state != "ok":
+        if parent is None or parent.state not in ("ok", "unknown"):
             state = "not watched" if parent is None else parent.state
             found.append(f"the parent chain {self.live.parent} is {state}")
         return found
@@ -169,7 +169,9 @@ class Api:
             "hashrate_1h": overview["hashrate_1h"],
             "last_share_ms": overview["last_share_ms"],
             "drained_ms": overview["drained_ms"],
-            "provisional": overview["drained_ms"] is None or now_ms - overview["drained_ms"] > PROVISIONAL_MS,
+            "provisional": not overview["whole"]
+            or overview["drained_ms"] is None
+            or now_ms - overview["drained_ms"] > PROVISIONAL_MS,
             "shares": {
                 "accepted": live.shares_accepted,
                 "accepted_work": live.accepted_work,

@@ -1,30 +1,28 @@
-"""What keeps the books, and pays from them: the database, its one writing thread, the services that work with it."""
+"""What keeps the books, and pays where the role says so: the database, its one writing thread, and their services."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from chains.node_wallet import NodeWallet
 from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import ChainTerms
 from pool.config import Config
 from pool.config_reload import Reload
 from pool.live_status import LiveStatus
 from pool.metric_samples import MoneyReadings
-from pool.payout_setup import open_wallet, paying_chains, payout_service
+from pool.payout_setup import paying_chains
 from pool.retention_setup import share_retention, share_summing
 from pool.scheme_setup import buying_chains, share_buying
 from pool.services.bookkeeping import Bookkeeping, Ingest, wall_ms
 from pool.services.chain_view import ChainNodesView
-from pool.services.payout_service import PayoutService
 from pool.services.scheme_board import SchemeBoard
 from pool.settings_rules import settings_rules
 from pool.storage.books import SqlBooks
@@ -34,16 +32,11 @@ from pool.storage.ledger_links import link_first
 from pool.storage.money_views import chain_money, oldest_unpaid_ms
 from pool.storage.settings_books import SettingsBooks
 from pool.wiring.mining import Mining
+from pool.wiring.paying import Payers, Spawn, Wallets
 
 log = logging.getLogger("parapool")
 
 BLOCK_COUNTS_S = 5.0
-
-Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
-"""Makes a task of the pool's: when it breaks, the pool stops."""
-
-Wallets = Mapping[str, NodeWallet | None]
-"""By chain, None for one that pays no more."""
 OLDEST_UNPAID_S = 60.0  # looks at a few rows for each account that is owed something
 
 
@@ -71,9 +64,7 @@ class Keeping:
         self.sql = ThreadPoolExecutor(1, thread_name_prefix="books")
         self.views = BooksViews(config.database_url())
         self.settings = SettingsBooks(books.database, self.sql, self.views, settings_rules(config), wall_ms)
-        self.wallets: dict[str, NodeWallet] = {}
-        self.payers: list[PayoutService] = []
-        self._paying: dict[str, asyncio.Task[Any]] = {}
+        self.payers = Payers(config, books.database, self.sql)
         self._waits_due_s = float("-inf")
 
     def build(self, ingest: Ingest, mining: Mining) -> None:
@@ -83,14 +74,7 @@ class Keeping:
         self.bookkeeping = Bookkeeping(ingest, books.sql_books, self._views_by_chain(), chain_terms(config), self.sql)
         self.buying = share_buying(config, mining.schemes, books.sql_books, self.sql, mining.scheme_changed, wall_ms)
         self.buying.learn_reserves()
-        for name in paying_chains(config):
-            self._open_payer(name, open_wallet(config, name))
-
-    def _open_payer(self, name: str, wallet: NodeWallet) -> None:
-        """Which of several processes pays a chain, the database decides."""
-        self.wallets[name] = wallet
-        payer = payout_service(self.config, name, wallet, self.books.database, self.sql, wall_ms)
-        self.payers.append(payer)
+        self.payers.open()
 
     def _views_by_chain(self) -> dict[str, ChainNodesView]:
         return {name: ChainNodesView(chain) for name, chain in self.chains.items()}
@@ -103,32 +87,14 @@ class Keeping:
         self.settings.adopt(settings_rules(reload.new))
 
     async def adopt_payers(self, wallets: Wallets, spawn: Spawn) -> None:
-        """Other payers for these chains, or none. A batch under way is taken up by the next payer as after a crash."""
-        for name, wallet in wallets.items():
-            former = [payer for payer in self.payers if payer.chain == name]
-            for payer in former:
-                await self._end_payer(payer)
-                self.payers.remove(payer)
-            if name in self.wallets:
-                await self.wallets.pop(name).close()
-            if wallet is not None:
-                self._open_payer(name, wallet)
-                self._run_payer(self.payers[-1], spawn)
-
-    def _run_payer(self, payer: PayoutService, spawn: Spawn) -> None:
-        self._paying[payer.chain] = spawn(payer.run())
-
-    async def _end_payer(self, payer: PayoutService) -> None:
-        task = self._paying.pop(payer.chain)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        """Other payers for these chains, or none."""
+        await self.payers.adopt(self.config, wallets, spawn)
 
     def start(self, status: LiveStatus, spawn: Spawn) -> None:
         """What goes on for as long as the pool runs."""
         for work in self._work(status):
             spawn(work)
-        for payer in self.payers:
-            self._run_payer(payer, spawn)
+        self.payers.start(spawn)
 
     def _work(self, status: LiveStatus) -> Iterator[Coroutine[Any, Any, Any]]:
         yield self.bookkeeping.run()
@@ -164,8 +130,7 @@ class Keeping:
             log.error("the last shares are not in the books, the next start takes them in: %s", in_short(error))
 
     async def close(self) -> None:
-        for wallet in self.wallets.values():
-            await wallet.close()
+        await self.payers.close()
         self.views.close()
         self.sql.shutdown()
 

@@ -32,7 +32,6 @@ from pool.live_status import LiveStatus
 from pool.log_setup import set_up_log
 from pool.metrics import registry_of
 from pool.payout_metrics import PayoutCollector
-from pool.payout_setup import open_wallet, paying_chains
 from pool.scheme_metrics import SchemeCollector
 from pool.services.bookkeeping import Bookkeeping
 from pool.services.chain_watch import WatchedChain
@@ -45,8 +44,10 @@ from pool.web.absent_books import AbsentBooks
 from pool.web.options import WebOptions
 from pool.web.server import WebServer
 from pool.web_setup import web_options
-from pool.wiring.keeping import Books, Keeping, Wallets
+from pool.wiring.beside import RunningBeside
+from pool.wiring.keeping import Books, Keeping
 from pool.wiring.mining import Mining
+from pool.wiring.paying import Wallets, changed_wallets
 from pool.wiring.transport import Transport
 
 log = logging.getLogger("parapool")
@@ -100,7 +101,7 @@ class RunningPool:
         keeping.build(ingest, mining)
         self.status = self._live_status(keeping.bookkeeping)
         registry = self._registry()
-        registry.register(PayoutCollector(keeping.payers))
+        registry.register(PayoutCollector(keeping.payers.services))
         registry.register(SchemeCollector(mining.schemes.bought))
         self.web = WebServer(self.status, keeping.views, registry, keeping.settings, web_options(self.config))
 
@@ -129,7 +130,7 @@ class RunningPool:
                 change = reload_between(self.config, new)
                 fresh = {name: watched_chain(name, new.chains[name]) for name in (*change.added, *change.renewed)}
                 options = web_options(new)
-                wallets = self._wallets(change)
+                wallets = changed_wallets(change)
             except (ConfigError, ReloadRefusedError) as error:
                 for line in error.lines:
                     log.error("configuration not taken over: %s", line)
@@ -140,13 +141,6 @@ class RunningPool:
             await self._adopt(change, fresh, options, wallets)
             log.info("configuration taken over: %s", change)
             return True
-
-    def _wallets(self, change: Reload) -> Wallets:
-        """By chain that needs another payer: its wallet, or None when it pays no more."""
-        if self.books is None:
-            return {}
-        paying = paying_chains(change.new)
-        return {name: open_wallet(change.new, name) if name in paying else None for name in change.repaid}
 
     async def _adopt(
         self, change: Reload, fresh: dict[str, WatchedChain], options: WebOptions, wallets: Wallets
@@ -314,6 +308,8 @@ def run(config: Config, read: Callable[[], Config] | None = None) -> int:
         from twisted.python.log import PythonLoggingObserver
 
         PythonLoggingObserver("twisted").start()
+        if config.pool.role in ("payout", "web"):
+            return await RunningBeside(config, read).run()
         return await RunningPool(config, read).run()
 
     return run_reactor(main())

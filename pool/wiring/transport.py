@@ -38,8 +38,8 @@ class Transport:
     def __init__(self, config: Config) -> None:
         """Raises StartError when the transport's address cannot be used."""
         self._log_name = config.pool.log_name
-        self.serves = config.pool.role != "accountant"
-        self.keeps_books = config.pool.role != "frontend"
+        self.serves = config.pool.serves
+        self.keeps_books = config.pool.keeps_books
         self.feed: ShareFeed | None = None
         self._stream: RedisStream | None = None
         if config.transport.kind == "redis":

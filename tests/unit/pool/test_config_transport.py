@@ -14,7 +14,7 @@ from pool.config_transport import TransportSection, transport_mistakes
 URL = "redis://:secret-word@127.0.0.1:6379/0"
 
 
-def mistakes(role: str = "both", **transport: Any) -> list[str]:
+def mistakes(role: str = "all", **transport: Any) -> list[str]:
     found = transport_mistakes({"pool": {"role": role}, "transport": transport})
     return [f"{'.'.join(str(part) for part in location)}: {text}" for location, text in found]
 
@@ -23,7 +23,7 @@ def test_config_transport_needs_nothing_for_one_process() -> None:
     assert list(transport_mistakes({})) == mistakes() == mistakes(kind="none") == []
 
 
-@pytest.mark.parametrize("role", ["frontend", "accountant"])
+@pytest.mark.parametrize("role", ["frontend", "stratum", "accountant"])
 def test_config_transport_refuses_half_a_pool_without_a_way_to_the_other(role: str) -> None:
     [text] = mistakes(role)
     assert text.startswith("pool.role: expected transport.kind: redis beside it")
