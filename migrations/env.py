@@ -1,7 +1,9 @@
 """Runs the migrations: on the connection the pool hands in at its start, or on the URL given to the alembic command.
 
 By hand: `alembic -x url=sqlite:///data/pool.sqlite current`, or with a URL of
-PostgreSQL. Each migration is one transaction.
+PostgreSQL. On PostgreSQL each migration is one transaction; on SQLite all together are, because its write lock ends
+with a transaction: a second process that starts at the same time would read the revision before this one has changed
+it, and run the same migration again.
 """
 
 from __future__ import annotations
@@ -15,6 +17,14 @@ from pool.storage.tables import metadata
 
 
 def migrate(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        with connection.begin():
+            _run(connection)
+        return
+    _run(connection)
+
+
+def _run(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()

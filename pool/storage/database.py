@@ -87,8 +87,8 @@ def upgrade(url: str) -> None:
 
 @contextmanager
 def migrating(url: str) -> Iterator[alembic.config.Config]:
-    """Alembic's configuration with a connection of its own, while no other process writes or migrates (PostgreSQL) or
-    each migration takes the write lock (SQLite).
+    """Alembic's configuration with a connection of its own, while no other process writes or migrates: for all of the
+    block on PostgreSQL, for each of Alembic's commands in it on SQLite.
 
     Raises sqlite3.IntegrityError at the end when rows were left that refer to nothing.
     """
@@ -107,6 +107,7 @@ def migrating(url: str) -> Iterator[alembic.config.Config]:
                 hold_writers(connection)
             else:
                 _foreign_keys(connection, on=False)
+                _raw(connection).execute(f"PRAGMA busy_timeout={MIGRATION_TIMEOUT_MS}").close()
             config.attributes["connection"] = connection.execution_options(writes=True)
             yield config
             if engine.dialect.name == "sqlite":
@@ -119,15 +120,20 @@ def _foreign_keys(connection: Connection, *, on: bool) -> None:
     """SQLite changes a table by copying it and dropping the old one, which its references must not notice. Outside
     transactions only; looks for references to nothing before it turns them on again.
     """
-    raw = connection.connection.dbapi_connection
-    assert raw is not None, "the connection is open"
-    cursor = raw.cursor()
+    cursor = _raw(connection).cursor()
     if on:
         lost = cursor.execute("PRAGMA foreign_key_check").fetchall()
         if lost:
             raise sqlite3.IntegrityError(f"the migration left {len(lost)} rows that refer to nothing: {lost[0]}")
     cursor.execute(f"PRAGMA foreign_keys={'ON' if on else 'OFF'}")
     cursor.close()
+
+
+def _raw(connection: Connection) -> Any:
+    """The driver's own connection, on which no transaction begins by itself."""
+    raw = connection.connection.dbapi_connection
+    assert raw is not None, "the connection is open"
+    return raw
 
 
 def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -233,6 +233,11 @@ PREPARED = [
     "INSERT INTO transfer_groups VALUES ('reserve:a:p', 'a', 'reserve', 0)",
     "INSERT INTO payout_batches (id, chain, kind, state, reason, fee_policy, epoch, created_ms, updated_ms)"
     " VALUES ('b', 'a', 'payout', 'planned', '', 'pool', 1, 0, 0)",
+    "INSERT INTO payout_batches (id, chain, kind, state, reason, fee_policy, epoch, created_ms, updated_ms, fee,"
+    " pool_fee, unsigned_bytes, raw, txid, wtxid)"
+    " VALUES ('sent', 'a', 'payout', 'broadcast', '', 'pool', 1, 0, 0, 3, 3, X'01', X'02', X'03', X'03')",
+    "INSERT INTO payout_versions (batch_id, number, chain, signed_ms, fee_rate, fee, pool_fee, vsize, unsigned_bytes,"
+    " input_count, raw, txid, wtxid) VALUES ('sent', 0, 'a', 0, 1, 3, 3, 3, X'01', 1, X'02', X'03', X'03')",
     "INSERT INTO payouts (id, batch_id, place, chain, account_id, address, script_hex, gross, minimum, state)"
     " VALUES ('p', 'b', 0, 'a', 1, 'x', '00', 9, 1, 'open')",
     "INSERT INTO payout_outputs VALUES ('b', 'p', 0, 9, 0)",
