@@ -58,8 +58,8 @@ class ApiError(Exception):
 @dataclass(frozen=True, slots=True)
 class ChainStatus:
     """A chain now. `state` is ok, syncing, down, wrong_network, or unknown to a process that asks no node; `height` and
-    `target` are None while unknown. `schemes` are those that shares may count under; `buying` tells whether shares are bought now, None where none ever
-    are.
+    `target` are None while unknown. `schemes` are those that shares may count under; `buying` tells whether shares are
+    bought now, None where none ever are.
     """
 
     name: str
