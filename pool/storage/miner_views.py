@@ -13,9 +13,10 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from pool.ledger.account import available, immature
 from pool.storage.payout_tables import chain_holds, payout_batches, payout_outputs, payout_quarantine, payouts
+from pool.storage.recent_shares import HALF
 from pool.storage.settings_tables import account_settings, frozen_scripts
 from pool.storage.tables import accounts, balances, blocks, credits, routes, share_logs, share_sums, shares
-from pool.storage.views import HALF, HOUR_MS
+from pool.storage.views import HOUR_MS
 
 STEP_MS = 5 * 60 * 1000
 DAY_HOURS, WEEK_HOURS = 24, 168

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, case, func, select
 
 from pool.ledger.account import ASSET_IMMATURE, ASSET_WALLET, INCOME_FEE, SUSPENSE_UNEXPLAINED, available, immature
+from pool.storage.recent_shares import HALF, RecentShares
 from pool.storage.tables import accounts, balances, blocks, credits, routes, share_logs, shares
 
 MINUTES_5_MS = 5 * 60 * 1000
@@ -25,29 +26,25 @@ WORKERS_LIMIT = 1000
 CREDITS_LIMIT = 100
 BLOCK_CREDITS_LIMIT = 1000
 PAGE_LIMIT = 500
-HALF = 2**32
 
 
-def pool_overview(connection: Connection, now_ms: int, started_ms: int = 0) -> dict[str, Any]:
+def pool_overview(
+    connection: Connection, now_ms: int, started_ms: int = 0, recent: RecentShares | None = None
+) -> dict[str, Any]:
     """The whole pool: hashrate, who is mining, and per chain the blocks by state and the sums of the ledger. The
-    process that asks began at `started_ms`."""
+    process that asks began at `started_ms`; `recent` is what it has read of the shares so far, and `whole` tells
+    whether that is all of the last hour by now."""
     covered_5m_ms, covered_1h_ms = _covered_ms(connection, now_ms, started_ms)
-    row = connection.execute(
-        select(*_work(now_ms), func.count(), func.max(shares.c.time_ms)).where(
-            shares.c.time_ms > now_ms - HOUR_MS, shares.c.stale == 0
-        )
-    ).one()
-    recent = shares.c.time_ms > now_ms - MINUTES_5_MS
-    active = select(routes.c.login_parent, shares.c.worker).join(routes, routes.c.id == shares.c.route_id)
-    pairs = connection.execute(active.where(recent, shares.c.stale == 0).distinct()).all()
+    totals = (recent or RecentShares()).totals(connection, now_ms)
     return {
-        "hashrate_5m": _rate(row[0], row[1], covered_5m_ms),
-        "hashrate_1h": _rate(row[2], row[3], covered_1h_ms),
-        "shares_1h": row[4],
-        "last_share_ms": row[5],
+        "hashrate_5m": totals.weight_5m * 1000 // covered_5m_ms,
+        "hashrate_1h": totals.weight_1h * 1000 // covered_1h_ms,
+        "shares_1h": totals.shares_1h,
+        "last_share_ms": totals.last_share_ms,
+        "whole": totals.whole,
         "drained_ms": _drained_ms(connection),
-        "miners": len({pair[0] for pair in pairs}),
-        "workers": len(pairs),
+        "miners": totals.miners,
+        "workers": totals.workers,
         "chains": _chain_sums(connection),
     }
 

@@ -8,7 +8,6 @@ posts and the length of every parameter are bounded.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import time
@@ -25,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from pool.accounting.books_away import BooksAwayError
 from pool.web.answer_cache import AnswerCache
+from pool.web.answers import add_headers, error_answer, json_answer, page_answer, static_answer
 from pool.web.api import Api, ApiError, LiveStatus
 from pool.web.api import Books as PoolBooks
 from pool.web.client_limit import ClientLimit
@@ -67,22 +67,6 @@ MINER_KEPT_S = 5.0
 """So often for one address."""
 
 REFUSAL_KEPT_S = 3600.0
-
-JSON_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'"
-)
-SECURITY_HEADERS = {
-    "Server": "parapool",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": JSON_POLICY,
-}
-STATIC_KEPT = "public, max-age=31536000, immutable"
-"""Under its digest a file never changes."""
 
 UNCOUNTED = frozenset({"/healthz", "/metrics"})
 """What load balancers and Prometheus ask; they get an answer however often."""
@@ -181,7 +165,7 @@ class WebServer:
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._answer], client_max_size=MAX_BODY)
-        application.on_response_prepare.append(_add_headers)
+        application.on_response_prepare.append(add_headers)
         application.add_routes(
             [
                 web.get("/", self._overview_page),
@@ -251,7 +235,7 @@ class WebServer:
         """A page for those who look at pages, JSON for the others."""
         is_api = request.path.startswith("/api/") or request.path in UNCOUNTED
         if is_api or "text/html" not in request.headers.get("Accept", ""):
-            return _error(status, sentence, headers)
+            return error_answer(status, sentence, headers)
         retry = {"Retry-After": "5"} if status == 503 else {}
         is_miner = request.path.startswith("/miner/") and status in (400, 404) and not request.query
         address = request.match_info.get("address") if is_miner else None
@@ -259,7 +243,7 @@ class WebServer:
             html = await self._kept.get("429", REFUSAL_KEPT_S, lambda: self._pages.error(status, sentence))
         else:
             html = await self._pages.error(status, sentence, address)
-        return _page(html, status, {**retry, **(headers or {})})
+        return page_answer(html, status, {**retry, **(headers or {})})
 
     async def _from_books(self, answer: Coroutine[Any, Any, T]) -> T:
         """An answer that needs the books, when not too many wait for them already. Raises ApiError."""
@@ -279,7 +263,7 @@ class WebServer:
     async def _healthz(self, request: web.Request) -> web.Response:
         problems, notes = self.api.problems(), self.api.notes()
         if problems:
-            return _error(503, "; ".join(problems + notes))
+            return error_answer(503, "; ".join(problems + notes))
         return web.Response(text="\n".join(["ok", *notes]) + "\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -287,37 +271,37 @@ class WebServer:
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _openapi(self, request: web.Request) -> web.Response:
-        return _json(openapi())
+        return json_answer(openapi())
 
     async def _pool(self, request: web.Request) -> web.Response:
-        return _json(await self._keep("pool", OVERVIEW_KEPT_S, self.api.pool))
+        return json_answer(await self._keep("pool", OVERVIEW_KEPT_S, self.api.pool))
 
     async def _chains(self, request: web.Request) -> web.Response:
-        return _json(self.api.chains())
+        return json_answer(self.api.chains())
 
     async def _blocks(self, request: web.Request) -> web.Response:
-        return _json(await self._from_books(self.api.blocks(request.query)))
+        return json_answer(await self._from_books(self.api.blocks(request.query)))
 
     async def _block(self, request: web.Request) -> web.Response:
         found = request.match_info
-        return _json(await self._from_books(self.api.block(found["chain"], found["hash"], request.query)))
+        return json_answer(await self._from_books(self.api.block(found["chain"], found["hash"], request.query)))
 
     async def _miner(self, request: web.Request) -> web.Response:
         address = request.match_info["address"]
-        return _json(
+        return json_answer(
             await self._keep(f"miner {address}", MINER_KEPT_S, lambda: self.miners.miner(address, self.api.now_ms()))
         )
 
     async def _miner_hashrate(self, request: web.Request) -> web.Response:
         address = request.match_info["address"]
         key = f"hashrate {address}"
-        return _json(
+        return json_answer(
             await self._keep(key, MINER_KEPT_S, lambda: self.miners.hashrates(address, self.api.now_ms()))
         )
 
     async def _miner_payouts(self, request: web.Request) -> web.Response:
         address = request.match_info["address"]
-        return _json(await self._from_books(self.miners.payouts(address, request.query, self.api.now_ms())))
+        return json_answer(await self._from_books(self.miners.payouts(address, request.query, self.api.now_ms())))
 
     async def _keep(self, key: str, kept_s: float, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """An answer that was given to somebody else just now, or a new one."""
@@ -325,29 +309,29 @@ class WebServer:
 
     async def _miner_settings(self, request: web.Request) -> web.Response:
         assert self.settings is not None
-        return _json(await self._from_books(self.settings.show(request.match_info["address"])))
+        return json_answer(await self._from_books(self.settings.show(request.match_info["address"])))
 
     async def _change_settings(self, request: web.Request) -> web.Response:
         assert self.settings is not None
         if not self._posts.take(request.remote, time.monotonic()):
             raise ApiError(429, "too many posts from your address, please wait a minute")
         body = await _body(request)
-        return _json(await self._from_books(self.settings.change(request.match_info["address"], body)))
+        return json_answer(await self._from_books(self.settings.change(request.match_info["address"], body)))
 
     # -- pages --------------------------------------------------------------------------------------------------
 
     async def _overview_page(self, request: web.Request) -> web.Response:
-        return _page(await self._keep("/", OVERVIEW_KEPT_S, self._pages.overview))
+        return page_answer(await self._keep("/", OVERVIEW_KEPT_S, self._pages.overview))
 
     async def _chains_page(self, request: web.Request) -> web.Response:
-        return _page(await self._keep("/chains", OVERVIEW_KEPT_S, self._pages.chains))
+        return page_answer(await self._keep("/chains", OVERVIEW_KEPT_S, self._pages.chains))
 
     async def _blocks_page(self, request: web.Request) -> web.Response:
-        return _page(await self._from_books(self._pages.blocks(request.query)))
+        return page_answer(await self._from_books(self._pages.blocks(request.query)))
 
     async def _block_page(self, request: web.Request) -> web.Response:
         found = request.match_info
-        return _page(await self._from_books(self._pages.block(found["chain"], found["hash"], request.query)))
+        return page_answer(await self._from_books(self._pages.block(found["chain"], found["hash"], request.query)))
 
     async def _look_up(self, request: web.Request) -> web.Response:
         address = request.query.get("address", "").strip()
@@ -358,17 +342,16 @@ class WebServer:
     async def _miner_page(self, request: web.Request) -> web.Response:
         address, query = request.match_info["address"], request.query
         key = f"/miner {address} {query.get('workers', '')}"
-        return _page(await self._keep(key, MINER_KEPT_S, lambda: self._pages.miner(address, query)))
+        return page_answer(await self._keep(key, MINER_KEPT_S, lambda: self._pages.miner(address, query)))
 
     async def _connect_page(self, request: web.Request) -> web.Response:
-        return _page(await self._pages.connect(request.headers.get("Host")))
+        return page_answer(await self._pages.connect(request.headers.get("Host")))
 
     async def _static(self, request: web.Request) -> web.Response:
         file = self._statics.get(request.match_info["name"])
         if file is None:
             raise ApiError(404, "there is no such file")
-        kept = STATIC_KEPT if request.query.get("v") == file.digest else "no-cache"
-        return web.Response(body=file.content, content_type=file.content_type, headers={"Cache-Control": kept})
+        return static_answer(file, request.query.get("v"))
 
 
 class _Connection(web.RequestHandler):
@@ -390,12 +373,6 @@ class _TurnedAway(asyncio.Protocol):
         cast(asyncio.Transport, transport).abort()
 
 
-async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    for name, value in SECURITY_HEADERS.items():
-        if name == "Server" or name not in response.headers:
-            response.headers[name] = value
-
-
 async def _body(request: web.Request) -> bytes:
     """A posted body, whole. Raises ApiError, and aiohttp's own answer when it is too long."""
     try:
@@ -404,18 +381,3 @@ async def _body(request: web.Request) -> bytes:
         raise ApiError(408, f"the body did not arrive within {BODY_TIMEOUT_S:g} s") from None
     except (ConnectionError, HttpProcessingError):
         raise ApiError(400, "the body is broken") from None
-
-
-def _json(payload: dict[str, Any]) -> web.Response:
-    return web.Response(text=json.dumps(payload, separators=(",", ":")) + "\n", content_type="application/json")
-
-
-def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    policy = {"Content-Security-Policy": PAGE_POLICY}
-    return web.Response(status=status, text=html, content_type="text/html", headers={**policy, **(headers or {})})
-
-
-def _error(status: int, sentence: str, headers: dict[str, str] | None = None) -> web.Response:
-    body = json.dumps({"error": sentence}) + "\n"
-    retry = {"Retry-After": "5"} if status == 503 else {}
-    return web.Response(status=status, text=body, content_type="application/json", headers={**retry, **(headers or {})})
