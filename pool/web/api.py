@@ -169,7 +169,9 @@ class Api:
             "hashrate_1h": overview["hashrate_1h"],
             "last_share_ms": overview["last_share_ms"],
             "drained_ms": overview["drained_ms"],
-            "provisional": overview["drained_ms"] is None or now_ms - overview["drained_ms"] > PROVISIONAL_MS,
+            "provisional": not overview["whole"]
+            or overview["drained_ms"] is None
+            or now_ms - overview["drained_ms"] > PROVISIONAL_MS,
             "shares": {
                 "accepted": live.shares_accepted,
                 "accepted_work": live.accepted_work,
