@@ -87,8 +87,8 @@ def _place(template: AuxTemplate) -> int | bytes | None:
 
 def try_job(job: Job, terms: TrialTerms, pause: Callable[[], None] = lambda: None) -> list[Trial]:
     """Every chain of the job, the parent first, with what is wrong in any of its layouts. Each is solved with no
-    version bit rolled, with all of them, and with those nearest to the id of a chain that refuses its own. A trial of
-    five chains costs some 20 ms of Python each; `pause` is called in between."""
+    version bit rolled, with all of them, and with those nearest to the id of a chain that refuses its own. A chain's
+    part costs up to 5 ms of Python; `pause` is called after each."""
     problems = dict.fromkeys(job.templates.chains(), "")
     for size in job.layouts:
         for rolled in _rolled(job, terms):
@@ -98,7 +98,7 @@ def try_job(job: Job, terms: TrialTerms, pause: Callable[[], None] = lambda: Non
                 return [Trial(chain, found or f"no share can be made: {error}") for chain, found in problems.items()]
             for chain, problem in _problems(job, solved, terms):
                 problems[chain] = problems[chain] or problem
-            pause()
+                pause()
     return [Trial(chain, problem) for chain, problem in problems.items()]
 
 
