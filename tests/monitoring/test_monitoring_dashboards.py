@@ -9,10 +9,10 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from dashboards import FOLDER, ROOT, boards, panels, queries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from rule_files import NAME, SERIES, groups, read_yaml
+from support.dashboards import FOLDER, ROOT, boards, panels, queries
+from support.rule_files import NAME, SERIES, groups, read_yaml
 
 RECORDED = {rule["record"] for group in groups("recording.yml") for rule in group["rules"]}
 NAMES = ["chains", "miners", "money", "pool", "process"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from alert_cases import FAST, HOURLY, SLOW, AlertCase
-from rule_files import NAME, PREFIX, PROMETHEUS, ROOT, SERIES, alert_rules, groups, promtool, write_yaml
+from support.rule_files import NAME, PREFIX, PROMETHEUS, ROOT, SERIES, alert_rules, groups, promtool, write_yaml
 
 
 def test_monitoring_prometheus_takes_the_configuration() -> None:

@@ -18,7 +18,7 @@ class Query(NamedTuple):
     title: str
     kind: str
     expression: str
-    instant: bool
+    legend: str
 
 
 def boards() -> list[dict[str, Any]]:
@@ -33,6 +33,6 @@ def queries() -> Iterator[Query]:
     for board in boards():
         for panel in panels(board):
             for target in panel["targets"]:
-                yield Query(board["uid"], panel["title"], panel["type"], target["expr"], target.get("instant", False))
+                yield Query(board["uid"], panel["title"], panel["type"], target["expr"], target["legendFormat"])
         for annotation in board["annotations"]["list"]:
-            yield Query(board["uid"], annotation["name"], "annotation", annotation["expr"], False)
+            yield Query(board["uid"], annotation["name"], "annotation", annotation["expr"], annotation["titleFormat"])
