@@ -68,7 +68,7 @@ def second(world: World) -> Iterator[Second]:
     made.close()
 
 
-async def test_front_ends_p17_window_waits_for_the_slow_one_and_pays_its_miners(world: World, second: Second) -> None:
+async def test_incident_p17_a_window_waits_for_the_slow_front_end(world: World, second: Second) -> None:
     second.now_ms = 1000
     await second.take_in()  # known to the books, drained to a time before the solve
     world.log.append(1, ANNA, time_ms=3000)
