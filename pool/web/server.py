@@ -226,8 +226,12 @@ class WebServer:
         """How long this client should wait, None when it may go on."""
         if request.path in UNCOUNTED or request.path.startswith("/static/"):
             return None
-        client = self._clients.client(request.remote, request.headers.get("X-Forwarded-For"))
-        return self._clients.wait_s(client, time.monotonic())
+        return self._clients.wait_s(self._client(request), time.monotonic())
+
+    def _client(self, request: web.Request) -> str | None:
+        # HAProxy adds a line of its own behind those that the client sent.
+        lines = request.headers.getall("X-Forwarded-For", [])
+        return self._clients.client(request.remote, ",".join(lines) if lines else None)
 
     async def _refusal(
         self, request: web.Request, status: int, sentence: str, headers: dict[str, str] | None = None
@@ -313,7 +317,7 @@ class WebServer:
 
     async def _change_settings(self, request: web.Request) -> web.Response:
         assert self.settings is not None
-        if not self._posts.take(request.remote, time.monotonic()):
+        if not self._posts.take(self._client(request), time.monotonic()):
             raise ApiError(429, "too many posts from your address, please wait a minute")
         body = await _body(request)
         return json_answer(await self._from_books(self.settings.change(request.match_info["address"], body)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 from web_site import ADA, ADA_ALPHA, BOB, CLEO, BooksInThread, Live, Site, counted_registry
 
 from pool.storage.database import Database
@@ -195,6 +196,9 @@ async def test_web_too_many_requests_of_a_client_wait(open_site: OpenSite) -> No
         for path in ("/healthz", "/metrics", "/static/page.js"):
             assert (await ask(path, "192.0.2.1"))[0] == 200
         assert (await ask("/api/v1/chains", "192.0.2.2"))[0] == 200, "another client is not concerned"
+        lines = [("X-Forwarded-For", "192.0.2.3"), ("X-Forwarded-For", "192.0.2.1")]
+        async with site.session.get(site.url("/api/v1/chains"), headers=CIMultiDict(lines)) as answer:
+            assert answer.status == 429, "the last line is the proxy's own"
 
 
 async def test_web_answers_are_shared_by_those_who_ask_at_once(
