@@ -24,6 +24,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from pool.blocks.space_reserve import SpaceReserve
 from pool.shares.record import Route
 from pool.shares.scheme import Scheme
 
@@ -87,8 +88,10 @@ T = TypeVar("T", SolutionRecord, ClosedSolution)
 class SolutionStore:
     """The three folders. `open_count` is a plain attribute for metrics."""
 
-    def __init__(self, directory: Path, wall_s: Callable[[], float] = time.time) -> None:
-        """Makes the folders and clears away what a crash left half written or twice. Raises OSError when it cannot."""
+    def __init__(self, directory: Path, wall_s: Callable[[], float] = time.time, *, reserve_bytes: int = 0) -> None:
+        """Makes the folders and clears away what a crash left half written or twice. Raises OSError when it cannot.
+        So many bytes are set aside for found blocks on a full disk.
+        """
         self._open = directory / "open"
         self._closed = directory / "closed"
         self._booked = directory / "booked"
@@ -104,6 +107,7 @@ class SolutionStore:
                 _sync(later)
             for path in twice:
                 _remove(path)
+        self._reserve = SpaceReserve(directory / "reserve", reserve_bytes)
         self.open_count = sum(1 for _ in self._open.iterdir())
         self._prune_booked()
 
@@ -119,7 +123,8 @@ class SolutionStore:
                 # Its first writing may have failed at the very last step.
                 _sync(known)
                 return False
-            _write(self._open / name, record)
+            content = msgspec.json.encode(record)
+            self._reserve.write(len(content), lambda: _write(self._open / name, content))
             self.open_count += 1
         return True
 
@@ -136,7 +141,8 @@ class SolutionStore:
             if not path.exists():
                 raise LookupError(f"no solution {name}")
             record = msgspec.json.decode(path.read_bytes(), type=SolutionRecord)
-            _write(self._closed / name, ClosedSolution(record, state, reason, int(self._wall_s() * 1000)))
+            closed = ClosedSolution(record, state, reason, int(self._wall_s() * 1000))
+            _write(self._closed / name, msgspec.json.encode(closed))
             _remove(path)
             self.open_count -= 1
         return True
@@ -151,7 +157,7 @@ class SolutionStore:
             closed = msgspec.json.decode(path.read_bytes(), type=ClosedSolution)
             if closed.state == "accepted":
                 closed = msgspec.structs.replace(closed, record=msgspec.structs.replace(closed.record, payload={}))
-            _write(self._booked / name, closed)
+            _write(self._booked / name, msgspec.json.encode(closed))
             _remove(path)
             self._booked_count += 1
             if self._booked_count > 2 * BOOKED_LIMIT:
@@ -219,10 +225,10 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return None
 
 
-def _write(path: Path, record: SolutionRecord | ClosedSolution) -> None:
+def _write(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        file.write(msgspec.json.encode(record))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.rename(temporary, path)

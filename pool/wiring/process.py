@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pool.accounting.books_away import BooksAwayError, UnusableLogError
 from pool.blocks.solution_store import SolutionStore
+from pool.blocks.space_reserve import RESERVE_BYTES
 from pool.chain_setup import watched_chain
 from pool.config import Config, ConfigError
 from pool.config_reload import Reload, ReloadRefusedError, reload_between
@@ -77,7 +78,7 @@ class RunningPool:
         self._lock = lock_data_dir(self.data_dir)
         claim_name(self.data_dir, self.config.pool.log_name)
         self.books = Books(self.config, serves=self.transport.serves) if self.transport.keeps_books else None
-        self.solutions = SolutionStore(self.data_dir / "solutions")
+        self.solutions = SolutionStore(self.data_dir / "solutions", reserve_bytes=RESERVE_BYTES)
         self.share_log = ShareLog(
             self.log_directory,
             loop=asyncio.get_running_loop(),
