@@ -18,7 +18,7 @@ from pool.audit.finding import Finding, shortened
 from pool.audit.terms import TermsBook, terms_of
 from pool.ledger.account import grows_by_debit, never_negative
 from pool.ledger.solvency import cover_of, payout_obstacle
-from pool.ledger.transfer import TransferGroup, imbalance
+from pool.ledger.transfer import CORRECTIONS, TransferGroup, imbalance, lessens_result
 from pool.storage import audit_views, income_store, ledger_links, ledger_store
 from pool.storage.audit_views import StoredBlock, StoredCredit, StoredTransfer
 from pool.storage.audit_window import rebuilt_window
@@ -71,7 +71,8 @@ def audit(connection: Connection, terms: TermsBook, progress: Progress = lambda 
 
 
 def _check_transfers(connection: Connection, report: AuditReport, progress: Progress) -> dict[str, dict[str, int]]:
-    """I1: each transfer is whole, positive, within one chain, of a written group and between two known accounts.
+    """I1: each transfer is whole, positive, within one chain, of a written group and between two known accounts. I4:
+    none lessens income or an expense, but corrections.
     Returns the balances that all transfers lead to (I12), by chain and account.
     """
     total = audit_views.transfer_count(connection)
@@ -84,6 +85,10 @@ def _check_transfers(connection: Connection, report: AuditReport, progress: Prog
         for fault in _transfer_faults(transfer, owners):
             text = f"{transfer.group_id}: transfer {transfer.id} {fault}"
             report.findings.append(Finding("I1", transfer.chain, text))
+        kind = transfer.group_id.partition(":")[0]
+        if lessens_result(transfer.debit, transfer.credit) and kind not in CORRECTIONS:
+            text = f"{transfer.group_id}: transfer {transfer.id} lessens income or an expense and is no correction"
+            report.findings.append(Finding("I4", transfer.chain, text))
         accounts = rebuilt.setdefault(transfer.chain, {})
         for account, amount in ((transfer.debit, transfer.amount), (transfer.credit, -transfer.amount)):
             signed = amount if grows_by_debit(account) else -amount

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from pool.ledger.account import grows_by_debit, never_negative
 
+CORRECTIONS = frozenset({"orphan", "loss", "unfee", "refee"})
+"""The kinds of groups that may lessen income or an expense (invariant I4)."""
+
 
 class LedgerError(Exception):
     """A promise of the books would be broken. Nothing has been changed; payouts stop, mining goes on."""
@@ -36,6 +39,11 @@ class TransferGroup:
     transfers: tuple[Transfer, ...]
 
 
+def lessens_result(debit: str, credit: str) -> bool:
+    """Whether a transfer between these accounts takes income or an expense back."""
+    return debit.startswith("income.") or credit.startswith("expense.")
+
+
 def check(group: TransferGroup) -> TransferGroup:
     """The group itself, if it may be written. Raises LedgerError."""
     if not group.id.startswith(f"{group.kind}:{group.chain}:"):
@@ -45,6 +53,8 @@ def check(group: TransferGroup) -> TransferGroup:
             raise LedgerError(f"{group.id}: {transfer.amount!r} is not a positive whole amount")
         if transfer.debit == transfer.credit:
             raise LedgerError(f"{group.id}: {transfer.debit} is debited and credited by the same transfer")
+        if lessens_result(transfer.debit, transfer.credit) and group.kind not in CORRECTIONS:
+            raise LedgerError(f"{group.id}: only a correction lessens income or an expense")
     return group
 
 

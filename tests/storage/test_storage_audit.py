@@ -246,6 +246,17 @@ def test_audit_finds_a_transfer_on_another_chain_than_its_group(world: World) ->
     assert found(world)[0].endswith("is of another chain than its group, regbtc")
 
 
+def test_audit_finds_income_that_was_taken_back_without_a_correction(world: World) -> None:
+    told = "lessens income or an expense and is no correction"
+    corrupt(
+        world,
+        "INSERT INTO transfer_groups (id, chain, kind, created_ms) VALUES ('gift:alpha:1', 'alpha', 'gift', 1)",
+        "INSERT INTO transfers (id, group_id, chain, debit, credit, amount)"
+        " VALUES (999, 'gift:alpha:1', 'alpha', 'income.fee', 'equity.operator.available', 1)",
+    )
+    assert f"I4 alpha: gift:alpha:1: transfer 999 {told}" in found(world)
+
+
 def test_audit_finds_another_chains_account(world: World, anna: int) -> None:
     corrupt(world, f"UPDATE accounts SET chain = 'beta' WHERE id = {anna}")
     rules = [finding.rule for finding in audited(world).findings]

@@ -18,8 +18,9 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 import migrations
-from migrations.versions import m0006_payouts, m0009_payout_versions
+from migrations.versions import m0006_payouts, m0009_payout_versions, m0010_income_grows
 from pool.accounting.books_away import BooksAwayError
+from pool.ledger.transfer import CORRECTIONS
 from pool.storage import payout_tables as _with_payouts  # noqa: F401  as below
 from pool.storage import settings_tables as _with_settings  # noqa: F401  their tables are on the metadata, too
 from pool.storage.database import Database, open_engine, upgrade
@@ -42,6 +43,7 @@ def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -
         ]
         checks = ["blocks_add_up_insert", "blocks_add_up_update", "credits_in_time", "income_events_in_time"]
         checks += [name for name, *_ in m0006_payouts.RULES] + [m0009_payout_versions.OF_SIGNED[0]]
+        checks.append(m0010_income_grows.INCOME_GROWS[0])
         checks += [f"shares_forget_span_{change}" for change in ("delete", "insert", "update_from", "update_to")]
         assert sorted(connection.execute(text(query)).scalars()) == sorted(append_only + checks)
 
@@ -288,6 +290,8 @@ REFUSED = {
     "a rate of another scheme": INSERT_RATE + "('a', 'solo', 5, '7', 0, 1)",
     "a transfer of nothing": INSERT_TRANSFER + "('g','a','x','y',0)",
     "a transfer to itself": INSERT_TRANSFER + "('g','a','x','x',1)",
+    "income that falls (I4)": INSERT_TRANSFER + "('g','a','income.fee','y',1)",
+    "an expense that falls (I4)": INSERT_TRANSFER + "('g','a','x','expense.txfee',1)",
     "a transfer without a group": INSERT_TRANSFER + "('n','a','x','y',1)",
     "the same group twice": "INSERT INTO transfer_groups VALUES ('g', 'a', 'credit', 0)",
     "a changed transfer": "UPDATE transfers SET amount = 2",
@@ -337,6 +341,17 @@ def test_storage_schema_refuses(database: Database, statement: str) -> None:
         prepare(connection)
     with pytest.raises(IntegrityError), database.write() as connection:
         run(connection, statement)
+
+
+def test_storage_schema_lets_corrections_take_income_and_expenses_back(database: Database) -> None:
+    """Invariant I4; and both grow by anything."""
+    assert set(m0010_income_grows.CORRECTIONS) == CORRECTIONS
+    with database.write() as connection:
+        prepare(connection)
+        for kind in sorted(CORRECTIONS):
+            run(connection, f"INSERT INTO transfer_groups VALUES ('{kind}:a:x', 'a', '{kind}', 0)")
+            run(connection, INSERT_TRANSFER + f"('{kind}:a:x','a','income.fee','expense.txfee',1)")
+        run(connection, INSERT_TRANSFER + "('g','a','expense.txfee','income.fee',1)")
 
 
 def test_storage_schema_allows_an_orphan_beside_a_paid_block(database: Database) -> None:

@@ -9,8 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pool.ledger import income
-from pool.ledger.account import ASSET_IMMATURE, ASSET_WALLET, INCOME_FEE, SUSPENSE_UNEXPLAINED, available, immature
-from pool.ledger.transfer import LedgerError, Transfer, TransferGroup, apply, check, imbalance, movements, reverse
+from pool.ledger.account import (
+    ASSET_IMMATURE,
+    ASSET_WALLET,
+    EXPENSE_TXFEE,
+    INCOME_FEE,
+    SUSPENSE_UNEXPLAINED,
+    available,
+    immature,
+)
+from pool.ledger.transfer import (
+    CORRECTIONS,
+    LedgerError,
+    Transfer,
+    TransferGroup,
+    apply,
+    check,
+    imbalance,
+    movements,
+    reverse,
+)
 
 
 def group(*transfers: Transfer, group_id: str = "credit:alpha:aa", kind: str = "credit") -> TransferGroup:
@@ -28,6 +46,18 @@ def test_ledger_transfer_needs_two_accounts() -> None:
         check(group(Transfer("a", "a", 1)))
 
 
+@pytest.mark.parametrize("transfer", [Transfer(INCOME_FEE, "a", 1), Transfer("a", EXPENSE_TXFEE, 1)])
+def test_ledger_income_and_expenses_are_lessened_by_corrections_alone(transfer: Transfer) -> None:
+    """Invariant I4."""
+    assert {"orphan", "loss", "unfee", "refee"} == CORRECTIONS
+    for kind in CORRECTIONS:
+        check(group(transfer, group_id=f"{kind}:alpha:aa", kind=kind))
+    for kind in ("credit", "mature", "reinstate", "found", "fee", "settle", "return"):
+        with pytest.raises(LedgerError, match=f"^{kind}:alpha:aa: only a correction lessens income or an expense$"):
+            check(group(transfer, group_id=f"{kind}:alpha:aa", kind=kind))
+    check(group(Transfer(transfer.credit, transfer.debit, 1)))
+
+
 @pytest.mark.parametrize("group_id", ["credit:beta:aa", "mature:alpha:aa", "credit:alpha", ""])
 def test_ledger_group_id_names_kind_and_chain(group_id: str) -> None:
     with pytest.raises(LedgerError, match="names its kind and chain"):
@@ -41,7 +71,7 @@ def test_ledger_movements_grow_assets_by_debit_and_the_rest_by_credit() -> None:
 
 @pytest.mark.parametrize("account", [immature(1), ASSET_IMMATURE])
 def test_ledger_balance_never_falls_below_zero(account: str) -> None:
-    debit, credit = (account, INCOME_FEE) if account.startswith("liab") else (INCOME_FEE, account)
+    debit, credit = (account, INCOME_FEE) if account.startswith("liab") else (SUSPENSE_UNEXPLAINED, account)
     with pytest.raises(LedgerError, match="would fall to -1"):
         apply({account: 4}, group(Transfer(debit, credit, 5)))
 
