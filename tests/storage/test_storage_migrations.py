@@ -9,7 +9,7 @@ import alembic.command
 import alembic.config
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, select, text
+from sqlalchemy import Connection, MetaData, inspect, select, text
 
 import migrations
 from pool.storage.database import migrating
@@ -103,3 +103,24 @@ def test_storage_migration_gives_credited_blocks_an_income_event(bare_url: str) 
             | {"scheme": "pplns", "total_weight": "5"}
         ]  # fmt: skip
         assert [row["event_index"] for row in _rows(connection)["credits"]] == [0]
+
+
+def test_storage_migrations_let_the_code_before_them_go_on(bare_url: str) -> None:
+    """A front end of the version before may still be running: every table and column that it writes is there, and what
+    is new in its tables needs no value of it.
+    """
+    with migrating(bare_url) as config:
+        connection = config.attributes["connection"]
+        before: dict[str, dict[str, Any]] = {}
+        for revision in REVISIONS:
+            alembic.command.upgrade(config, revision)
+            found = inspect(connection)
+            now = {table: {c["name"]: c for c in found.get_columns(table)} for table in found.get_table_names()}
+            for table, columns in before.items():
+                assert columns.keys() <= now[table].keys(), (revision, table)
+                for name in now[table].keys() - columns.keys():
+                    column = now[table][name]
+                    assert column["nullable"] or column["default"] is not None, (revision, table, name)
+            before = now
+            connection.rollback()
+        assert "transfers" in before

@@ -8,10 +8,11 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import alembic.command
 import pytest
 from bookkeeping_world import CHAINS, TERMS, World
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from storage_samples import logged, make_route
 from support.postgresql import PostgresqlServer
 
@@ -19,8 +20,10 @@ from pool.accounting.books_away import BooksAwayError
 from pool.services import bookkeeping
 from pool.services.log_ingest import LogIngest
 from pool.shares.record import Position
+from pool.storage import postgresql
 from pool.storage.books import SqlBooks
-from pool.storage.database import Database
+from pool.storage.database import Database, migrating, upgrade
+from pool.storage.payer_lock import PayerLock
 
 ANNA = make_route("anna")
 
@@ -69,6 +72,31 @@ def test_postgresql_sessions_are_durable_and_never_wait_for_ever(database: Datab
         assert shown(connection, "transaction_read_only") == "off"
 
 
+def test_postgresql_migrations_wait_for_no_lock_and_run_no_statement_for_ever(
+    postgresql_server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has a table: the migration gives up in order, and the next start does it."""
+    with postgresql_server.database(empty=True) as url:
+        with migrating(url) as config:
+            connection = config.attributes["connection"]
+            assert {name: shown(connection, name) for name in ("lock_timeout", "statement_timeout")} == {
+                "lock_timeout": "10s", "statement_timeout": "1h",
+            }  # fmt: skip
+            connection.rollback()
+            alembic.command.upgrade(config, "0008")
+        database = Database(url)
+        monkeypatch.setattr(postgresql, "LOCK_TIMEOUT_MS", 100)
+        with database.read() as somebody:
+            somebody.execute(text("SELECT * FROM payout_batches"))
+            with pytest.raises(OperationalError, match="lock timeout"):
+                upgrade(url)
+            assert somebody.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0008"
+        upgrade(url)
+        with database.read() as connection:
+            assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() != "0008"
+        database.close()
+
+
 @pytest.mark.parametrize("table", ["credits", "transfers", "transfer_groups"])
 def test_postgresql_refuses_to_empty_an_append_only_table(database: Database, table: str) -> None:
     with pytest.raises(IntegrityError, match=f"{table} is append-only"), database.write() as connection:
@@ -110,6 +138,23 @@ def test_postgresql_books_go_on_after_a_restart_of_the_server(
         own_server.start()
         assert books.position() == (Position(1, 100), 1)
         assert books.store_shares([logged(2, ANNA)], Position(1, 200), 0) == 1
+        database.close()
+
+
+def test_postgresql_that_is_away_is_waited_for_by_who_wants_to_pay(own_server: PostgresqlServer) -> None:
+    with own_server.database() as url:
+        database = Database(url)
+        lock = PayerLock(database, "alpha", "test", 0)
+        own_server.stop()
+        assert not lock.held
+        lock.close()
+        with pytest.raises(BooksAwayError):
+            PayerLock(database, "alpha", "test", 0)
+        own_server.start()
+        lock = PayerLock(database, "alpha", "test", 0)
+        assert lock.held
+        assert lock.epoch == 2
+        lock.close()
         database.close()
 
 
