@@ -154,9 +154,12 @@ class Bookkeeping:
             try:
                 worked = await work()
             except Exception as error:
+                if not isinstance(error, BooksAwayError):
+                    self._database_answered(name)
                 self._report(name, error)
                 await asyncio.sleep(RETRY_S)
                 continue
+            self._database_answered(name)
             if worked:
                 self._recovered(name)
             await asyncio.sleep(self._interval_s)
@@ -181,11 +184,14 @@ class Bookkeeping:
             log.error("books cannot go on, trying again loop=%s: %s", name, error, exc_info=error)
 
     def _recovered(self, name: str) -> None:
-        if self.faults.pop(name, None) is None:
-            return
-        if name not in self._without_database:
+        if self.faults.pop(name, None) is not None:
             log.info("books go on loop=%s", name)
+
+    def _database_answered(self, name: str) -> None:
+        """A pass that came past the database ends its outage, also when what it met then is a node that is away."""
+        if name not in self._without_database:
             return
+        del self.faults[name]
         self._without_database.discard(name)
         if not self._without_database:
             log.info("the database is back, the books go on")
@@ -199,8 +205,9 @@ class Bookkeeping:
         return await self._ingest.step(self._in_thread, await self._is_leader())
 
     async def _is_leader(self) -> bool:
+        """Known for some seconds; while the database is away every pass asks it, and so meets it first of all."""
         now_s = time.monotonic()
-        if self._lead_asked_s is None or now_s - self._lead_asked_s >= LEAD_S:
+        if self._without_database or self._lead_asked_s is None or now_s - self._lead_asked_s >= LEAD_S:
             leads = await self._in_thread(self._books.take_lead, self._now_ms(), int(4 * LEAD_S * 1000))
             if self._lead_asked_s is not None and leads != self._leads:
                 log.info("this process now %s the pool's blocks", "follows" if leads else "leaves to another one")

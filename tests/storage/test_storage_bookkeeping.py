@@ -14,7 +14,9 @@ from bookkeeping_world import CHAINS, TERMS, World
 from sqlalchemy import Connection, event
 from storage_samples import block_hash_hex, header_hash, make_route, solution
 
+from pool.accounting.books_away import BooksAwayError
 from pool.blocks.solution_store import SolutionRecord, SolvingShare
+from pool.services import bookkeeping
 from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.log_ingest import LogIngest
 from pool.shares.share_log import ShareLog
@@ -336,6 +338,43 @@ async def test_bookkeeping_runs_on_when_one_chain_hangs(world: World, caplog: py
     with pytest.raises(asyncio.CancelledError):
         await task
     assert caplog.text.count("books wait for a node chain=beta") == 1
+
+
+async def test_bookkeeping_tells_that_the_database_is_back_while_nodes_are_still_away(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "parapool.books")
+    monkeypatch.setattr(bookkeeping, "RETRY_S", 0.02)
+    world.chains["alpha"].mine(5, height=5)
+    world.solve("alpha", 5, 1, ANNA, "accepted")
+    await world.settle()
+    down = True
+    take_lead = world.books.take_lead
+
+    def _take_lead(now_ms: int, lasts_ms: int) -> bool:
+        if down:
+            raise BooksAwayError("connection refused")
+        return take_lead(now_ms, lasts_ms)
+
+    monkeypatch.setattr(world.books, "take_lead", _take_lead)
+    ingest = LogIngest(world.log, world.solutions, world.books, wall_ms)
+    running = Bookkeeping(ingest, world.books, world.chains, TERMS, world.executor, interval_s=0.01)
+    task = asyncio.create_task(running.run())
+    try:
+        async with asyncio.timeout(60):
+            while running.faults.keys() != {"shares", *CHAINS}:
+                await asyncio.sleep(0.01)
+            world.chains["alpha"].away = True
+            world.chains["beta"].synced = False
+            down = False
+            while running.faults != {"alpha": "alpha: node is away"}:
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    told = [record.getMessage() for record in caplog.records if "database" in record.getMessage()]
+    assert told == ["the database is away, the books wait: connection refused", "the database is back, the books go on"]
+    assert caplog.text.count("books wait for a node chain=alpha") == 1
 
 
 async def test_bookkeeping_reads_the_real_share_log_through_a_restart(world: World, tmp_path: Path) -> None:
