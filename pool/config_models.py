@@ -16,6 +16,7 @@ from chains.auxpow.params import DIALECTS, Dialect
 from chains.families import FAMILIES
 from chains.families import network as network_of
 from pool.config_http import HttpSection as HttpSection
+from pool.config_notifications import NotificationSection
 from pool.config_payouts import Payouts
 from pool.config_roles import KEEPING, PAYING, SERVING, Role
 from pool.config_section import Section as Section
@@ -405,6 +406,9 @@ class Config(Section):
         TransportSection(), description="How shares get from front ends to the accountant."
     )
     log: LogSection = Field(LogSection(), description="How the log is written.")
+    notifications: Annotated[tuple[NotificationSection, ...], BeforeValidator(as_tuple)] = Field(
+        (), description="Places that are told of blocks, payouts and alarms."
+    )
     books: BooksSection = Field(BooksSection(), description="How long shares are kept.")
     parent: ChainName = Field(description="Name of the chain whose blocks are mined; its kind is `bitcoin`.")
     chains: dict[ChainName, ChainSection] = Field(min_length=1, description="All chains by name, the parent too.")

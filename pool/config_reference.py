@@ -32,6 +32,7 @@ from pool.config_models import (
     Section,
     StratumSection,
 )
+from pool.config_notifications import NotificationSection
 from pool.config_payouts import PayoutsSection
 from pool.config_transport import BooksSection, TransportSection
 
@@ -65,6 +66,7 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("transport", TransportSection, ""),
     ("books", BooksSection, ""),
     ("log", LogSection, ""),
+    ("notifications[]", NotificationSection, ""),
     (
         "chains.NAME with kind bitcoin",
         BitcoinChain,
@@ -158,7 +160,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
-        return f"`[{', '.join(f'{member:g}' for member in value)}]`"
+        return f"`[{', '.join(str(m) if isinstance(m, str) else f'{m:g}' for m in value)}]`"
     if isinstance(value, int | float | Fraction):
         return f"`{float(value):.12g}`"
     return f"`{value}`"

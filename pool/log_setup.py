@@ -24,7 +24,9 @@ def set_up_log(log_format: LogFormat, level: str) -> None:
     """For the whole process, to standard error. `level` is the least that is written."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if log_format == "json" else HumanLines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handler.setLevel(level.upper())
+    # What is not written may still be told elsewhere (pool/notifications.py).
+    logging.basicConfig(level=min(logging.INFO, handler.level), handlers=[handler], force=True)
 
 
 class HumanLines(logging.Formatter):

@@ -17,6 +17,7 @@ from pool.cli_books import from_books
 from pool.config import Config
 from pool.data_dir import StartError
 from pool.log_setup import set_up_log
+from pool.notifications import notifying
 from pool.payout_reasons import fee_line, reasons
 from pool.payout_setup import open_wallet, paying_chains, payout_service, payout_terms
 from pool.payouts.cold import ColdReturn, NoReturnError, cold_return
@@ -39,7 +40,10 @@ def run_payers(config: Config, chains: tuple[str, ...], *, once: bool) -> int:
     if not names:
         raise click.ClickException("no chain has a section payouts")
     try:
-        return asyncio.run(_run(config, names, once=once))
+        with notifying(config.notifications, config.pool.name):
+            return asyncio.run(_run(config, names, once=once))
+    except StartError as error:
+        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         return 0
 

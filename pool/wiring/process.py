@@ -32,6 +32,7 @@ from pool.job_check_metrics import JobCheckCollector
 from pool.live_status import LiveStatus
 from pool.log_setup import set_up_log
 from pool.metrics import registry_of
+from pool.notifications import notifying
 from pool.payout_metrics import PayoutCollector
 from pool.scheme_metrics import SchemeCollector
 from pool.services.bookkeeping import Bookkeeping
@@ -313,4 +314,9 @@ def run(config: Config, read: Callable[[], Config] | None = None) -> int:
             return await RunningBeside(config, read).run()
         return await RunningPool(config, read).run()
 
-    return run_reactor(main())
+    try:
+        with notifying(config.notifications, config.pool.name):
+            return run_reactor(main())
+    except StartError as error:
+        print(f"pool: {error}", file=sys.stderr)
+        return 1
