@@ -31,6 +31,7 @@ from pool.cli_options import (
 )
 from pool.cli_payouts import payouts
 from pool.cli_simulate import simulate
+from pool.cli_status import status, top
 
 DEVNET_FILE = "deploy/devnet.yaml"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -48,6 +49,7 @@ def commands() -> None:
       pool check-config -c pool.yaml         every mistake at once, with file and line
       pool doctor -c pool.yaml               nodes, wallets and the job itself, before anybody mines
       pool run -c pool.yaml
+      pool top -c pool.yaml                  what it is doing, live
     To mine:
       pool mine stratum+tcp://127.0.0.1:3333 -u ADDRESS.worker -p x
     To prove the books:
@@ -188,6 +190,8 @@ for command in (losses, absorb, clawback, release, import_balances, front_ends, 
     ledger.add_command(command)
 commands.add_command(init)
 commands.add_command(doctor)
+commands.add_command(status)
+commands.add_command(top)
 commands.add_command(ledger)
 commands.add_command(payouts)
 commands.add_command(miner)
