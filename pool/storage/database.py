@@ -166,7 +166,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view; rolled back at the end."""
-        with self._telling_when_away(), self.engine.connect() as connection:
+        with self.telling_when_away(), self.engine.connect() as connection:
             if self._is_postgresql:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
@@ -174,13 +174,14 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: everything in the block is committed together, or nothing when it raises."""
-        with self._telling_when_away(), self.engine.connect() as connection:
+        with self.telling_when_away(), self.engine.connect() as connection:
             writing = connection.execution_options(writes=True)
             with writing.begin():
                 yield writing
 
     @contextmanager
-    def _telling_when_away(self) -> Iterator[None]:
+    def telling_when_away(self) -> Iterator[None]:
+        """For what is no transaction: raises BooksAwayError as `read` and `write` do."""
         try:
             yield
         except DBAPIError as error:

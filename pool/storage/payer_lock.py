@@ -21,7 +21,8 @@ from pool.storage.payout_tables import payer_epochs
 
 
 class PayerLock:
-    """The right to pay on one chain, until `close` or the end of the process. Raises OtherPayerError when taken.
+    """The right to pay on one chain, until `close` or the end of the process. Raises OtherPayerError when taken,
+    BooksAwayError while the database is away.
 
     SQLite: a lock on a file beside the database. PostgreSQL: an advisory lock of a session that does nothing else.
     """
@@ -84,12 +85,13 @@ def _lock_file(database: Database, chain: str) -> IO[str]:
 
 
 def _lock_session(database: Database, chain: str) -> Connection:
-    session = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    try:
-        taken = session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(chain)}).scalar_one()
-    except BaseException:
-        session.close()
-        raise
+    with database.telling_when_away():
+        session = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            taken = session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(chain)}).scalar_one()
+        except BaseException:
+            session.close()
+            raise
     if not taken:
         session.close()
         raise OtherPayerError(f"another process pays on {chain} over this database")
