@@ -21,6 +21,7 @@ from pool.config_chain_checks import ChainFacts, Mistake, chain_facts, chain_mis
 from pool.config_lines import Location, dotted
 from pool.config_models import PoolSection, PortSection
 from pool.config_payout_checks import payout_mistakes
+from pool.config_ports import tls_mistakes
 from pool.config_roles import PAYING, role_in, role_mistakes
 from pool.config_scheme_checks import scheme_mistakes
 from pool.config_transport import transport_mistakes
@@ -39,6 +40,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _difficulties(values)
     yield from _data_dir(values)
     yield from role_mistakes(values)
+    yield from tls_mistakes(values)
     yield from transport_mistakes(values)
     chains, found = chain_facts(values)
     yield from found

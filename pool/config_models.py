@@ -18,6 +18,7 @@ from chains.families import network as network_of
 from pool.config_http import HttpSection as HttpSection
 from pool.config_notifications import NotificationSection
 from pool.config_payouts import Payouts
+from pool.config_ports import NetworkText, TlsSection
 from pool.config_roles import KEEPING, PAYING, SERVING, Role
 from pool.config_section import Section as Section
 from pool.config_transport import BooksSection, FrontEndName, TransportSection
@@ -134,6 +135,19 @@ class PortSection(Section):
         description="How this port's shares are rewarded: one scheme for every chain, or a mapping of chains to "
         "schemes. Default: each chain's own.",
     )
+    tls: TlsSection | None = Field(None, description="TLS, for `stratum+ssl://`. Default: none.")
+    proxy_protocol_from: Annotated[tuple[NetworkText, ...], BeforeValidator(as_tuple)] = Field(
+        (),
+        max_length=64,
+        description="Addresses or networks of proxies in front of this port, such as HAProxy with `send-proxy-v2`: who "
+        "connects from there has to begin with a PROXY header, and all limits count the address in it. Others connect "
+        "as ever; no header of theirs is believed.",
+    )
+
+    @property
+    def url(self) -> str:
+        """What miners connect to."""
+        return self.public_url or f"stratum+{'tcp' if self.tls is None else 'ssl'}://{self.bind}"
 
     @property
     def address(self) -> tuple[str, int]:

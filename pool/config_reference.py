@@ -34,6 +34,7 @@ from pool.config_models import (
 )
 from pool.config_notifications import NotificationSection
 from pool.config_payouts import PayoutsSection
+from pool.config_ports import TlsSection
 from pool.config_transport import BooksSection, TransportSection
 
 _HEAD = """# Configuration
@@ -60,6 +61,7 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("pool", PoolSection, ""),
     ("stratum", StratumSection, ""),
     ("stratum.ports[]", PortSection, "minimum_difficulty ≤ start_difficulty ≤ maximum_difficulty."),
+    ("stratum.ports[].tls", TlsSection, ""),
     ("stratum.limits", LimitsSection, ""),
     ("http", HttpSection, ""),
     ("http.limits", HttpLimitsSection, ""),

@@ -16,7 +16,7 @@ FIXED = ("http", "transport", "log", "notifications", "books", "parent")
 FIXED_OF_POOL = ("name", "data_dir", "database_url", "front_end", "role")
 # What a chain is. Another one under the same name would inherit the books of this one.
 FIXED_OF_CHAIN = ("kind", "family", "network", "context_name", "chain_id")
-FIXED_OF_PORT = ("extranonce2_size", "ack")
+FIXED_OF_PORT = ("extranonce2_size", "ack", "tls", "proxy_protocol_from")
 # What its nodes are asked, or asked for. A change of anything else leaves the chain's work as it is.
 OF_THE_NODES = ("address", "former_addresses", "nodes", "dialect", "poll_interval_s", "away_s", "longpoll")
 # What its payer was opened with.

@@ -76,7 +76,7 @@ class LiveStatus:
 
     @property
     def stratum_urls(self) -> list[str]:
-        return [port.public_url or f"stratum+tcp://{port.bind}" for port in self._config.stratum.ports]
+        return [port.url for port in self._config.stratum.ports]
 
     def chains(self) -> list[ChainStatus]:
         """`in_tree` tells what the newest job works for: a chain may offer templates and yet be left out."""

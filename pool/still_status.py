@@ -29,7 +29,7 @@ class StillStatus:
         self.parent = config.parent
         self.fee_ppm = config.pool.fee_ppm
         self.algorithm = network(config.parent_chain.family, config.parent_chain.network).pow_hash
-        self.stratum_urls = [port.public_url or f"stratum+tcp://{port.bind}" for port in config.stratum.ports]
+        self.stratum_urls = [port.url for port in config.stratum.ports]
 
     @property
     def shares_rejected(self) -> Mapping[str, int]:

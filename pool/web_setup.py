@@ -46,7 +46,7 @@ def web_options(config: Config) -> WebOptions:
 
 def port_offer(port: PortSection, schemes: Mapping[str, Scheme]) -> PortOffer:
     """A port as miners are told of it; one that listens on every address is known by the page's own name."""
-    protocol, _, place = (port.public_url or f"stratum+tcp://{port.bind}").partition("://")
+    protocol, _, place = port.url.partition("://")
     host, number = parse_bind(place)
     return PortOffer(
         protocol=protocol,

@@ -20,9 +20,11 @@ from twisted.internet.task import LoopingCall
 from stratum.addresses import AddressBook
 from stratum.connection import Connection, Pool
 from stratum.counters import Counters
+from stratum.entrance import Entrance, ProxiedConnection
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
+from stratum.tls import TlsConnection
 from stratum.transport import DirectPort
 
 __all__ = ["Authorized", "Connection", "JobOffer", "Pool", "PortPolicy", "Refused", "StratumServer"]
@@ -31,6 +33,8 @@ log = logging.getLogger("parapool.stratum")
 
 BROADCAST_SLICE = 250  # connections per reactor turn: some 4 ms
 SWEEP_S = 1.0
+PROXY_HEADERS_WAITING = 1024  # connections of proxies whose header has not come; it is the first thing a proxy sends
+PROXY_TOLD_S = 60.0
 OPEN_FILES_FRACTION = 0.9  # of the process's limit for miners; nodes, database and log need the rest
 
 
@@ -39,12 +43,20 @@ class _Port(Factory):
 
     noisy = False
 
-    def __init__(self, server: StratumServer, policy: PortPolicy) -> None:
+    def __init__(self, server: StratumServer, policy: PortPolicy, entrance: Entrance) -> None:
         self._server = server
         self.policy = policy
+        self._entrance = entrance
 
-    def buildProtocol(self, addr: Any) -> Connection | None:
-        return self._server.admit(addr.host, self.policy)
+    def buildProtocol(self, addr: Any) -> Connection | TlsConnection | ProxiedConnection | None:
+        if self._entrance.is_proxy(addr.host):
+            return self._server.await_header(addr.host, self._come_in)
+        return self._come_in(addr.host)
+
+    def _come_in(self, host: str) -> Connection | TlsConnection | None:
+        connection = self._server.admit(host, self.policy)
+        certificate = self._entrance.certificate
+        return connection if connection is None or certificate is None else TlsConnection(certificate, connection)
 
 
 class StratumServer:
@@ -76,6 +88,8 @@ class StratumServer:
         self._addresses = AddressBook(self.limits, clock()) if addresses is None else addresses
         self._listening: list[Any] = []
         self._ports: dict[tuple[str, int], _Port] = {}
+        self._awaited: dict[ProxiedConnection, float] = {}  # whose PROXY header has not come, and until when
+        self._proxy_told_at = float("-inf")
         self._sweeper: LoopingCall | None = None
         self._broadcast: list[Connection] = []
         self._job: JobOffer | None = None
@@ -88,10 +102,12 @@ class StratumServer:
         if open_files != resource.RLIM_INFINITY:
             self._connections_total = min(self._connections_total, int(open_files * OPEN_FILES_FRACTION))
 
-    def listen(self, reactor: Any, host: str, port: int, policy: PortPolicy | None = None) -> Any:
+    def listen(
+        self, reactor: Any, host: str, port: int, policy: PortPolicy | None = None, entrance: Entrance | None = None
+    ) -> Any:
         """Listen on one more port (0: any free one); the result's getHost().port tells which."""
         self.reactor = reactor
-        factory = _Port(self, policy or self.policy)
+        factory = _Port(self, policy or self.policy, entrance or Entrance())
         listening = DirectPort(port, factory, host, reactor)
         listening.startListening()
         self._ports[host, port] = factory
@@ -127,6 +143,8 @@ class StratumServer:
         if self._stopped is None:
             self._stopped = Deferred()
             self.stop_listening()
+            for awaited in list(self._awaited):
+                awaited.hang_up()
             for connection in list(self.connections):
                 connection.close("stopping")
             if self.connections:
@@ -161,6 +179,26 @@ class StratumServer:
             return None
         self.counters.connections["accepted"] += 1
         return Connection(self, policy, record, host)
+
+    def await_header(self, proxy: str, come_in: Callable[[str], Any]) -> ProxiedConnection | None:
+        """A proxy's connection arrived; who is behind it says its header."""
+        if self._stopped is not None:
+            return None
+        if len(self._awaited) >= PROXY_HEADERS_WAITING:
+            self.counters.connections["too_many"] += 1
+            return None
+
+        def ended(connection: ProxiedConnection, problem: str | None) -> None:
+            if self._awaited.pop(connection, None) is None or problem is None:
+                return
+            self.counters.connections["proxy_header"] += 1
+            if self.clock() - self._proxy_told_at >= PROXY_TOLD_S:
+                self._proxy_told_at = self.clock()
+                log.warning("a proxy's connection has no good PROXY header proxy=%s: %s", proxy, problem)
+
+        connection = ProxiedConnection(proxy, come_in, ended)
+        self._awaited[connection] = self.clock() + self.limits.first_line_s
+        return connection
 
     def joined(self, connection: Connection) -> None:
         self.connections.add(connection)
@@ -232,6 +270,8 @@ class StratumServer:
                 connection.sweep(now)
             except Exception:
                 self._failed(connection)
+        for awaited in [awaited for awaited, until in self._awaited.items() if now >= until]:
+            awaited.expire()
         self._addresses.sweep(now)
 
     def _failed(self, connection: Connection) -> None:

@@ -6,10 +6,12 @@ An accountant has all of it too, without listening: its chains tell what became 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from chains.bitcoin.zmq_hint import ZmqHint
@@ -35,10 +37,14 @@ from pool.services.share_intake import ShareIntake
 from pool.shares.route import RoutedLogin
 from pool.shares.share_log import ShareLog
 from stratum.addresses import AddressBook
+from stratum.entrance import Entrance
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
 from stratum.offer import PortPolicy
 from stratum.server import StratumServer
+from stratum.tls import Certificate
+
+log = logging.getLogger("parapool")
 
 # Shares of the last minutes are remembered across a restart, so that a miner's repetition stays a duplicate.
 REMEMBER_SHARES_S = 600
@@ -76,6 +82,7 @@ class Mining:
             self.schemes,
         )
         self.servers = self._servers()
+        self._certificates: list[Certificate] = []
         settings = job_settings(config, parent, self._propose, self.schemes.pay_rates)
         self.jobs = JobBroadcast(TemplateBoard(tuple(self.kinds)), self.table, settings, self._broadcast)
         self.job_checks = JobChecks(trial_terms(config, parent))
@@ -102,10 +109,30 @@ class Mining:
 
         for port in self.config.stratum.ports:
             host, number = port.address
+            entrance = self._entrance(port)
             try:
-                self.servers[port.extranonce2_size].listen(reactor, host, number, self._policy(port))
+                self.servers[port.extranonce2_size].listen(reactor, host, number, self._policy(port), entrance)
             except CannotListenError as error:
                 raise StartError(f"cannot listen on {port.bind}: {error.socketError}") from error
+
+    def _entrance(self, port: PortSection) -> Entrance:
+        certificate = None
+        if port.tls is not None:
+            try:
+                certificate = Certificate(port.tls.certificate_file, port.tls.key_file)
+            except OSError as error:
+                raise StartError(f"the certificate of {port.bind} cannot be used: {error}") from error
+            self._certificates.append(certificate)
+        return Entrance(tuple(ip_network(text) for text in port.proxy_protocol_from), certificate)
+
+    def _renew_certificates(self) -> None:
+        """What a certificate's renewal left in the files, for connections from now on."""
+        for certificate in self._certificates:
+            try:
+                certificate.renew()
+            except OSError as error:
+                file = certificate.certificate_file
+                log.error("a certificate cannot be used, the former one stays file=%s: %s", file, error)
 
     def work(self) -> Iterator[Coroutine[Any, Any, Any]]:
         """What goes on for as long as the pool runs."""
@@ -166,6 +193,7 @@ class Mining:
         self.intake.adopt({name: chain.network for name, chain in (*self.chains.items(), *self.left.items())})
         for port in config.stratum.ports:
             self.servers[port.extranonce2_size].adopt(*port.address, self._policy(port))
+        self._renew_certificates()
         if self.table.current is not None:
             self.jobs.send(clean=False)
         return former

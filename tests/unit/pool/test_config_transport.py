@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pool.config_models import PoolSection
+from pool.config_models import PoolSection, PortSection
+from pool.config_ports import tls_mistakes
 from pool.config_transport import TransportSection, transport_mistakes
 
 URL = "redis://:secret-word@127.0.0.1:6379/0"
@@ -75,3 +76,26 @@ def test_config_front_end_names_are_plain(name: str, tmp_path: Path) -> None:
 def test_config_front_ends_have_share_logs_of_their_own(tmp_path: Path) -> None:
     assert PoolSection(name="p", data_dir=str(tmp_path)).log_name == "p"
     assert PoolSection(name="p", data_dir=str(tmp_path), front_end="eu-1").log_name == "p/eu-1"
+
+
+def test_config_tls_wants_files_that_can_be_read_and_a_key_of_its_own(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text("key")
+    key.chmod(0o644)
+    tls = {"certificate_file": str(tmp_path / "none.pem"), "key_file": str(key)}
+    found = list(tls_mistakes({"stratum": {"ports": [{}, {"tls": tls}]}}))
+    assert [location for location, _ in found] == [
+        ("stratum", "ports", 1, "tls", "certificate_file"),
+        ("stratum", "ports", 1, "tls", "key_file"),
+    ]
+    assert "No such file" in found[0][1] and "chmod o-r" in found[1][1]
+    assert list(tls_mistakes({"pool": {"role": "web"}, "stratum": {"ports": [{"tls": tls}]}})) == []
+
+
+@pytest.mark.parametrize(("text", "good"), [("10.0.0.5", True), ("2001:db8::/32", True), ("10.0.0.5/24", False)])
+def test_config_proxies_are_networks(text: str, good: bool) -> None:
+    if good:
+        assert PortSection(bind="127.0.0.1:1", proxy_protocol_from=[text]).proxy_protocol_from
+    else:
+        with pytest.raises(ValidationError, match="expected an address or a network"):
+            PortSection(bind="127.0.0.1:1", proxy_protocol_from=[text])
