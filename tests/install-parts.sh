@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what the tests need beside Python: litecoind, PostgreSQL, Redis, Prometheus, Chromium, node and npm from Debian,
-# and from npm a bcoin node and a Stratum client that is not ours. Runs again at no cost when all is there. Exit 1 names what is
+# Install what the tests need beside Python: litecoind, PostgreSQL, Redis, Prometheus, Chromium, HAProxy, node and npm from
+# Debian, and from npm a bcoin node and a Stratum client that is not ours. Runs again at no cost when all is there. Exit 1 names what is
 # missing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,6 +14,7 @@ missing() {
     command -v node >/dev/null 2>&1 || printf ' nodejs'
     command -v npm >/dev/null 2>&1 || printf ' npm'
     command -v chromium >/dev/null 2>&1 || printf ' chromium'
+    command -v haproxy >/dev/null 2>&1 || printf ' haproxy'
 }
 
 # give_up: name what is missing and how to get it.
