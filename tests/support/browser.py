@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,9 @@ class Browser:
         if hasattr(self, "_session"):
             await self._session.close()
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)  # all of it: a session of its own
-            await asyncio.to_thread(self._process.wait)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # all of it: a session of its own
+            await asyncio.to_thread(self._process.communicate)
 
     async def _port(self, path: Path) -> int:
         async with asyncio.timeout(START_S):
@@ -167,8 +169,12 @@ class Browser:
 
 
 def _start(arguments: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """A group of processes that ends with this one, however that ends: a shell waits for the end of its input."""
+    watched = ["sh", "-c", '"$@" </dev/null & cat >/dev/null; kill -KILL 0', "sh", *arguments]
     with log.open("wb") as output:
-        return subprocess.Popen(arguments, stdout=output, stderr=output, start_new_session=True, env=environment)
+        return subprocess.Popen(
+            watched, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True, env=environment
+        )
 
 
 def _first_line(path: Path) -> str:
