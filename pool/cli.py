@@ -100,11 +100,11 @@ def run(config_file: str, overrides: tuple[str, ...], role: str | None) -> NoRet
     \b
     Example:
       pool run -c /etc/parapool/pool.yaml --set http.bind=127.0.0.1:8081
-    """
-    config = load_config(config_file, overrides)
       pool run -c /etc/parapool/pool.yaml --role web
-    from pool.config import load
+    """
     overrides = (*overrides, *([f"pool.role={role}"] if role else ()))
+    config = load_config(config_file, overrides)
+    from pool.config import load
     from pool.wiring.process import run as run_pool
 
     sys.exit(run_pool(config, lambda: load(config_file, parse_overrides(overrides))))
