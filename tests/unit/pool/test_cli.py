@@ -71,7 +71,7 @@ def test_cli_without_a_command_shows_the_help_as_wrong_use(pool_command: Any) ->
         (("nonsense",), "pool: No such command 'nonsense'. (see pool --help)"),
         (("run",), "pool run: Missing option '-c' / '--config'. (see pool run --help)"),
         (("check-config",), "pool check-config: Missing option '-c' / '--config'. (see pool check-config --help)"),
-        (("run", "--frob"), "pool run: No such option '--frob'. (see pool run --help)"),
+        (("run", "--zzz"), "pool run: No such option '--zzz'. (see pool run --help)"),
         (
             ("check-config", "-c", DEVNET, "--set", "http.bind"),
             "pool check-config: --set wants KEY=VALUE, such as --set http.bind=127.0.0.1:8081 "
