@@ -249,6 +249,23 @@ async def test_incident_p19_a_coin_that_somebody_else_spent_stops_payouts_before
     assert world.wallet.paid(script_of(5)) == []
 
 
+async def test_incident_p19_a_hot_wallet_over_its_ceiling_is_told_once_each_time(
+    tmp_path: Path, new_sqlite_url: Callable[[], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    world = PayoutWorld(tmp_path, new_sqlite_url(), hot_ceiling=1_000_000, minimum_payout=10_000_000)
+    world.owe({1: 900_000})
+    await world.passes(3)
+    assert world.payer.check.shown == 1_000_000
+    assert "too much in the hot wallet" not in caplog.text
+    world.owe({2: 1_000})
+    world.now_ms += world.terms.interval_ms
+    await world.passes(20)
+    told = [record.getMessage() for record in caplog.records if "hot wallet" in record.getMessage()]
+    assert told == [f"too much in the hot wallet, sweep it chain={world.terms.chain} amount=1101000 ceiling=1000000"]
+    assert world.holds() == []
+    world.close()
+
+
 async def test_storage_payouts_a_conflict_is_told_and_void_only_when_it_is_deep(world: PayoutWorld) -> None:
     world.owe(AMOUNTS)
     await until(world, S.BROADCAST)
