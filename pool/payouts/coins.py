@@ -34,6 +34,11 @@ def spendable(
     return sorted(usable, key=lambda coin: (-coin.amount, coin.outpoint))
 
 
+def lacks(coins: Sequence[Coin], wanted: Collection[Outpoint], terms: PayoutTerms) -> bool:
+    """Whether a coin that was chosen once may not be spent any more: a reorganisation can take it meanwhile."""
+    return len(spendable(coins, wanted, (), terms)) < len(wanted)
+
+
 def is_crowded(usable: Sequence[Coin], terms: PayoutTerms) -> bool:
     """Whether there are so many coins that some are to be made one without anybody asking for it."""
     return len(usable) > terms.consolidate_above

@@ -17,7 +17,7 @@ from pool.ledger.solvency import payout_obstacle
 from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePolicy, Payout
 from pool.payouts.build import BatchMismatchError, build, verify_built, verify_signed
-from pool.payouts.coins import is_crowded, spendable, to_consolidate
+from pool.payouts.coins import is_crowded, lacks, spendable, to_consolidate
 from pool.payouts.compose import Composition, Postponed, Wait, compose
 from pool.payouts.follow import Conflict, Look, after_send, follow, resend_due
 from pool.payouts.plan import Passed, is_due, plan
@@ -104,6 +104,8 @@ class PayoutRun:
             return
         if unsigned is None:
             unsigned = await (self._plan(coins) if due else self._tidy(coins))
+        if unsigned is not None and unsigned.built is not None and lacks(coins, unsigned.built.inputs, self.terms):
+            unsigned = await self._replan(unsigned)
         if unsigned is not None and unsigned.state is BatchState.PLANNED:
             unsigned = await self._build(unsigned, coins)
         if unsigned is not None and unsigned.state is BatchState.BUILT:
@@ -304,6 +306,13 @@ class PayoutRun:
         built = build(composed, self._change_script, tuple(payout.id for payout in batch.payouts))
         await self._in_thread(self._books.build, batch, built, composed.fee_rate, self._now_ms())
         self._change_script = None
+        return await self._again(batch)
+
+    async def _replan(self, batch: Batch) -> Batch | None:
+        """Built, and unsigned as far as the books go, before a reorg took a coin of it: to be built of others."""
+        words = "a coin of it may not be spent any more"
+        await self._in_thread(self._books.replan, batch, words, self._now_ms())
+        log.warning("payout batch is built anew, %s chain=%s batch=%s", words, batch.chain, batch.id)
         return await self._again(batch)
 
     async def _sign(self, batch: Batch) -> Batch | None:

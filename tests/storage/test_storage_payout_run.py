@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
+from support.fake_wallet import no_faults
 from support.payout_world import CHAIN, Fault, Faults, PayoutWorld, script_of
 
+from chains.node_rpc import NodeUnavailableError
 from chains.primitives.transaction import Transaction, TxOut
 from pool.ledger.account import SUSPENSE_DEPOSIT
 from pool.payouts.batch import BatchState
@@ -401,6 +403,38 @@ async def test_storage_payouts_a_hold_stops_what_is_new_and_follows_what_is_sign
     await world.passes(8)
     world.check_exact([*AMOUNTS, 4], AMOUNTS | {4: 400_000})
     assert world.wallet.paid(script_of(4)) == [400_000]
+
+
+async def test_storage_payouts_a_reorg_takes_a_coin_of_a_batch_that_is_not_signed_yet(world: PayoutWorld) -> None:
+    """It is built of other coins. To ask the node would put it on hold for an operator who has nothing to decide."""
+    world.owe(AMOUNTS, fee=10_000_000)
+    later, height = world.wallet.mine(1, reward=500_000), world.wallet.height
+    world.wallet.mine(world.terms.maturity + 1)
+    await world.settle()
+    (first,) = world.batches()
+    world.book(later, height, {4: 400_000})
+
+    def away(name: str) -> None:
+        if name == "before sign":
+            raise NodeUnavailableError("gone")
+
+    world.wallet.point = away
+    world.now_ms += world.terms.interval_ms
+    await until(world, S.BUILT)
+    (coin,) = world.batches()[0].built.inputs  # type: ignore[union-attr]
+    assert coin.txid == first.txid, "the change of the payout before is its coin"
+    world.wallet.point = no_faults
+    assert first.height is not None
+    world.wallet.reorganise(world.wallet.height - first.height + 1, forget=True)
+    states = set()
+    for _ in range(30):
+        await world.passes(1)
+        states |= {batch.state for batch in world.batches()}
+        world.now_ms += world.terms.interval_ms
+    assert S.HOLD not in states
+    world.check_exact([1, 2, 3, 4], AMOUNTS | {4: 400_000})
+    assert world.wallet.paid(script_of(4)) == [400_000]
+    assert world.holds() == []
 
 
 async def test_storage_payouts_a_deposit_is_booked_left_alone_and_claimed(quick_world: PayoutWorld) -> None:
