@@ -22,6 +22,7 @@ matplotlib.use("Agg")
 
 FOLDER = Path(__file__).parent / "dashboards"
 POINTS = 240
+CROWDED = 8
 ROW_INCHES = 0.34
 WIDTH_INCHES = 15.0
 SCALES = {"s": "s", "bytes": "B", "percentunit": "", "H/s": "H/s", "ops": "/s", "short": ""}
@@ -111,14 +112,16 @@ class Drawing:
         if len(edges) == 2:
             times, upper = edges["95 % upper"]
             axes.fill_between(times, edges["95 % lower"][1], upper, alpha=0.15, color="gray", label="95 % band")
+        crowded = len(series) > CROWDED  # then what is 0 all the time is left out
         for name, times, values in series:
-            if name not in edges:
+            if name not in edges and not (crowded and not any(values)):
                 axes.plot(times, values, linewidth=1.1, label=name or "value")
         custom = panel["fieldConfig"]["defaults"].get("custom", {})
         if custom.get("scaleDistribution", {}).get("type") == "log" and series:
             axes.set_yscale("log")
         elif series:
-            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+            flat = not any(value for _, _, values in series for value in values)
+            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if not flat else 0, top=1 if flat else None)
         axes.yaxis.set_major_formatter(lambda value, _: number(value, unit))
         axes.set_xlim((self.begin_s - self.end_s) / 60, 0)
         axes.grid(alpha=0.25)

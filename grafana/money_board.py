@@ -22,8 +22,8 @@ MONEY = Board(
                 normal="0; chains that pay only.", do="docs/operating/alerts.md#walletdiffers.",
             ),
             Panel(
-                "Payouts on hold", [(f"max by (chain) (parapool_payout_hold{_OF})", "{{chain}}")], kind="states",
-                normal="0; chains that pay only.", do="1: `pool payouts show` says why, docs/operating/paying-out.md what to do.",
+                "Paying", [(f"1 - max by (chain) (parapool_payout_hold{_OF})", "{{chain}}")], kind="states",
+                normal="1; chains that pay only.", do="0, a hold: `pool payouts show` says why, docs/operating/paying-out.md what to do.",
             ),
         )),
         Row("Owed and there", (

@@ -18,6 +18,9 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DataSourceRef,
     DynamicConfigValue,
+    FieldColorModeId,
+    Threshold,
+    ThresholdsMode,
     VariableHide,
     VariableRefresh,
     VariableSort,
@@ -150,6 +153,10 @@ def _panel(panel: Panel) -> Any:
         if panel.kind == "table":
             query = query.format(PromQueryFormat.TABLE)
         builder = builder.with_target(query)
+    if panel.kind == "states":
+        red_below_one = dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE)
+        steps = [Threshold(color="red", value=None), Threshold(color="green", value=1.0)]
+        builder = builder.thresholds(red_below_one.steps(steps)).color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     if panel.kind in ("lines", "stacked", "points"):
         builder = _graph(builder, panel)
     if panel.per_chain:

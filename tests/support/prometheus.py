@@ -7,7 +7,6 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,6 @@ def quicker(expression: str) -> str:
     return _DURATION.sub(lambda found: f"{max(SHORTEST_S, _seconds(found[0]) // QUICKER)}s", expression)
 
 
-def for_s(rule: Mapping[str, Any]) -> int:
-    """How long a quickened alert waits before it fires."""
-    return max(STEP_S, _seconds(rule["for"]) // QUICKER) if "for" in rule else 0
-
-
 def _seconds(duration: str) -> int:
     return int(duration[:-1]) * _UNITS_S[duration[-1]]
 
@@ -58,7 +52,7 @@ class Prometheus:
                 for rule in group["rules"]:
                     rule["expr"] = quicker(rule["expr"])
                     if "for" in rule:
-                        rule["for"] = f"{for_s(rule)}s"
+                        rule["for"] = f"{max(STEP_S, _seconds(rule['for']) // QUICKER)}s"
                     self.rules.append(rule)
             files.append(str(directory / name))
             self._write(directory / name, content)
