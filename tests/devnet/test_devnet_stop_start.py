@@ -20,6 +20,7 @@ from pool.shares.log_segment import frame
 from pool.storage import tables
 
 MINER = address("miner", 0)
+DRILL = Path(__file__).parents[2] / "deploy" / "backup-drill.sh"
 
 
 async def _totals(devnet: Devnet) -> dict[str, Any]:
@@ -49,6 +50,13 @@ async def test_devnet_stop_and_start_again(make_devnet: Any) -> None:
     for _ in range(20):
         await rig.share(above=devnet.target(PARENT))
     before = await _totals(devnet)
+
+    steps.info("its backup, taken while it runs, can be restored")
+    words = ["sh", str(DRILL), str(devnet.config_path), str(devnet.directory / "backup")]
+    drill = Child("drill", words, devnet.directory / "drill.log")
+    assert await devnet.exit_code_of(drill) == 0, drill.log_text()
+    assert "the restored books are good" in drill.log_text()
+    assert (devnet.config.pool.data_dir / "last-backup").exists()
 
     steps.info("a second pool on the same folder, and two on ports that are taken")
     another, free = str(devnet.directory / "another"), f"127.0.0.1:{free_port()}"
