@@ -36,8 +36,8 @@ MONEY = Board(
                 "There: $chain",
                 [(f"max by (kind) (parapool_coins_sat{_OF})", "{{kind}} by the books"), (f"max(parapool_wallet_sat{_OF})", "wallet by its node")],
                 per_chain=True,
-                normal="wallet by the books and by its node agree, but for payouts on their way.",
-                do="apart for long: Wallet difference.",
+                normal="the node's wallet is at or a little above the books': it counts coins before the books call them mature.",
+                do="below: Wallet difference, which takes all that into account.",
             ),
         )),
         Row("Payouts", (

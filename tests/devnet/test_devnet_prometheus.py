@@ -54,8 +54,8 @@ UNTOLD_WHEN_WELL = {
 }  # fmt: skip
 
 
-OF_THE_MACHINE = {"LoopLate", "AnswersSlow"}
-"""What fires on a machine that has too much to do, as one may that runs tests, and is right then."""
+OF_THE_MACHINE = {"LoopLate", "AnswersSlow", "DiskFull"}
+"""What is right to fire on a machine that has too much to do, or little room, as one may that runs tests."""
 
 
 def _edit(config: dict[str, Any]) -> None:
