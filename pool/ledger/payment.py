@@ -6,7 +6,8 @@ bear it; when a reorg puts another transaction of the batch in its place, which 
 difference is booked (`refee`). What the chain undoes after that is undone here as well, as the opposite group
 (`unsettle`, `unfee`).
 
-A stranger's coin is booked as such (`deposit`) until the operator claims it (`fund`). What the operator takes out is
+A stranger's coin is booked as such (`deposit`) until the operator claims it (`fund`), or a reorg takes it out of the
+chain (`undeposit`). What the operator takes out is
 booked when it is planned (`withdraw`), because from then on it is nobody's to be paid with, and taken back when its
 transaction never happens (`unwithdraw`). Sweeping and consolidating move nothing but their fee; what it cost to bring
 swept coins back is booked when they are there (`come_back`).
@@ -78,10 +79,15 @@ def unfee(paid: TransferGroup, batch_id: str) -> TransferGroup:
     return reverse(paid, f"unfee:{paid.chain}:{batch_id}", "unfee")
 
 
-def deposit(chain: str, txid_hex: str, vout: int, amount: int) -> TransferGroup:
-    """A stranger's coin is in the wallet."""
-    transfer = Transfer(ASSET_WALLET, SUSPENSE_DEPOSIT, amount)
-    return check(TransferGroup(f"deposit:{chain}:{txid_hex}:{vout}", chain, "deposit", (transfer,)))
+def deposit(chain: str, txid_hex: str, vout: int, amount: int, times: int = 0) -> TransferGroup:
+    """A stranger's coin is in the wallet. `times` counts how often it was and left the chain before."""
+    group_id = f"deposit:{chain}:{txid_hex}:{vout}" + (f":{times}" if times else "")
+    return check(TransferGroup(group_id, chain, "deposit", (Transfer(ASSET_WALLET, SUSPENSE_DEPOSIT, amount),)))
+
+
+def undeposit(deposited: TransferGroup) -> TransferGroup:
+    """A reorg took a stranger's coin, which nobody had claimed, out of the chain."""
+    return reverse(deposited, f"un{deposited.id}", "undeposit")
 
 
 def fund(chain: str, reference: str, amount: int) -> TransferGroup:

@@ -2,14 +2,15 @@
 
 Every coin that the books hold is there, or is on its way in a transaction that we signed; every coin that is there has
 its place in the books: income of a block of ours, change, or a stranger's deposit. All of them add up to what the
-ledger says the wallet holds (invariant I9). A deposit is booked and left alone, because anybody can send one; a coin
-that is gone, came back or changed stops the chain's payouts, because somebody else has the keys or the books are not
-the newest (P18, P19). Pure.
+ledger says the wallet holds (invariant I9). A deposit is booked and left alone, because anybody can send one, and taken
+out of the books when a reorganisation took it, because anybody can bring that about as well; a coin that is gone, came
+back or changed stops the chain's payouts, because somebody else has the keys or the books are not the newest (P18,
+P19). Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -79,7 +80,8 @@ class NewIncome:
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """What to enter, what to wait for, and what is wrong. `faults` (sentences) stop payouts; `notes` are for a ticket.
-    `difference` is what the wallet shows over what the ledger says, in smallest units; 0 is good.
+    `difference` is what the wallet shows over what the ledger says, in smallest units; 0 is good. `left` are deposits
+    of the books that are in the chain no more.
     """
 
     incomes: tuple[NewIncome, ...]
@@ -87,6 +89,7 @@ class Reconciliation:
     faults: tuple[str, ...]
     notes: tuple[str, ...]
     difference: int
+    left: tuple[BookedCoin, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -106,12 +109,15 @@ def reconcile(
     tip_height: int,
     maturity: int,
     confirmations: int,
+    away: Collection[Outpoint] = (),
 ) -> Reconciliation:
     """`shown` are the wallet's coins at the tip; `origins` gives, by txid, the block (displayed hash) of each coinbase
-    among them that is not in the books. `confirmations` make a deposit final.
+    among them that is not in the books. `confirmations` make a deposit final; `away` are deposits of the books whose
+    own transactions are in no block.
     """
     by_outpoint = {coin.outpoint: coin for coin in shown}
-    faults, off = _compare(by_outpoint, books)
+    left = tuple(books.coins[outpoint] for outpoint in sorted(away) if may_leave(books.coins.get(outpoint)))
+    faults, off = _compare(by_outpoint, books, {coin.outpoint for coin in left})
     if len(by_outpoint) != len(shown):
         faults.append("the wallet names a coin twice")
     strange = [c for c in shown if c.outpoint not in books.coins and c.outpoint not in books.change]
@@ -153,14 +159,23 @@ def reconcile(
     ledger_off = booked + entering + awaited - books.wallet
     if ledger_off:
         faults.append(f"the coins of the books differ from the ledger's wallet by {ledger_off}")
-    return Reconciliation(tuple(incomes), tuple(deposits), tuple(faults), tuple(notes), ledger_off + off)
+    return Reconciliation(tuple(incomes), tuple(deposits), tuple(faults), tuple(notes), ledger_off + off, left)
 
 
-def _compare(shown: Mapping[Outpoint, Coin], books: BooksView) -> tuple[list[str], int]:
+def may_leave(coin: BookedCoin | None) -> bool:
+    """Whether nothing of ours hangs on a coin of the books: it is a stranger's, and the operator has not claimed it."""
+    return coin is not None and coin.source is CoinSource.DEPOSIT and not coin.spent and not coin.in_flight
+
+
+def _compare(
+    shown: Mapping[Outpoint, Coin], books: BooksView, left: Collection[Outpoint]
+) -> tuple[list[str], int]:
     """Every coin of the books against the wallet: sentences, and by how much the wallet is off."""
     faults, off = [], 0
     for outpoint, booked in sorted(books.coins.items()):
         coin = shown.get(outpoint)
+        if outpoint in left:
+            continue
         if coin is None:
             if not booked.spent and not booked.in_flight and booked.source is not CoinSource.COLD:
                 faults.append(f"coin {named(outpoint)} of {booked.amount} is gone, and no batch spends it")

@@ -1,15 +1,17 @@
 """The wallet looked at against the books, at one tip: before every batch and every few minutes.
 
-What is good is entered (coins of matured blocks, strangers' deposits); what is not puts the chain on hold and is told.
-An outage or a tip that moves meanwhile decides nothing: the next pass looks again.
+What is good is entered (coins of matured blocks, strangers' deposits that came or went); what is not puts the chain on
+hold and is told. An outage or a tip that moves meanwhile decides nothing: the next pass looks again.
 """
 
 from __future__ import annotations
 
 import logging
 
+from chains.primitives.serialize import MalformedError
+from chains.primitives.transaction import parse_transaction
 from chains.wallet import ChainWallet, Coin, Outpoint, Tip
-from pool.payouts.reconcile import BooksView, Reconciliation, named, reconcile
+from pool.payouts.reconcile import BooksView, Reconciliation, may_leave, named, reconcile
 from pool.payouts.terms import PayoutTerms
 from pool.services.cold_coins import ColdCoins
 from pool.services.payout_books import InThread, PayoutBooks
@@ -48,11 +50,12 @@ class WalletCheck:
         looked = await self._at_one_tip()
         if looked is None:
             return None
-        tip, coins, view, origins = looked
+        tip, coins, view, origins, away = looked
         terms = self._terms
         found = reconcile(
-            coins, view, origins, tip_height=tip.height, maturity=terms.maturity, confirmations=terms.confirmations
-        )
+            coins, view, origins, tip_height=tip.height, maturity=terms.maturity, confirmations=terms.confirmations,
+            away=away,
+        )  # fmt: skip
         faults = [*found.faults, *cold_faults]
         self.difference, self.checked_ms = found.difference, now_ms
         self.shown = sum(coin.amount for coin in coins if coin.confirmations > 0)
@@ -62,12 +65,14 @@ class WalletCheck:
             return None
         if not is_its_wallet:
             return None
-        if found.incomes or found.deposits:
+        if found.incomes or found.deposits or found.left:
             await self._in_thread(self._books.enter, found, now_ms)
             self._tell_deposits(found)
         return coins
 
-    async def _at_one_tip(self) -> tuple[Tip, list[Coin], BooksView, dict[bytes, str | None]] | None:
+    async def _at_one_tip(
+        self,
+    ) -> tuple[Tip, list[Coin], BooksView, dict[bytes, str | None], set[Outpoint]] | None:
         for _ in range(LOOKS):
             tip = await self._wallet.tip()
             coins = await self._wallet.coins()
@@ -77,9 +82,27 @@ class WalletCheck:
             if origins:
                 hashes = {block for block in origins.values() if block is not None}
                 view = await self._in_thread(self._books.books_view, shown, hashes)
+            away = await self._away(view, set(shown), tip)
             if (await self._wallet.tip()).hash_hex == tip.hash_hex:
-                return tip, coins, view, origins
+                return tip, coins, view, origins, away
         return None
+
+    async def _away(self, view: BooksView, shown: set[Outpoint], tip: Tip) -> set[Outpoint]:
+        """Strangers' coins that a reorg took: the wallet knows their own transactions, and no block has them. One that
+        something spends while its transaction waits is not among them: only the keys can do that."""
+        missing = [coin.outpoint for coin in view.coins.values() if may_leave(coin) and coin.outpoint not in shown]
+        away = set()
+        for outpoint in missing:
+            transaction = await self._wallet.transaction(outpoint.txid)
+            if transaction is not None and transaction.confirmations <= 0:
+                away.add(outpoint)
+        for waiting in await self._wallet.transactions_since(tip.height) if away else ():
+            try:
+                inputs = parse_transaction(waiting.raw).inputs
+            except MalformedError:
+                continue  # of a form that this program does not read
+            away -= {Outpoint(spent.previous_txid, spent.previous_index) for spent in inputs}
+        return away
 
     async def _origins(self, coins: list[Coin], view: BooksView) -> dict[bytes, str | None]:
         """The blocks of the coinbases that the books do not know."""
@@ -114,4 +137,9 @@ class WalletCheck:
             log.warning(
                 "a deposit that nobody announced chain=%s coin=%s amount=%d",
                 self._terms.chain, named(Outpoint(*coin.outpoint)), coin.amount,
+            )  # fmt: skip
+        for left in found.left:
+            log.warning(
+                "a deposit left the chain again chain=%s coin=%s amount=%d",
+                self._terms.chain, named(left.outpoint), left.amount,
             )  # fmt: skip

@@ -17,7 +17,7 @@ from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import IN_FLIGHT, Batch, BatchKind
 from pool.payouts.cold import CAUSE, ColdReturn
 from pool.payouts.reconcile import BookedCoin, BooksView, CoinSource, Income, Reconciliation, named
-from pool.storage import ledger_store
+from pool.storage import ledger_store, payout_deposits
 from pool.storage.database import add_missing
 from pool.storage.payout_tables import batch_inputs, payout_batches, payout_versions, payouts, wallet_coins
 from pool.storage.tables import balances, blocks
@@ -82,15 +82,21 @@ def cold_coins(connection: Connection, chain: str) -> list[BookedCoin]:
 
 
 def enter(connection: Connection, chain: str, found: Reconciliation, now_ms: int) -> None:
-    """Enters what a reconciliation found: the coins of mature blocks, and strangers' deposits with their ledger groups.
-    Doing it twice is doing it once."""
+    """Enters what a reconciliation found: the coins of mature blocks, and strangers' deposits, come or gone, with their
+    ledger groups. Doing it twice is doing it once."""
     for income in found.incomes:
         for coin in income.coins:
             _add(connection, chain, coin.outpoint, coin.amount, CoinSource.INCOME, income.block_hash_hex, now_ms)
     for coin in found.deposits:
-        txid_hex, vout = coin.outpoint.txid[::-1].hex(), coin.outpoint.vout
-        ledger_store.post(connection, payment.deposit(chain, txid_hex, vout, coin.amount), now_ms)
+        payout_deposits.book(connection, chain, coin.outpoint, coin.amount, now_ms)
         _add(connection, chain, coin.outpoint, coin.amount, CoinSource.DEPOSIT, named(coin.outpoint), now_ms)
+    for left in found.left:
+        # One that was claimed meanwhile is the operator's money, and is missed at the next look.
+        gone = delete(wallet_coins).where(
+            *_is(chain, left.outpoint), wallet_coins.c.source == CoinSource.DEPOSIT.value
+        )
+        if connection.execute(gone).rowcount:
+            payout_deposits.unbook(connection, chain, left.outpoint, left.amount, now_ms)
 
 
 def sources(connection: Connection, chain: str, outpoints: Sequence[Outpoint]) -> dict[Outpoint, tuple[str, str]]:
@@ -114,7 +120,7 @@ def know(
     if source == CoinSource.CHANGE:
         return
     if source == CoinSource.FUND and not cause.startswith(CAUSE):
-        ledger_store.post(connection, payment.deposit(chain, outpoint.txid[::-1].hex(), outpoint.vout, amount), now_ms)
+        payout_deposits.book(connection, chain, outpoint, amount, now_ms)
         ledger_store.post(connection, payment.fund(chain, named(outpoint), amount), now_ms)
     _add(connection, chain, outpoint, amount, CoinSource(source), cause, now_ms)
     connection.execute(update(wallet_coins).where(*_is(chain, outpoint)).values(source=source))

@@ -4,7 +4,7 @@
     pay        a pass of the payer; wallets may take their time, and a second payer may take over meanwhile
     mine       blocks; reorganisations down to below final payments, with and without their transactions
     arrive     bytes that were once sent arrive again, or only now
-    stranger   a deposit, which the operator may claim
+    stranger   a deposit, which the operator may claim; a reorg may take it for good
     wallet     not synced, fees too low, no rate, slow
     operator   releases what is on hold, takes fees out, sweeps; takes a backup, and goes back to it
     bump       the operator wants a higher fee for what waits; either transaction may arrive and be mined
@@ -77,6 +77,7 @@ class PayoutsRun:
         self.restores = seed % 5 == 4
         self._backup: bytes | None = None
         self._orders = 0
+        self._claimed: list[bytes] = []
 
     async def play(self) -> PayoutReading:
         names, weights = list(ACTIONS), list(ACTIONS.values())
@@ -190,6 +191,7 @@ class PayoutsRun:
         elif what == "claim":
             with payer.database.write() as connection:
                 for coin in payout_coins.deposits(connection, CHAIN):
+                    self._claimed.append(coin.outpoint.txid)
                     payout_coins.claim_deposit(connection, CHAIN, Outpoint(*coin.outpoint), now_ms)
         elif what == "hold":
             with payer.database.write() as connection:
@@ -264,6 +266,8 @@ class PayoutsRun:
         chain = world.chain
         chain.synced, chain.fee_too_low, chain.rate, chain.refuses = True, False, 1000, None
         payer = world.start()
+        for txid in self._claimed:
+            chain.send_again(txid)  # what an operator claims is his own, and his wallet sends it until it is mined
         self._release("the end")
         self._resolve()
         await self._finish()

@@ -17,6 +17,7 @@ from chains.primitives.transaction import Transaction, TxOut
 from pool.ledger.account import SUSPENSE_DEPOSIT
 from pool.payouts.batch import BatchState
 from pool.payouts.standing import FencedError, OtherPayerError
+from pool.storage import payout_coins
 from pool.storage.payer_lock import PayerLock
 from pool.storage.payout_tables import payer_epochs
 from pool.storage.tables import accounts
@@ -421,7 +422,9 @@ async def test_storage_payouts_a_reorg_takes_a_coin_of_a_batch_that_is_not_signe
     world.wallet.point = away
     world.now_ms += world.terms.interval_ms
     await until(world, S.BUILT)
-    (coin,) = world.batches()[0].built.inputs  # type: ignore[union-attr]
+    built = world.batches()[0].built
+    assert built is not None
+    (coin,) = built.inputs
     assert coin.txid == first.txid, "the change of the payout before is its coin"
     world.wallet.point = no_faults
     assert first.height is not None
@@ -445,6 +448,76 @@ async def test_storage_payouts_a_deposit_is_booked_left_alone_and_claimed(quick_
     assert world.balances()[SUSPENSE_DEPOSIT] == 77_777
     assert coin not in world.books.spendable()
     world.check_exact(AMOUNTS, AMOUNTS)
+
+
+async def test_storage_payouts_a_deposit_that_a_reorg_took_holds_nothing_and_may_come_again(world: PayoutWorld) -> None:
+    """Anybody can send a coin, and on a small chain take it back: payouts of others must not stand for that."""
+    deep = world.terms.confirmations
+    world.owe(AMOUNTS)
+    await world.settle()
+    coin = world.wallet.deposit(77_777)
+    for _ in range(3):
+        world.wallet.mine(deep)
+        await look(world)
+        assert world.balances()[SUSPENSE_DEPOSIT] == 77_777
+        world.wallet.reorganise(deep, grow=0)
+        await look(world)
+        assert world.balances()[SUSPENSE_DEPOSIT] == 77_777, "it waits for a block, and is in the wallet"
+        world.wallet.forget_mempool()
+        await look(world)
+        assert SUSPENSE_DEPOSIT not in world.balances()
+        assert (world.holds(), world.payer.check.difference) == ([], 0)
+        world.wallet.send_again(coin.txid)
+    world.wallet.mine(deep)
+    await look(world)
+    assert world.balances()[SUSPENSE_DEPOSIT] == 77_777
+    assert coin not in world.books.spendable()
+    world.check_exact(AMOUNTS, AMOUNTS)
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+async def test_storage_payouts_a_deposit_that_somebody_spent_stops_the_chain(
+    quick_world: PayoutWorld, waiting: bool
+) -> None:
+    """Only the keys can do that, in a block or, with the deposit itself, in none."""
+    world = quick_world
+    coin = world.wallet.deposit(77_777)
+    world.wallet.mine(world.terms.confirmations)
+    await look(world)
+    world.wallet.steal(coin)
+    if waiting:
+        world.wallet.reorganise(world.terms.confirmations + 1)
+    else:
+        world.wallet.mine(1)
+    await look(world)
+    assert [hold.cause for hold in world.holds()] == ["wallet"]
+    assert world.balances()[SUSPENSE_DEPOSIT] == 77_777
+
+
+async def test_storage_payouts_a_claimed_deposit_that_a_reorg_took_stops_the_chain_until_it_is_back(
+    quick_world: PayoutWorld,
+) -> None:
+    world = quick_world
+    coin = world.wallet.deposit(77_777)
+    world.wallet.mine(world.terms.confirmations)
+    await look(world)
+    with world.database.write() as connection:
+        payout_coins.claim_deposit(connection, CHAIN, coin, world.now_ms)
+    world.wallet.reorganise(world.terms.confirmations + 1, forget=True)
+    await look(world)
+    (hold,) = world.holds()
+    assert (hold.cause, "is gone" in hold.reason) == ("wallet", True)
+    world.wallet.send_again(coin.txid)
+    world.wallet.mine(1)
+    world.books.release("wallet", "sent again", world.now_ms)
+    await look(world)
+    assert (world.holds(), world.payer.check.difference) == ([], 0)
+
+
+async def look(world: PayoutWorld) -> None:
+    """The wallet compared with the books."""
+    world.now_ms += 600_000
+    await world.payer.step()
 
 
 async def test_storage_payouts_are_durable_in_both_places_before_they_are_sent(quick_world: PayoutWorld) -> None:

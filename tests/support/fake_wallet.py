@@ -98,6 +98,11 @@ class FakeWallet:
         self._take(transaction)
         return Outpoint(transaction.txid, 0)
 
+    def send_again(self, txid: bytes) -> None:
+        """Whoever made a transaction sends it once more, unless it is in the chain."""
+        if not any(t.txid == txid for t in self.confirmed()):
+            self._take(self.known[txid])
+
     def steal(self, outpoint: Outpoint, *, drop: bool = True) -> bytes:
         """Somebody with the keys spends a coin; a transaction of ours that wanted it leaves the mempool."""
         amount = self._outputs()[outpoint].amount_sat

@@ -62,6 +62,8 @@ STEPS: dict[str, TransferGroup] = {
     "unsettle 1": payment.unsettle(SETTLE_1, "p1"),
     "unfee": payment.unfee(FEE_POOL, "b"),
     "deposit": payment.deposit(C, "ab" * 32, 3, 50),
+    "undeposit": payment.undeposit(payment.deposit(C, "ab" * 32, 3, 50)),
+    "deposit again": payment.deposit(C, "ab" * 32, 3, 50, 1),
     "fund": payment.fund(C, "ab" * 32 + ":3", 50),
     "withdraw": WITHDRAW,
     "withdraw too much": payment.withdraw(C, "w2", 101),
@@ -134,6 +136,19 @@ SCENARIOS: dict[str, list[tuple[str, str]]] = {
         ("fund", "dep=0 own=50"),
         ("fund", "again"),
         ("withdraw too much", "wal=949 out=-101"),
+    ],
+    "a stranger's coin leaves the chain and comes back": [
+        ("deposit", "wal=1050 dep=50"),
+        ("undeposit", "wal=1000 dep=0"),
+        ("undeposit", "again"),
+        ("fund", "refused"),
+        ("deposit again", "wal=1050 dep=50"),
+        ("fund", "dep=0 own=50"),
+    ],
+    "a deposit that was claimed cannot leave": [
+        ("deposit", "wal=1050 dep=50"),
+        ("fund", "dep=0 own=50"),
+        ("undeposit", "refused"),
     ],
     "what was never deposited funds nothing": [("fund", "refused")],
     "the operator takes out what is above what is owed": [

@@ -66,6 +66,9 @@ def test_ledger_payment_fee_with_a_negative_part_is_refused_by_its_id(pool_fee: 
 
 
 def test_ledger_payment_a_strangers_coin_is_booked_then_claimed() -> None:
+    again = payment.deposit("alpha", "ab" * 32, 3, 50, 2)
+    assert again.id == f"deposit:alpha:{'ab' * 32}:3:2"
+    assert payment.undeposit(again).id == f"undeposit:alpha:{'ab' * 32}:3:2"
     assert payment.deposit("alpha", "ab" * 32, 3, 50) == written(f"""
         deposit:alpha:{"ab" * 32}:3
         asset.wallet > suspense.deposit 50""")

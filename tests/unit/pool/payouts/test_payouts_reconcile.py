@@ -61,6 +61,19 @@ def test_payouts_reconcile_a_deposit_is_booked_once_it_is_final_and_stops_nothin
     assert looked([make_coin(1, 1)], books(booked(1, 1, CoinSource.DEPOSIT))).deposits == ()
 
 
+def test_payouts_reconcile_a_deposit_leaves_that_a_reorg_took_and_nothing_else_does() -> None:
+    coins = [booked(number, 50, source) for number, source in enumerate(CoinSource, 1)]
+    deposit = booked(9, 1, CoinSource.DEPOSIT)
+    result = reconcile(
+        [], books(*coins, deposit), {}, tip_height=TIP, maturity=100, confirmations=6,
+        away=[outpoint(number) for number in (9, *range(1, 6), 77)],
+    )  # fmt: skip
+    gone = [f"coin {named(coin.outpoint)} of 50 is gone, and no batch spends it" for coin in coins
+            if coin.source not in (CoinSource.DEPOSIT, CoinSource.COLD)]  # fmt: skip
+    assert (set(result.left), sorted(result.faults)) == ({coins[2], deposit}, sorted(gone))
+    assert result.difference == -150
+
+
 def test_incident_p19_a_coin_that_nobody_of_us_spent_stops_payouts() -> None:
     result = looked([make_coin(2, 70)], books(booked(1, 50), booked(2, 70)))
     assert result.faults == (f"coin {named(outpoint(1))} of 50 is gone, and no batch spends it",)
