@@ -67,7 +67,11 @@ class TlsConnection(TwistedProtocol):
                 self._tls.do_handshake()
                 self._shaken = True
             while not self._paused and not self._closing:
-                self._inner.dataReceived(self._tls.read(READ_BYTES))
+                data = self._tls.read(READ_BYTES)
+                if not data:  # the peer has said goodbye
+                    self.loseConnection()
+                    break
+                self._inner.dataReceived(data)
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:

@@ -125,6 +125,15 @@ async def test_stratum_mines_over_tls(reactor: Any, certificate: Certificate, ve
         assert await miner.closed() == b""
 
 
+async def test_stratum_lets_go_of_who_says_goodbye_over_tls(reactor: Any, certificate: Certificate) -> None:
+    async with serving(reactor, Entrance(certificate=certificate)) as (server, port):
+        miner = await connect(port, ssl=trusting(), server_hostname="localhost")
+        await miner.start()
+        miner.writer.close()
+        await until(lambda: not server.connections)
+        assert server.counters.closed == {"disconnected": 1}
+
+
 async def test_stratum_finds_the_proxys_header_before_tls(reactor: Any, certificate: Certificate) -> None:
     async with serving(reactor, Entrance((LOOPBACK,), certificate)) as (server, port):
         miner = await connect(port, v2("2001:db8::7"))
