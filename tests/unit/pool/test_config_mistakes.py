@@ -21,7 +21,7 @@ KEY_MISTAKES = [
     (
         "chain_id: 1", "chain_id: 1\n    longpoll: true", "longpoll",
         "chains.regnmc.longpoll: unknown key, expected one of address, away_s, chain_id, dialect, family, fee_ppm, "
-        "kind, maturity, network, nodes, notify, payouts, poll_interval_s, pplns, pps, scheme",
+        "former_addresses, kind, maturity, network, nodes, notify, payouts, poll_interval_s, pplns, pps, scheme",
     ),
     ("        password: geheim", "        pasword: geheim", "pasword",
      "chains.regbtc.nodes.0.pasword: unknown key, did you mean password?"),

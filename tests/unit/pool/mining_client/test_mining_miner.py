@@ -70,8 +70,11 @@ async def test_mining_miner_hashes_scrypt() -> None:
 async def test_mining_miner_counts_refusals_by_reason() -> None:
     answers = {"mining.submit": (None, [21, "Job not found", None])}
     async with TinyPool(GENESIS_NOTIFY, difficulty=EASY, answers=answers) as pool:
-        miner = Miner(settings_for(pool, shares=1, duration_s=1), lambda sentence: None)
-        assert await miner.run() == 1, "the goal was not reached in time"
+        miner = Miner(settings_for(pool, shares=1), lambda sentence: None)
+        running = asyncio.ensure_future(miner.run())
+        await until(lambda: miner.tally.refused.total() > 0)
+        miner.stop()
+        assert await running == 1, "the goal was not reached"
     assert miner.tally.accepted == 0
     assert list(miner.tally.refused) == ["Job not found"]
 
