@@ -58,10 +58,15 @@ def bump(
 def _standing(books: Connection, batch_id: str) -> tuple[Batch, Funds]:
     from pool.storage import payout_rows
     from pool.storage.payout_store import funds
+    from pool.storage.payout_versions import BumpRefusedError, check_not_spent
 
     batch = payout_rows.find(books, batch_id)
     if batch is None:
         raise click.ClickException(f"there is no batch {batch_id}")
+    try:
+        check_not_spent(books, batch)
+    except BumpRefusedError as error:
+        raise click.ClickException(str(error)) from error
     return batch, funds(books, batch.chain)
 
 

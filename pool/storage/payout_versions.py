@@ -29,6 +29,7 @@ def order_bump(connection: Connection, batch_id: str, fee_rate: int) -> Batch:
     batch = payout_rows.find(connection, batch_id)
     if batch is None:
         raise BumpRefusedError(f"there is no batch {batch_id}")
+    check_not_spent(connection, batch)
     column = payout_batches.c
     ordered = update(payout_batches).where(column.id == batch_id, column.state == batch.state.value)
     if not batch.replaceable or connection.execute(ordered.values(bump_rate=fee_rate)).rowcount != 1:
@@ -36,6 +37,20 @@ def order_bump(connection: Connection, batch_id: str, fee_rate: int) -> Batch:
             f"batch {batch_id} is {batch.state}; only one that is signed or broadcast has a fee to raise"
         )
     return dataclasses.replace(batch, bump_rate=fee_rate)
+
+
+def check_not_spent(connection: Connection, batch: Batch) -> None:
+    """Raises BumpRefusedError when a later batch spends what comes back from this one, which a reorg took out of its
+    block again: a further transaction would leave the later one without its coin, signed and never to be mined."""
+    made = [version.txid for version in batch.versions if version.txid is not None]
+    column = payout_batches.c
+    query = select(column.id).join(batch_inputs, batch_inputs.c.batch_id == column.id)
+    query = query.where(batch_inputs.c.chain == batch.chain, batch_inputs.c.txid.in_(made), column.state != "void")
+    later = connection.execute(query.limit(1)).scalar_one_or_none()
+    if later is not None:
+        raise BumpRefusedError(
+            f"batch {later} spends the change of batch {batch.id}: another transaction would take it away"
+        )
 
 
 def add(connection: Connection, batch: Batch, version: Batch, now_ms: int) -> dict[str, Any]:

@@ -240,8 +240,11 @@ class PayoutsRun:
         waiting = [batch.id for batch in payer.books.batches() if batch.replaceable]
         if not waiting:
             return
-        with payer.database.write() as connection:
-            payout_versions.order_bump(connection, random.choice(waiting), random.choice((1, 2000, 3000, 60_000)))
+        try:
+            with payer.database.write() as connection:
+                payout_versions.order_bump(connection, random.choice(waiting), random.choice((1, 2000, 3000, 60_000)))
+        except payout_versions.BumpRefusedError as error:
+            self.told.append(f"bump: {error}")
         await self._pay()
         for _ in range(random.choice((0, 1, 1, 2, 3))):
             deepest = world.chain.height - max((one.height for one in world.incomes), default=0)

@@ -103,6 +103,35 @@ async def test_storage_bump_a_reorg_that_swaps_them_swaps_the_fee_in_the_books(w
     assert fees[0] == fees[2] == 3 * fees[1] == 3 * fees[3]
 
 
+async def test_storage_bump_is_refused_when_a_later_payout_spends_the_change(world: PayoutWorld) -> None:
+    """A reorg took both out of their blocks. With another transaction of the first, the coin of the second would never
+    be, and it is signed for good."""
+    world.owe(AMOUNTS, fee=10_000_000)
+    later, height = world.wallet.mine(1, reward=500_000), world.wallet.height
+    world.wallet.mine(world.terms.maturity + 1)
+    await world.settle()
+    (first,) = world.batches()
+    world.book(later, height, {4: 400_000})
+    world.now_ms += world.terms.interval_ms
+    await world.settle()
+    second, _ = world.batches()
+    assert second.built is not None and [coin.txid for coin in second.built.inputs] == [first.txid]
+    assert first.height is not None
+    world.wallet.fee_too_low = True
+    world.wallet.reorganise(world.wallet.height - first.height + 1, forget=True)
+    await world.passes(3, mining=False)
+    assert [batch.state for batch in world.batches()] == [S.BROADCAST, S.BROADCAST]
+    with pytest.raises(payout_versions.BumpRefusedError, match=f"batch {second.id} spends the change of"):
+        with world.database.write() as connection:
+            payout_versions.order_bump(connection, first.id, 3000)
+    with world.database.write() as connection:
+        payout_versions.order_bump(connection, second.id, 3000)
+    world.wallet.fee_too_low = False
+    await world.passes(20)
+    world.check_exact([1, 2, 4], AMOUNTS | {4: 400_000})
+    assert world.holds() == []
+
+
 async def test_storage_bump_twice(world: PayoutWorld) -> None:
     await bumped(world)
     bump(world, 8000)
