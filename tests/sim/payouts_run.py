@@ -206,6 +206,15 @@ class PayoutsRun:
         with self.world.start().database.write() as connection:
             payout_holds.release(connection, CHAIN, "operator", reason, self.world.loop.wall_ms())
 
+    def _send_claimed(self) -> None:
+        """What an operator claims is his own: his wallet sends it until it is mined, and he explains a hold for it."""
+        for txid in self._claimed:
+            self.world.chain.send_again(txid)
+        with self.world.start().database.write() as connection:
+            for hold in payout_holds.in_force(connection, CHAIN):
+                if any(f"coin {txid[::-1].hex()}:" in hold.reason for txid in self._claimed):
+                    payout_holds.release(connection, CHAIN, hold.cause, "sent again", self.world.loop.wall_ms())
+
     def _resolve(self) -> None:
         """Batches on hold go back to where they were."""
         payer = self.world.start()
@@ -269,8 +278,7 @@ class PayoutsRun:
         chain = world.chain
         chain.synced, chain.fee_too_low, chain.rate, chain.refuses = True, False, 1000, None
         payer = world.start()
-        for txid in self._claimed:
-            chain.send_again(txid)  # what an operator claims is his own, and his wallet sends it until it is mined
+        self._send_claimed()
         self._release("the end")
         self._resolve()
         await self._finish()

@@ -121,9 +121,9 @@ async def test_storage_bump_is_refused_when_a_later_payout_spends_the_change(wor
     world.wallet.reorganise(world.wallet.height - first.height + 1, forget=True)
     await world.passes(3, mining=False)
     assert [batch.state for batch in world.batches()] == [S.BROADCAST, S.BROADCAST]
-    with pytest.raises(payout_versions.BumpRefusedError, match=f"batch {second.id} spends the change of"):
-        with world.database.write() as connection:
-            payout_versions.order_bump(connection, first.id, 3000)
+    words = f"batch {second.id} spends the change of"
+    with pytest.raises(payout_versions.BumpRefusedError, match=words), world.database.write() as connection:
+        payout_versions.order_bump(connection, first.id, 3000)
     with world.database.write() as connection:
         payout_versions.order_bump(connection, second.id, 3000)
     world.wallet.fee_too_low = False
