@@ -63,8 +63,11 @@ BODY_TIMEOUT_S = 10.0
 OVERVIEW_KEPT_S = 1.0
 """The whole pool is added up at most so often, whoever asks."""
 
-MINER_KEPT_S = 5.0
-"""So often for one address."""
+PLOT_KEPT_S = 5.0
+"""An address's plots, and the page that has them, are made at most so often."""
+
+MONEY_KEPT_S = 0.0
+"""An address's balances are what the books say when they are asked; who asks meanwhile gets the same answer."""
 
 REFUSAL_KEPT_S = 3600.0
 
@@ -293,14 +296,14 @@ class WebServer:
     async def _miner(self, request: web.Request) -> web.Response:
         address = request.match_info["address"]
         return json_answer(
-            await self._keep(f"miner {address}", MINER_KEPT_S, lambda: self.miners.miner(address, self.api.now_ms()))
+            await self._keep(f"miner {address}", MONEY_KEPT_S, lambda: self.miners.miner(address, self.api.now_ms()))
         )
 
     async def _miner_hashrate(self, request: web.Request) -> web.Response:
         address = request.match_info["address"]
         key = f"hashrate {address}"
         return json_answer(
-            await self._keep(key, MINER_KEPT_S, lambda: self.miners.hashrates(address, self.api.now_ms()))
+            await self._keep(key, PLOT_KEPT_S, lambda: self.miners.hashrates(address, self.api.now_ms()))
         )
 
     async def _miner_payouts(self, request: web.Request) -> web.Response:
@@ -346,7 +349,7 @@ class WebServer:
     async def _miner_page(self, request: web.Request) -> web.Response:
         address, query = request.match_info["address"], request.query
         key = f"/miner {address} {query.get('workers', '')}"
-        return page_answer(await self._keep(key, MINER_KEPT_S, lambda: self._pages.miner(address, query)))
+        return page_answer(await self._keep(key, PLOT_KEPT_S, lambda: self._pages.miner(address, query)))
 
     async def _connect_page(self, request: web.Request) -> web.Response:
         return page_answer(await self._pages.connect(request.headers.get("Host")))
