@@ -8,7 +8,7 @@ import pytest
 from books_run import run_books
 from sim_seeds import SHORT_STEPS, Job, play, play_all, read_job
 
-SEEDS = 300
+SEEDS = 200
 EVERY_POINT_SEED = 4
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from payouts_run import run_payouts
 from sim_seeds import SHORT_STEPS, Job, play_all
 
-SEEDS = 120
+SEEDS = 100
 EVERY_POINT_SEED = 5
 
 
