@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from chains.auxpow import proof as auxpow_proof
-from chains.mm2 import proof as mm2_proof
-from chains.mm2.hash_link import HashLink
+from chains.mm2_proof import proof as mm2_proof
+from chains.mm2_proof.hash_link import HashLink
 from chains.primitives import fields
 from chains.primitives.fields import FieldError
 from chains.primitives.hashes import POW_HASHES

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from chains.kind import AuxTemplate, Commitment, SolvedHeader
-from chains.mm2.proof import build_proof, serialize
-from chains.mm2.tree import DuplicateContextError, MerkleLink, build_tree
+from chains.mm2_proof.proof import build_proof, serialize
+from chains.mm2_proof.tree import DuplicateContextError, MerkleLink, build_tree
 from chains.primitives.hashes import displayed
 
 

@@ -6,7 +6,7 @@ context into it does so whatever the header looks like (docs/protocol/mm2.md).
 
 from __future__ import annotations
 
-from chains.mm2.tree import CONTEXT_SIZE
+from chains.mm2_proof.tree import CONTEXT_SIZE
 from chains.primitives.hashes import sha256d
 from chains.primitives.header import HEADER_SIZE
 

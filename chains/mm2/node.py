@@ -18,9 +18,9 @@ from chains.kind import (
     TemplateError,
 )
 from chains.mm2.datum import child_block_hash
-from chains.mm2.proof import read_proof
 from chains.mm2.template import parse_chain_info, parse_template
-from chains.mm2.tree import context_of
+from chains.mm2_proof.proof import read_proof
+from chains.mm2_proof.tree import context_of
 from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.primitives.address import address_to_script
 from chains.primitives.header import Header

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from chains.auxpow import proof as auxpow_proof
 from chains.auxpow.slots import CHAIN_ID_SHIFT
 from chains.kind import AuxKind, AuxTemplate, ParentTemplate, SolvedHeader
-from chains.mm2 import proof as mm2_proof
+from chains.mm2_proof import proof as mm2_proof
 from chains.primitives.hashes import POW_HASHES, displayed, sha256d
 from chains.primitives.header import Header
 from chains.primitives.merkle import fold_branch

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from chains.auxpow.commitment import AuxPowKind
 from chains.kind import AuxTemplate, ParentTemplate
 from chains.mm2.commitment import Mm2Kind
-from chains.mm2.tree import context_of
+from chains.mm2_proof.tree import context_of
 from chains.primitives.target import bits_to_target
 from pool.jobs.job import build_job
 from pool.jobs.job_table import JobTable

@@ -9,7 +9,7 @@ from typing import Any
 from chains.auxpow.commitment import AuxPowKind
 from chains.kind import AuxTemplate, Commitment
 from chains.mm2.commitment import Mm2Kind
-from chains.mm2.tree import context_of
+from chains.mm2_proof.tree import context_of
 from chains.primitives.hashes import displayed, from_displayed
 from chains.primitives.header import HEADER_SIZE
 from chains.primitives.serialize import Reader

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from chains.mm2 import hash_link
-from chains.mm2.hash_link import HashLink
-from chains.mm2.proof import Proof, build_proof, parse, serialize, verify, verify_wire
-from chains.mm2.tree import DuplicateContextError, MerkleLink, build_tree, context_of, leaf_of, path_bits
+from chains.mm2_proof import hash_link
+from chains.mm2_proof.hash_link import HashLink
+from chains.mm2_proof.proof import Proof, build_proof, parse, serialize, verify, verify_wire
+from chains.mm2_proof.tree import DuplicateContextError, MerkleLink, build_tree, context_of, leaf_of, path_bits
 from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.header import parse_header
 from chains.primitives.merkle import coinbase_branch, merkle_root

@@ -15,7 +15,7 @@ from chains.bitcoin.template import parse_template
 from chains.kind import SolvedHeader
 from chains.mm2 import template as mm2_template
 from chains.mm2.commitment import Mm2Kind
-from chains.mm2.tree import context_of
+from chains.mm2_proof.tree import context_of
 from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.target import meets
 from chains.reference.wallet import script

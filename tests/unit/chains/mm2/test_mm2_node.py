@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mm2_parents import TARGET, coinbase_of, mine
+from support.mm2_parents import TARGET, coinbase_of, mine
 
 from chains.families import network
 from chains.kind import (
@@ -20,8 +20,8 @@ from chains.kind import (
 )
 from chains.mm2.commitment import Mm2Kind
 from chains.mm2.node import Mm2Node
-from chains.mm2.proof import verify_wire
-from chains.mm2.tree import DuplicateContextError, MerkleLink, build_tree, context_of, leaf_of
+from chains.mm2_proof.proof import verify_wire
+from chains.mm2_proof.tree import DuplicateContextError, MerkleLink, build_tree, context_of, leaf_of
 from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.primitives.address import AddressError, address_to_script, script_to_address
 from chains.primitives.hashes import displayed, sha256d

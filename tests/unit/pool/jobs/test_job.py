@@ -10,7 +10,7 @@ from support.job_factory import KINDS, JobFactory, aux_template, parent_template
 from chains.auxpow import proof as auxpow_proof
 from chains.bitcoin.coinbase import CoinbaseTooLongError
 from chains.kind import SolvedHeader
-from chains.mm2 import proof as mm2_proof
+from chains.mm2_proof import proof as mm2_proof
 from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.header import Header
 from chains.primitives.merkle import fold_branch

@@ -11,7 +11,7 @@ from support.job_factory import KINDS, SCRIPT, JobFactory, aux_template, parent_
 
 from chains.auxpow import proof as auxpow_proof
 from chains.auxpow.commitment import AuxPowSlot
-from chains.mm2.tree import MerkleLink
+from chains.mm2_proof.tree import MerkleLink
 from chains.primitives.header import parse_header
 from chains.primitives.target import bits_to_target, meets
 from chains.reference import mm2_rules

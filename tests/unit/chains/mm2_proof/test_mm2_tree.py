@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chains.mm2.tree import (
+from chains.mm2_proof.tree import (
     EMPTY_SIBLING,
     DuplicateContextError,
     MerkleLink,

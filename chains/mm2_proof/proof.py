@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chains.mm2 import hash_link
-from chains.mm2.hash_link import ENDING, HashLink
-from chains.mm2.tree import CONTEXT_SIZE, MAX_DEPTH, MerkleLink, fold, leaf_of, path_bits
+from chains.mm2_proof import hash_link
+from chains.mm2_proof.hash_link import ENDING, HashLink
+from chains.mm2_proof.tree import CONTEXT_SIZE, MAX_DEPTH, MerkleLink, fold, leaf_of, path_bits
 from chains.primitives.hashes import POW_HASHES
 from chains.primitives.header import HEADER_SIZE
 from chains.primitives.merkle import fold_branch

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mm2_parents import TARGET, parent_of
+from support.mm2_parents import TARGET, parent_of
 
-from chains.mm2.hash_link import HashLink
-from chains.mm2.proof import Proof, build_proof, parse, serialize, verify
-from chains.mm2.tree import context_of
+from chains.mm2_proof.hash_link import HashLink
+from chains.mm2_proof.proof import Proof, build_proof, parse, serialize, verify
+from chains.mm2_proof.tree import context_of
 from chains.primitives.hashes import sha256d
 from chains.primitives.serialize import MalformedError
 from chains.reference import mm2_rules

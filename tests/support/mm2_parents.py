@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chains.mm2.tree import Tree, build_tree
+from chains.mm2_proof.tree import Tree, build_tree
 from chains.primitives.hashes import sha256d
 from chains.primitives.merkle import coinbase_branch, fold_branch
 from chains.primitives.target import meets

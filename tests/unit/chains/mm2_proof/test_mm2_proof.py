@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mm2_parents import NONCE, TARGET, Parent, coinbase_head, coinbase_of, mine, parent_of
+from support.mm2_parents import NONCE, TARGET, Parent, coinbase_head, coinbase_of, mine, parent_of
 
 from chains.mm2.datum import child_block_hash, child_datum
-from chains.mm2.hash_link import HashLink, link_of, resume
-from chains.mm2.proof import Proof, build_proof, parent_hash, parse, serialize, verify, verify_wire
-from chains.mm2.tree import MerkleLink, Tree, build_tree, context_of, leaf_of, path_bits
+from chains.mm2_proof.hash_link import HashLink, link_of, resume
+from chains.mm2_proof.proof import Proof, build_proof, parent_hash, parse, serialize, verify, verify_wire
+from chains.mm2_proof.tree import MerkleLink, Tree, build_tree, context_of, leaf_of, path_bits
 from chains.primitives.hashes import scrypt_1024, sha256d
 from chains.primitives.merkle import fold_branch
 from chains.primitives.serialize import MalformedError
