@@ -20,8 +20,8 @@ from support.real_pool import Miner, until
 
 from chains.auxpow import proof as auxpow_proof
 from chains.auxpow.commitment import AuxPowKind
-from chains.mm2_proof import proof as mm2_proof
 from chains.mm2.commitment import Mm2Kind
+from chains.mm2_proof import proof as mm2_proof
 from chains.mm2_proof.tree import context_of
 from chains.primitives.hashes import displayed
 from chains.primitives.header import HEADER_SIZE

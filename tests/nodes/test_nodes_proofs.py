@@ -13,8 +13,8 @@ from chains.auxpow.commitment import AuxPowKind
 from chains.bitcoin.coinbase import build_coinbase
 from chains.bitcoin.node import BitcoinNode
 from chains.kind import AuxTemplate, Commitment, ParentTemplate, SubmitResult
-from chains.mm2_proof import proof as mm2_proof
 from chains.mm2.commitment import Mm2Kind
+from chains.mm2_proof import proof as mm2_proof
 from chains.mm2_proof.tree import context_of
 from chains.primitives.hashes import displayed, sha256d
 

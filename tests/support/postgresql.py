@@ -27,6 +27,7 @@ from support.ports import free_port
 START_S = 60.0
 STOP_S = 60.0
 PATTERN = "pattern"
+PASSWORD = "secret-word"
 SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -39,9 +40,10 @@ SETTINGS = {
 
 
 class PostgresqlServer:
-    """One server. `stop` and `start` in between are an outage; `close` ends it and takes its folder away."""
+    """One server. `stop` and `start` in between are an outage; `close` ends it and takes its folder away. With
+    `asks_password` it lets nobody in without PASSWORD."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, asks_password: bool = False) -> None:
         self._programs = _programs()
         self._user = _user()
         self._folder = Path(tempfile.mkdtemp(prefix="parapool-postgresql-"))
@@ -49,11 +51,12 @@ class PostgresqlServer:
         self._data = self._folder / "data"
         self._data.mkdir(mode=0o700)
         os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
-        self._port = free_port()
+        self.port = free_port()
         self._child: Child | None = None
         self._copies = 0
         try:
-            options = ["-D", str(self._data), "-U", "parapool", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+            options = ["-D", str(self._data), "-U", "parapool", "-E", "UTF8", "--locale=C", "--no-sync"]
+            options += ["-A", "scram-sha-256", f"--pwfile={self._password_file()}"] if asks_password else ["-A", "trust"]
             made = subprocess.run(
                 self._command("initdb", *options), cwd=self._folder, capture_output=True, text=True, check=False
             )
@@ -66,13 +69,18 @@ class PostgresqlServer:
             raise
 
     def url(self, database: str) -> str:
-        """The SQLAlchemy URL of a database. The password is not asked for; no log may ever show it."""
-        return f"postgresql+psycopg://parapool:secret-word@127.0.0.1:{self._port}/{database}"
+        """The SQLAlchemy URL of a database. The password is seldom asked for; no log may ever show it."""
+        return f"postgresql+psycopg://parapool:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def _password_file(self) -> Path:
+        path = self._folder / "password"
+        path.write_text(PASSWORD)
+        return path
 
     def start(self) -> None:
         """Until it takes connections."""
         settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
-        command = self._command("postgres", "-D", str(self._data), "-p", str(self._port), *settings)
+        command = self._command("postgres", "-D", str(self._data), "-p", str(self.port), *settings)
         self._child = Child("postgresql", command, self._folder / "postgresql.log")
         deadline_s = time.monotonic() + START_S
         while True:
@@ -129,8 +137,9 @@ class PostgresqlServer:
 
     def _connect(self, database: str) -> psycopg.Connection:
         return psycopg.connect(
-            host="127.0.0.1", port=self._port, user="parapool", dbname=database, autocommit=True, connect_timeout=5
-        )
+            host="127.0.0.1", port=self.port, user="parapool", password=PASSWORD, dbname=database, autocommit=True,
+            connect_timeout=5,
+        )  # fmt: skip
 
     def _command(self, program: str, *arguments: str) -> list[str]:
         command = [str(self._programs / program), *arguments]
