@@ -8,7 +8,9 @@ as a whole, so that one broken machine among many good ones behind a NAT bans no
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 
+from stratum.ban_list import BanList
 from stratum.limits import Limits
 
 IDLE_RECORD_S = 5.0  # the buckets of an address refill in this time
@@ -87,10 +89,13 @@ class AddressBook:
         self._seen = now
         self._swept = now
         self.connections = 0
+        self.bans = BanList()
 
     def admit(self, address: str, now: float) -> AddressRecord | str:
         """The record of a connection let in, to be given back to leave(); or the reason why it is turned away."""
         limits = self._limits
+        if self.bans.covering(address, now) is not None:
+            return "banned"
         key, loopback = _key(address)
         if self.connections >= limits.connections_total:
             return "too_many"
@@ -130,6 +135,7 @@ class AddressBook:
         if now - self._swept < SWEEP_INTERVAL_S:
             return
         self._swept = now
+        self.bans.sweep(now)
         old = [
             key
             for key, record in self._records.items()
@@ -139,6 +145,20 @@ class AddressBook:
         ]
         for key in old:
             del self._records[key]
+
+    def banned(self, now: float) -> Iterator[tuple[str, float]]:
+        """The addresses (IPv6 networks /64) that their own shares have banned, and until when."""
+        for key, record in self._records.items():
+            if record.banned_until > now:
+                yield key, record.banned_until
+
+    def pardon(self, key: str, now: float) -> bool:
+        """End such a ban; whether there was one."""
+        record = self._records.get(key)
+        if record is None or record.banned_until <= now:
+            return False
+        record.banned_until = now
+        return True
 
     def __len__(self) -> int:
         return len(self._records)

@@ -7,6 +7,7 @@ delays nobody.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -21,6 +22,13 @@ from stratum.standing import Standing
 
 if TYPE_CHECKING:
     from stratum.server import StratumServer
+
+
+LEAVE_S = 10.0
+"""From being asked to go until being hung up on: shares under way are answered, and firmware that knows no
+client.reconnect is moved all the same."""
+
+_numbers = count(1)
 
 
 class Pool(Protocol):
@@ -49,6 +57,7 @@ class Connection(TwistedProtocol):
         self._server = server
         self._clock = server.clock
         self._pool = server.pool
+        self.number = next(_numbers)  # its own in this process, later ones greater
         self.remote_address = remote_address
         self.answers_at_once = policy.answers_at_once
         self.realm = policy.realm
@@ -56,6 +65,7 @@ class Connection(TwistedProtocol):
         self._address = address
         self._continuing = False
         self._closing_since: float | None = None
+        self._leaving_since: float | None = None
         self._stalled_since: float | None = None
         self._drained = 0
         self.session = Session(
@@ -173,6 +183,8 @@ class Connection(TwistedProtocol):
     def sweep(self, now: float) -> None:
         """Once a second: timers, and readers too slow to keep."""
         session = self.session
+        if self._leaving_since is not None and now - self._leaving_since >= LEAVE_S and session.closed is None:
+            self.close("drained")
         if session.closed is None and now >= session.deadline and session.check_timeouts(now):
             self.flush()
         unsent = self.transport.unsent_bytes
@@ -191,6 +203,30 @@ class Connection(TwistedProtocol):
     def measure(self) -> None:
         """How far away the miner is; asked every quarter of a minute, for the metrics."""
         self.rtt_class = rtt_class(self.transport.round_trip_s)
+
+    @property
+    def stays(self) -> bool:
+        """Whether nobody has asked it to go, nor ended it."""
+        return self._leaving_since is None and self.session.closed is None
+
+    def leave(self) -> None:
+        """Ask the miner to go on elsewhere, and hang up after LEAVE_S; at once on one that has not begun to speak."""
+        if not self.stays:
+            return
+        self._leaving_since = self._clock()
+        if self.session.subscribed:
+            self.session.ask_to_leave()
+            self.flush()
+        else:
+            self.close("drained")
+
+    def tell(self, text: str) -> bool:
+        """A sentence for the person at the miner; False to one that is in no state to hear it."""
+        if self.session.closed is not None or not self.session.ready:
+            return False
+        self.session.out.message(text)
+        self.flush()
+        return True
 
     def close(self, reason: str) -> None:
         """Say what is left to say and hang up."""

@@ -9,20 +9,20 @@ class Deadlines:
     """`due` is when passed() is worth asking again, and may be earlier than anything that passes then: what comes in
     moves only the times that it is reckoned from."""
 
-    __slots__ = ("_limits", "_opened", "due", "last_line", "last_valid_share", "spoke")
+    __slots__ = ("_limits", "due", "last_line", "last_valid_share", "logged_in", "opened", "spoke")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
-        self._opened = self.last_line = self.last_valid_share = now
+        self.opened = self.logged_in = self.last_line = self.last_valid_share = now
         self.spoke = False  # a proper request came
         self.due = now + limits.first_line_s
 
     def passed(self, now: float, logged_in: bool) -> str | None:
         """The reason to end the connection, if a time is over; reckons `due` anew when none is."""
         limits = self._limits
-        if not self.spoke and now >= self._opened + limits.first_line_s:
+        if not self.spoke and now >= self.opened + limits.first_line_s:
             return "first_line"
-        if not logged_in and now >= self._opened + limits.authorize_s:
+        if not logged_in and now >= self.opened + limits.authorize_s:
             return "authorize"
         if now >= self.last_line + limits.idle_s:
             return "idle"
@@ -30,8 +30,8 @@ class Deadlines:
             return "no_valid_share"
         due = min(self.last_line + limits.idle_s, self.last_valid_share + limits.no_valid_share_s)
         if not self.spoke:
-            due = min(due, self._opened + limits.first_line_s)
+            due = min(due, self.opened + limits.first_line_s)
         elif not logged_in:
-            due = min(due, self._opened + limits.authorize_s)
+            due = min(due, self.opened + limits.authorize_s)
         self.due = due
         return None

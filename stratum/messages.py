@@ -51,9 +51,14 @@ GET_VERSION_ID = b"1073741824"
 GET_VERSION = b'{"id":%b,"method":"client.get_version","params":[]}\n' % GET_VERSION_ID
 
 
-# Without parameters: come back to where you are. A host is never named, so that a miner that obeys foreign
-# hosts is never taught to by us.
+# Without parameters: come back to where you are.
 RECONNECT = b'{"id":null,"method":"client.reconnect","params":[]}\n'
+
+
+def reconnect_to(host: str, port: int) -> bytes:
+    """client.reconnect to another place, at once. Only for one that the port's own configuration names: naming hosts
+    is how miners are stolen."""
+    return b'{"id":null,"method":"client.reconnect","params":[%b,%d,0]}\n' % (_encode(host), port)
 
 
 def stratum_previous_hash(block_hash: bytes) -> str:

@@ -37,6 +37,7 @@ class PortPolicy:
     extranonce2_size: int = 4
     answers_at_once: bool = False  # an accepted share's answer does not wait until the share is durable
     realm: str = ""  # sessions go on at ports of the same realm only; shares of different realms earn differently
+    drain_to: tuple[str, int] | None = None  # where a drain sends the miners; None: away, to come back where they were
 
     def clamp(self, difficulty: float) -> float:
         return min(max(difficulty, self.minimum_difficulty), self.maximum_difficulty)

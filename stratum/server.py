@@ -85,9 +85,10 @@ class StratumServer:
         self.counters = Counters()
         self.connections: set[Connection] = set()
         self.reactor: Any = None
-        self._addresses = AddressBook(self.limits, clock()) if addresses is None else addresses
+        self.addresses = AddressBook(self.limits, clock()) if addresses is None else addresses
         self._listening: list[Any] = []
         self._ports: dict[tuple[str, int], _Port] = {}
+        self.closed_to_new = False  # the ports are shut for a while, and nobody comes in who was on the way
         self._awaited: dict[ProxiedConnection, float] = {}  # whose PROXY header has not come, and until when
         self._proxy_told_at = float("-inf")
         self._sweeper: LoopingCall | None = None
@@ -108,16 +109,36 @@ class StratumServer:
         """Listen on one more port (0: any free one); the result's getHost().port tells which."""
         self.reactor = reactor
         factory = _Port(self, policy or self.policy, entrance or Entrance())
-        listening = DirectPort(port, factory, host, reactor)
-        listening.startListening()
+        listening = self._open(port, factory, host)
         self._ports[host, port] = factory
-        self._listening.append(listening)
         if self._sweeper is None:
             self._sweeper = LoopingCall(self._sweep)
             self._sweeper.clock = reactor
             self._sweeper.start(SWEEP_S, now=False)
+        return listening
+
+    def _open(self, port: int, factory: _Port, host: str) -> Any:
+        listening = DirectPort(port, factory, host, self.reactor)
+        listening.startListening()
+        self._listening.append(listening)
         log.info("listening host=%s port=%d", host, listening.getHost().port)
         return listening
+
+    def shut(self) -> None:
+        """Nobody new comes in; who is here stays. The ports are closed, so another process may have them."""
+        self.closed_to_new = True
+        self.stop_listening()
+        for awaited in list(self._awaited):
+            awaited.hang_up()
+
+    def reopen(self) -> None:
+        """The ports as they were before shut(). Raises CannotListenError when one cannot be had (those before it are
+        open then); may be called again."""
+        open_already = {listening.factory for listening in self._listening}
+        for (host, port), factory in self._ports.items():
+            if factory not in open_already:
+                self._open(port, factory, host)
+        self.closed_to_new = False
 
     def adopt(self, host: str, port: int, policy: PortPolicy) -> None:
         """Other terms for a port that is open, and for everybody who came in by it; their extranonce2 size and when
@@ -170,10 +191,10 @@ class StratumServer:
 
     def admit(self, host: str, policy: PortPolicy) -> Connection | None:
         """A connection arrived: its protocol, or None to hang up on it."""
-        if self._stopped is not None:
+        if self._stopped is not None or self.closed_to_new:
             return None
-        full = self._addresses.connections >= self._connections_total
-        record = "too_many" if full else self._addresses.admit(host, self.clock())
+        full = self.addresses.connections >= self._connections_total
+        record = "too_many" if full else self.addresses.admit(host, self.clock())
         if isinstance(record, str):
             self.counters.connections[record] += 1
             return None
@@ -182,7 +203,7 @@ class StratumServer:
 
     def await_header(self, proxy: str, come_in: Callable[[str], Any]) -> ProxiedConnection | None:
         """A proxy's connection arrived; who is behind it says its header."""
-        if self._stopped is not None:
+        if self._stopped is not None or self.closed_to_new:
             return None
         if len(self._awaited) >= PROXY_HEADERS_WAITING:
             self.counters.connections["too_many"] += 1
@@ -215,7 +236,7 @@ class StratumServer:
         elif session.closed == "flood" and connection._address.worth_telling(self.clock()):
             log.warning("flooding address=%s agent=%r", connection.remote_address, session.user_agent)
         self.connections.discard(connection)
-        self._addresses.leave(connection._address, self.clock())
+        self.addresses.leave(connection._address, self.clock())
         if self._stopped is not None and not self.connections:
             self._gone()
 
@@ -272,7 +293,7 @@ class StratumServer:
                 self._failed(connection)
         for awaited in [awaited for awaited, until in self._awaited.items() if now >= until]:
             awaited.expire()
-        self._addresses.sweep(now)
+        self.addresses.sweep(now)
 
     def _failed(self, connection: Connection) -> None:
         """An error of ours costs one connection, never the sweep or the broadcast of all."""

@@ -203,7 +203,7 @@ class Session:
             self.out.error(request.id, errors.unauthorized(answer.message))
             return
         if not self.users:
-            self.deadlines.last_valid_share = now
+            self.deadlines.logged_in = self.deadlines.last_valid_share = now
         if request.login_text not in self.users:
             self.standing.joined()
         self.users[request.login_text] = answer.user
@@ -213,6 +213,11 @@ class Session:
         if answer.difficulty is not None and answer.difficulty > 0.0:
             self.assignment.ask(answer.difficulty, now, typed=True)
         self.want_first_job()
+
+    def ask_to_leave(self) -> None:
+        """The miner shall go on elsewhere: where the port says, or where it came in."""
+        place = self.policy.drain_to
+        self.out.line(messages.RECONNECT if place is None else messages.reconnect_to(*place))
 
     def want_first_job(self) -> None:
         if self.assignment.sequence < 0 and self.ready:

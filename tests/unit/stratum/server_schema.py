@@ -57,7 +57,7 @@ def _check_call(message: dict[str, Any], line: bytes) -> None:
         case "client.show_message":
             _need(len(params) == 1 and type(params[0]) is str, "message", line)
         case "client.reconnect":
-            _need(params == [], "no foreign host", line)
+            _need(params == [] or [type(p) for p in params] == [str, int, int], "nothing, or host, port, wait", line)
         case "client.get_version":
             _need(params == [] and type(message["id"]) is int, "get_version", line)
         case method:

@@ -152,7 +152,7 @@ def test_message_rate_flood_is_counted_always_and_told_once_a_minute(caplog: pyt
     with caplog.at_level(logging.WARNING, "parapool.stratum"):
         for at in (1000.0, 1010.0, 1000.0 + TELL_INTERVAL_S):
             now = at
-            record = server._addresses.admit(Edge.remote_address, now)
+            record = server.addresses.admit(Edge.remote_address, now)
             assert isinstance(record, AddressRecord)
             server.left(Edge(record, now))  # type: ignore[arg-type]
     assert caplog.messages == ["flooding address=192.0.2.7 agent='noisy/1.0'"] * 2
