@@ -118,7 +118,8 @@ def run(config_file: str, overrides: tuple[str, ...], role: str | None) -> NoRet
 def check_config(config_file: str | None, overrides: tuple[str, ...], reference: bool, schema: bool) -> None:
     """Check a configuration: no node is asked and nothing is started.
 
-    All mistakes are named at once as FILE:LINE: key: what was expected; exit code 1.
+    All mistakes are named at once as FILE:LINE: key: what was expected; exit code 1. Of several files (include) it
+    says what each one brings.
 
     \b
     Examples:
@@ -141,6 +142,11 @@ def check_config(config_file: str | None, overrides: tuple[str, ...], reference:
     config = load_config(config_file, overrides)
     aux = ", ".join(config.aux_chains) or "none"
     click.echo(f"{config_file}: good; parent {config.parent}, auxiliary chains: {aux}")
+    if config.include:
+        from pool.config_includes import parts_of
+
+        for file, parts in parts_of(Path(config_file)).items():
+            click.echo(f"  {file}: {', '.join(parts) or 'nothing'}")
 
 
 @commands.command(short_help="Mine with the processor, for devnets and tests.")

@@ -1,7 +1,7 @@
 """Loading the configuration: all mistakes at once, each with its line, or a `Config` that nothing can change.
 
-The three steps: read the file (pool/config_lines.py), lay the `--set` overrides over it, check the keys one by one
-(pool/config_models.py) and against each other (pool/config_checks.py).
+The three steps: read the file and those it includes (pool/config_includes.py), lay the `--set` overrides over it, check
+the keys one by one (pool/config_models.py) and against each other (pool/config_checks.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from pool.config_checks import mistakes
-from pool.config_lines import Document, Location, Problem, dotted, read_document, scalar_from_text, with_override
+from pool.config_includes import KEY as INCLUDE
+from pool.config_includes import read_files
+from pool.config_lines import Document, Location, Problem, dotted, scalar_from_text, with_override
 from pool.config_messages import findings
 from pool.config_models import (
     AuxpowChain,
@@ -61,9 +63,14 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config
     """The configuration in a YAML file, with values replaced by dotted key (`{"http.bind": "127.0.0.1:8081"}`).
     Raises ConfigError with every mistake found."""
     path = Path(path)
-    document = read_document(path)
-    if not document.lines:  # not even a mapping: nothing else to be found
-        raise ConfigError([_file_line(path, problem) for problem in document.problems])
+    document, files = read_files(path)
+    places = {file: number for number, file in enumerate(files)}
+
+    def place_of(problem: Problem) -> tuple[int, int]:
+        return places.get(problem.file or path, 0), problem.line
+
+    if not document.lines:  # a file is missing or not even a mapping: nothing else to be found
+        raise ConfigError([_file_line(path, problem) for problem in sorted(document.problems, key=place_of)])
     laid_over: dict[Location, str] = {}
     refused = _lay_over(document, overrides or {}, laid_over)
     config, found = _validate(document)
@@ -72,11 +79,11 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config
     wanted = [(location, text) for location, _, text in found if location not in document.unusable]
     seen = {location for location, _, _ in found}
     wanted += [(location, text) for location, text in mistakes(document.values) if location not in seen]
-    problems = document.problems + [Problem(location, document.line_of(location), text) for location, text in wanted]
+    problems = document.problems + [document.problem_at(location, text) for location, text in wanted]
     if not problems and not refused and config is not None:
         return config
     in_file, in_overrides = [], list(refused)
-    for problem in sorted(problems, key=lambda problem: problem.line):
+    for problem in sorted(problems, key=place_of):
         key = _override_of(problem.location, laid_over)
         if key is None:
             in_file.append(_file_line(path, problem))
@@ -101,6 +108,8 @@ def _lay_over(document: Document, overrides: Mapping[str, str], laid_over: dict[
         try:
             if not all(path):
                 raise ValueError("expected a dotted key, such as http.bind or stratum.ports.0.bind")
+            if path[0] == INCLUDE:
+                raise ValueError("files are included by the file, not here")
             document.values = with_override(document.values, path, scalar_from_text(text))
         except ValueError as error:
             refused.append(f"--set {key}: {error}")
@@ -144,7 +153,7 @@ def _override_of(location: Location, laid_over: Mapping[Location, str]) -> str |
 
 
 def _file_line(path: Path, problem: Problem) -> str:
-    return f"{path}:{problem.line}: {dotted(problem.location) or 'file'}: {problem.expected}"
+    return f"{problem.file or path}:{problem.line}: {dotted(problem.location) or 'file'}: {problem.expected}"
 
 
 def _override_line(key: str, problem: Problem) -> str:

@@ -39,30 +39,40 @@ def dotted(location: Location) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: where it stands (`line` counts from 1) and what was expected there. Never holds a value, because
-    the value may be a password."""
+    """One mistake: where it stands (`line` counts from 1, `file` is None for the file that was asked for) and what was
+    expected there. Never holds a value, because the value may be a password."""
 
     location: Location
     line: int
     expected: str
+    file: Path | None = None
 
 
 @dataclass(slots=True)
 class Document:
     """The values of a file, the line of each location, and what was wrong with its form. `unusable` are locations
-    whose value is a problem already; None stands there."""
+    whose value is a problem already; None stands there. `files` has the file of each location that an included file
+    brought."""
 
     values: dict[str, Any] = field(default_factory=dict)
     unusable: set[Location] = field(default_factory=set)
     lines: dict[Location, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    files: dict[Location, Path] = field(default_factory=dict)
 
     def line_of(self, location: Location) -> int:
         """The line of a location, or of the nearest thing around it that the file has."""
+        return self.lines.get(self._nearest(location), 1)
+
+    def problem_at(self, location: Location, expected: str) -> Problem:
+        """A mistake at a location, or where the nearest thing around it stands."""
+        return Problem(location, self.line_of(location), expected, self.files.get(self._nearest(location)))
+
+    def _nearest(self, location: Location) -> Location:
         for length in range(len(location), 0, -1):
             if location[:length] in self.lines:
-                return self.lines[location[:length]]
-        return self.lines.get((), 1)
+                return location[:length]
+        return ()
 
 
 def read_document(path: Path) -> Document:

@@ -278,6 +278,11 @@ CHAIN_KINDS: dict[str, type[BitcoinChain] | type[AuxpowChain] | type[Mm2Chain]] 
 class Config(Section):
     """One pool process: one parent chain, and auxiliary chains that share its proof-of-work hash."""
 
+    include: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
+        (),
+        description="Further files of this configuration, or patterns such as `chains/*.yaml`: seen from the folder of "
+        "the file that names them (docs/operating/changing.md#several-files).",
+    )
     pool: PoolSection = Field(description="The pool itself.")
     stratum: StratumSection = Field(description="The miners' side.")
     http: HttpSection = Field(description="HTTP API, status page and metrics.")
