@@ -20,6 +20,7 @@ from chains.primitives.script import MAX_SCRIPT_SIG, push
 from pool.config_chain_checks import ChainFacts, Mistake, chain_facts, chain_mistakes, mapping_at, members_at
 from pool.config_lines import Location, dotted
 from pool.config_models import PoolSection, PortSection
+from pool.config_operator import DEFAULT_BIND, operator_mistakes
 from pool.config_payout_checks import payout_mistakes
 from pool.config_ports import tls_mistakes
 from pool.config_roles import PAYING, role_in, role_mistakes
@@ -42,6 +43,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from role_mistakes(values)
     yield from tls_mistakes(values)
     yield from transport_mistakes(values)
+    yield from operator_mistakes(values)
     chains, found = chain_facts(values)
     yield from found
     yield from _tag(values, chains)
@@ -57,6 +59,10 @@ def _binds(values: Mapping[str, Any]) -> Iterator[Mistake]:
         for place, port in members_at(mapping_at(values, "stratum"), "ports")
     ]
     listeners.append((("http", "bind"), mapping_at(values, "http").get("bind")))
+    operator = values.get("operator")
+    if isinstance(operator, Mapping) and operator.get("socket") is None:
+        key = ("operator", "bind") if "bind" in operator else ("operator",)
+        listeners.append((key, operator.get("bind", DEFAULT_BIND)))
     seen: list[tuple[Location, str, int]] = []
     for location, bind in listeners:
         try:

@@ -25,6 +25,7 @@ from pool.config_models import (
     Section,
     StratumSection,
 )
+from pool.config_operator import OperatorSection
 from pool.config_payouts import PayoutsSection
 from pool.config_transport import BooksSection, TransportSection
 
@@ -34,6 +35,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "http": HttpSection,
     "transport": TransportSection,
     "books": BooksSection,
+    "operator": OperatorSection,
 }
 KIND_EXPECTED = "expected bitcoin, auxpow or mm2"
 

@@ -17,6 +17,7 @@ from chains.families import FAMILIES
 from chains.families import network as network_of
 from pool.config_http import HttpSection as HttpSection
 from pool.config_notifications import NotificationSection
+from pool.config_operator import OperatorSection
 from pool.config_payouts import Payouts
 from pool.config_roles import KEEPING, PAYING, SERVING, Role
 from pool.config_section import Section as Section
@@ -293,6 +294,7 @@ class Config(Section):
     notifications: Annotated[tuple[NotificationSection, ...], BeforeValidator(as_tuple)] = Field(
         (), description="Places that are told of blocks, payouts and alarms."
     )
+    operator: OperatorSection | None = Field(None, description="The operator's own port. Default: none.")
     books: BooksSection = Field(BooksSection(), description="How long shares are kept.")
     parent: ChainName = Field(description="Name of the chain whose blocks are mined; its kind is `bitcoin`.")
     chains: dict[ChainName, ChainSection] = Field(min_length=1, description="All chains by name, the parent too.")

@@ -33,6 +33,7 @@ from pool.config_models import (
     StratumSection,
 )
 from pool.config_notifications import NotificationSection
+from pool.config_operator import OperatorSection
 from pool.config_payouts import PayoutsSection
 from pool.config_ports import TlsSection
 from pool.config_transport import BooksSection, TransportSection
@@ -66,6 +67,7 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("stratum.limits", LimitsSection, ""),
     ("http", HttpSection, ""),
     ("http.limits", HttpLimitsSection, ""),
+    ("operator", OperatorSection, ""),
     ("transport", TransportSection, ""),
     ("books", BooksSection, ""),
     ("log", LogSection, ""),

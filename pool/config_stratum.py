@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from pool.config_ports import NetworkText, TlsSection
 from pool.config_section import Section
-from pool.config_values import Bind, Difficulty, PortScheme, Seconds, StratumUrl, as_tuple, parse_bind
+from pool.config_values import Bind, Difficulty, HostPort, PortScheme, Seconds, StratumUrl, as_tuple, parse_bind
 
 
 class PortSection(Section):
@@ -44,6 +44,11 @@ class PortSection(Section):
         None,
         description="How this port's shares are rewarded: one scheme for every chain, or a mapping of chains to "
         "schemes. Default: each chain's own.",
+    )
+    drain_to: HostPort | None = Field(
+        None,
+        description="Where this port's miners are sent when the pool is drained, `HOST:PORT` as they reach it. "
+        "Default: they are asked to connect again, and find another process at the same place, or their next pool.",
     )
     tls: TlsSection | None = Field(None, description="TLS, for `stratum+ssl://`. Default: none.")
     proxy_protocol_from: Annotated[tuple[NetworkText, ...], BeforeValidator(as_tuple)] = Field(

@@ -150,6 +150,8 @@ def as_tuple(value: Any) -> Any:
 
 
 Bind = Annotated[str, AfterValidator(_check_bind)]
+HostPort = Bind
+"""A place elsewhere, in the same form."""
 PlainText = Annotated[str, AfterValidator(_check_plain)]
 FilePath = Annotated[Path, BeforeValidator(_to_path, json_schema_input_type=str)]
 ExactNumber = Annotated[

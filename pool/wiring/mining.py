@@ -23,6 +23,7 @@ from pool.blocks.solution_store import SolutionStore
 from pool.chain_setup import watched_chains
 from pool.config import Config, PortSection
 from pool.config_reload import Reload
+from pool.config_values import parse_bind
 from pool.data_dir import StartError
 from pool.job_setup import job_settings, trial_terms
 from pool.jobs.job import ROLLING_MASK, Job
@@ -283,6 +284,7 @@ def port_policy(port: PortSection, realm: str) -> PortPolicy:
         extranonce2_size=port.extranonce2_size,
         answers_at_once=port.ack == "memory",
         realm=realm,
+        drain_to=None if port.drain_to is None else parse_bind(port.drain_to),
     )
 
 
