@@ -33,7 +33,8 @@ class PeerHello:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The first event: what the store holds, by table, in the order it was written."""
+    """The first event: what the store holds, by table, in the order in which keys were first put. Putting a key again
+    changes its value and not its place; one that was deleted and put again stands last."""
 
     records: Mapping[str, Sequence[tuple[bytes, bytes]]]
 
@@ -104,7 +105,8 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One atomic batch: (table, key, value) to put and (table, key) to delete."""
+    """One atomic batch: (table, key, value) to put, then (table, key) to delete. On disk (fsync) before the effects
+    behind it leave; a store that cannot write ends the process."""
 
     puts: tuple[tuple[str, bytes, bytes], ...] = ()
     deletes: tuple[tuple[str, bytes], ...] = ()
@@ -181,4 +183,7 @@ class NodeCore(Protocol):
     genesis: bytes
     messages: Sequence[MessageType]
 
-    def on(self, now_ms: int, event: Event) -> Iterable[Effect]: ...
+    def on(self, now_ms: int, event: Event) -> Iterable[Effect]:
+        """Called for one event at a time and exhausted before the first effect is carried out: a generator will do.
+        An exception is a broken promise: the process ends, because the core's state is no longer known."""
+        ...
