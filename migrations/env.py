@@ -8,7 +8,11 @@ it, and run the same migration again.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection
 
 from pool.storage.database import open_engine
@@ -25,7 +29,14 @@ def migrate(connection: Connection) -> None:
 
 
 def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+    applied = context.config.attributes.get("applied", lambda revision: None)
+
+    def tell(ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]) -> None:
+        applied(step.up_revision_ids[0])
+
+    context.configure(
+        connection=connection, target_metadata=metadata, transaction_per_migration=True, on_version_apply=tell
+    )
     with context.begin_transaction():
         context.run_migrations()
 

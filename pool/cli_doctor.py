@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from pool.cli_options import EXIT_NO, EXIT_OK, config_option, load_config, set_option
+from pool.progress import on_stderr
 
 if TYPE_CHECKING:
     from pool.doctor.finding import Finding
 
-CLEAR_LINE = "\r\x1b[K"
 LEAST_WIDTH = 120
 """Of the table where there is no terminal: a file or a pipe wraps nothing."""
 
@@ -46,7 +46,7 @@ def doctor(config_file: str, overrides: tuple[str, ...], as_json: bool) -> NoRet
     from pool.doctor.doctor import examine
     from pool.doctor.finding import all_good
 
-    with _quiet_logs(), _progress() as tell:
+    with _quiet_logs(), on_stderr("doctor") as tell:
         findings = asyncio.run(examine(config, tell))
     good = all_good(findings)
     click.echo(as_object(findings) if as_json else as_table(findings))
@@ -113,16 +113,3 @@ def _quiet_logs() -> Iterator[None]:
     finally:
         area.removeHandler(quiet)
         area.propagate, area.level = before
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """What is looked at, on a terminal and nowhere else, leaving no trace."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    width = 79
-    try:
-        yield lambda text: click.echo(f"{CLEAR_LINE}{text[:width]}", err=True, nl=False)
-    finally:
-        click.echo(CLEAR_LINE, err=True, nl=False)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from pool.cli_options import EXIT_NO, EXIT_OK, Command, config_option, load_config, set_option
+from pool.progress import on_stderr
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pool.audit.terms import TermsBook
     from pool.config import Config
-
-CLEAR_LINE = "\r\x1b[K"
-
 
 @click.group(short_help="Prove, explain and export the books.")
 def ledger() -> None:
@@ -65,8 +63,8 @@ def audit(config_file: str, overrides: tuple[str, ...], past_terms: tuple[str, .
     from pool.audit.settings_audit import audit_settings
     from pool.settings_rules import settings_rules
 
-    with _books(config) as connection, _progress() as progress:
-        report = audit_books(connection, terms, progress)
+    with _books(config) as connection, on_stderr("audit") as tell:
+        report = audit_books(connection, terms, tell)
         settings = audit_settings(connection, settings_rules(config))
     report.findings += settings.findings
     report.notes += settings.notes
@@ -101,8 +99,8 @@ def statement(address: str, config_file: str, overrides: tuple[str, ...], past_t
     from pool.audit import statement as statements
 
     try:
-        with _books(config) as connection, _progress() as progress:
-            lines, whole = statements.statement(connection, address, terms, progress)
+        with _books(config) as connection, on_stderr("statement") as tell:
+            lines, whole = statements.statement(connection, address, terms, tell)
     except statements.UnknownAddressError as error:
         raise click.ClickException(str(error)) from error
     click.echo("\n".join(lines))
@@ -164,19 +162,3 @@ def _books(config: Config) -> Iterator[Connection]:
             yield connection
     except NoBooksError as error:
         raise click.UsageError(str(error)) from error
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Tells how far it is, on a terminal and nowhere else, and leaves no trace of it."""
-    if not _on_a_terminal():
-        yield lambda text: None
-        return
-    try:
-        yield lambda text: click.echo(f"{CLEAR_LINE}{text}", err=True, nl=False)
-    finally:
-        click.echo(CLEAR_LINE, err=True, nl=False)
-
-
-def _on_a_terminal() -> bool:
-    return sys.stderr.isatty()

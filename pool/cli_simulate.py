@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from pool.cli_options import EXIT_OK
+from pool.progress import on_stderr
 from pool.shares.scheme import SCHEMES, Scheme
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def simulate(
         raise click.UsageError(f"--blocks: these shares hold {there['weight']} expected hashes, fewer than blocks")
     terms = _chain(reward, fees, fee_ppm, there["weight"] // blocks, factor, window_min_s)
     first = recorded(shares) if there["solves"] else None
-    outcomes = compare(shares, terms, schemes, runs, chance.random, first)
+    with on_stderr("simulation") as tell:
+        outcomes = compare(shares, terms, schemes, runs, chance.random, first, tell)
     told = " ".join(f"{name}={value}" for name, value in there.items())
     click.echo(f"{told} blocks={blocks} work={terms.work} runs={runs} seed={seed}")
     _print_table(shares, outcomes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -19,6 +19,7 @@ from pool.audit.terms import TermsBook, terms_of
 from pool.ledger.account import grows_by_debit, never_negative
 from pool.ledger.solvency import cover_of, payout_obstacle
 from pool.ledger.transfer import CORRECTIONS, TransferGroup, imbalance, lessens_result
+from pool.progress import Tell, silent
 from pool.storage import audit_views, income_store, ledger_links, ledger_store
 from pool.storage.audit_views import StoredBlock, StoredCredit, StoredTransfer
 from pool.storage.audit_window import rebuilt_window
@@ -27,9 +28,7 @@ from pool.storage.income_store import IncomeEvent
 BLOCK_KINDS = ("credit", "mature", "orphan", "reinstate", "loss", "found")
 LIABILITY = re.compile(r"liab\.([0-9]+)\.(immature|available|reserved)", re.ASCII)
 OTHER_ACCOUNT = re.compile(r"(asset|income|expense|equity|suspense)\.[a-z_.]+", re.ASCII)
-PROGRESS_TRANSFERS = 10_000
-
-Progress = Callable[[str], None]
+TOLD_TRANSFERS = 1000
 
 
 @dataclass(slots=True)
@@ -45,17 +44,17 @@ class AuditReport:
         return " ".join(f"{word}={self.counts[word]}" for word in words)
 
 
-def audit(connection: Connection, terms: TermsBook, progress: Progress = lambda text: None) -> AuditReport:
-    """Audits all books in the connection's snapshot. `progress` is told in words how far it is."""
+def audit(connection: Connection, terms: TermsBook, tell: Tell = silent) -> AuditReport:
+    """Audits all books in the connection's snapshot. `tell` is told how far it is."""
     report = AuditReport()
-    rebuilt = _check_transfers(connection, report, progress)
+    rebuilt = _check_transfers(connection, report, tell)
     _check_balances(connection, report, rebuilt)
     events = _check_group_names(connection, report)
     _check_heights(connection, report)
     blocks = audit_views.all_blocks(connection)
     gone: Counter[str] = Counter()
     for number, block in enumerate(blocks):
-        progress(f"block {number} of {len(blocks)}")
+        tell("blocks", number, len(blocks))
         group_ids = events.pop((block.chain, block.hash_hex), [])
         _check_block(connection, report, terms, block, group_ids, gone)
     for (chain, _), group_ids in sorted(events.items()):
@@ -63,14 +62,16 @@ def audit(connection: Connection, terms: TermsBook, progress: Progress = lambda 
     report.counts["blocks"] = len(blocks)
     report.counts["chains"] = len(rebuilt.keys() | {block.chain for block in blocks})
     _note_gaps(report, terms, connection, blocks, gone)
+    tell("bought shares")
     faults, notes = pps_checks.check_pps(connection)
     report.findings += faults
     report.notes += notes
+    tell("payouts")
     report.findings += payout_checks.check_payouts(connection)
     return report
 
 
-def _check_transfers(connection: Connection, report: AuditReport, progress: Progress) -> dict[str, dict[str, int]]:
+def _check_transfers(connection: Connection, report: AuditReport, tell: Tell) -> dict[str, dict[str, int]]:
     """I1: each transfer is whole, positive, within one chain, of a written group and between two known accounts. I4:
     none lessens income or an expense, but corrections.
     Returns the balances that all transfers lead to (I12), by chain and account.
@@ -79,8 +80,8 @@ def _check_transfers(connection: Connection, report: AuditReport, progress: Prog
     owners = audit_views.account_chains(connection)
     rebuilt: dict[str, dict[str, int]] = {}
     for number, transfer in enumerate(audit_views.all_transfers(connection)):
-        if number % PROGRESS_TRANSFERS == 0:
-            progress(f"transfer {number} of {total}")
+        if number % TOLD_TRANSFERS == 0:
+            tell("transfers", number, total)
         report.counts["transfers"] += 1
         for fault in _transfer_faults(transfer, owners):
             text = f"{transfer.group_id}: transfer {transfer.id} {fault}"

@@ -7,13 +7,13 @@ window only the total weight is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
 
 from sqlalchemy import Connection
 
 from pool.audit.terms import TermsBook
+from pool.progress import Tell, silent
 from pool.storage import audit_views, income_store, pps_store
 from pool.storage.audit_views import StoredBlock
 from pool.storage.audit_window import rebuilt_window
@@ -26,15 +26,13 @@ COUNTS_AS = {"immature": "immature", "mature": "available", "lost": "available"}
 lost block's credits is a movement of its own.
 """
 
-Progress = Callable[[str], None]
-
 
 class UnknownAddressError(Exception):
     """Nothing was ever credited to this address."""
 
 
 def statement(
-    connection: Connection, address: str, terms: TermsBook, progress: Progress = lambda text: None
+    connection: Connection, address: str, terms: TermsBook, tell: Tell = silent
 ) -> tuple[list[str], bool]:
     """The lines, and whether every sum is the balance. Raises UnknownAddressError."""
     accounts = audit_views.accounts_at(connection, address)
@@ -44,20 +42,20 @@ def statement(
     whole = True
     for account_id, chain, held in accounts:
         title = f"{chain}: held, the login named no address for this chain" if held else chain
-        told, right = _account(connection, account_id, chain, terms, progress)
+        told, right = _account(connection, account_id, chain, terms, tell)
         lines += [title, *(f"  {line}" for line in told), ""]
         whole = whole and right
     return lines[:-1], whole
 
 
 def _account(
-    connection: Connection, account_id: int, chain: str, terms: TermsBook, progress: Progress
+    connection: Connection, account_id: int, chain: str, terms: TermsBook, tell: Tell
 ) -> tuple[list[str], bool]:
     lines: list[str] = []
     sums = dict.fromkeys(PARTS, 0)
     earned = audit_views.credits_to(connection, account_id)
     for number, (block, weight, amount) in enumerate(earned):
-        progress(f"{chain}: credit {number} of {len(earned)}")
+        tell(f"credits on {chain}", number, len(earned))
         lines += _credit(connection, block, int(weight), amount, terms)
         if block.state in COUNTS_AS:
             sums[COUNTS_AS[block.state]] += amount

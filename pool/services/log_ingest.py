@@ -7,16 +7,22 @@ until its row is committed.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pool.accounting.found_block import BlockState
 from pool.blocks.solution_store import ClosedSolution, SolutionRecord
+from pool.progress import in_log
 from pool.shares.record import LoggedShare, Position
 from pool.shares.watermark import Watermark
 
+log = logging.getLogger("parapool.books")
+
 BATCH_SHARES = 1000
+TOLD_BEHIND_S = 10
+"""Catching up is told of from here on; a busy pool that keeps up is not."""
 TRIM_S = 60.0
 MARK_S = 5.0
 """An idle log tells so often how far it is drained; a block that waits for it is told at the next pass."""
@@ -99,6 +105,7 @@ class LogIngest:
         self._now_ms = now_ms
         self._clock = DrainClock(shares, now_ms)
         self._position: Position | None = None
+        self._read_to_ms = 0
         self._known_open: set[tuple[str, str]] = set()
         self._trimmed_s = 0.0
         self._marked_s: float | None = None
@@ -116,10 +123,14 @@ class LogIngest:
         now_ms = self._now_ms()
         watermark = self._clock.before_reading()
         stored = 0
-        while count := await in_thread(self._consume_batch):
-            stored += count
-            if count < BATCH_SHARES:
-                break
+        with in_log("share log into the books", log) as progress:
+            while count := await in_thread(self._consume_batch):
+                stored += count
+                behind_s = (self._now_ms() - self._read_to_ms) // 1000
+                if behind_s >= TOLD_BEHIND_S:
+                    progress.tell(f"shares stored, {behind_s:,} s behind", stored)
+                if count < BATCH_SHARES:
+                    break
         await in_thread(self._learn_of_solutions)
         if stored or self._marked_s is None or time.monotonic() - self._marked_s >= MARK_S:
             await in_thread(self._books.drain, watermark, now_ms)
@@ -137,6 +148,7 @@ class LogIngest:
         batch = list(itertools.islice(self._shares.read_from(self._position), BATCH_SHARES))
         if batch:
             position, self._position = batch[-1].position, None
+            self._read_to_ms = batch[-1].share.time_ms
             # When this raises, the commit may have happened or not: the next pass asks the books.
             self._books.store_shares(batch, position, self._now_ms())
             self._position = position

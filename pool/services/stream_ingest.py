@@ -26,7 +26,8 @@ from pool.blocks.stream_entry import (
     shares_of,
 )
 from pool.blocks.stream_news import FeedAgain
-from pool.services.log_ingest import BLOCK_STATES, InThread, LogBooks
+from pool.progress import in_log
+from pool.services.log_ingest import BLOCK_STATES, TOLD_BEHIND_S, InThread, LogBooks
 from pool.shares.record import BEGINNING, LoggedShare, Position
 
 log = logging.getLogger("parapool.books")
@@ -139,9 +140,15 @@ class StreamIngest:
             while entries := await self._stream.reclaim(READ_ENTRIES):
                 await self._take(entries, in_thread)
             self._is_new = False
-        while entries := await self._stream.read(READ_ENTRIES):
-            await self._take(entries, in_thread)
-            await self._publish()
+        with in_log("stream into the books", log) as progress:
+            taken = 0
+            while entries := await self._stream.read(READ_ENTRIES):
+                await self._take(entries, in_thread)
+                await self._publish()
+                taken += len(entries)
+                behind_s = (self._now_ms() - self.caught_up_ms) // 1000
+                if behind_s >= TOLD_BEHIND_S:
+                    progress.tell(f"entries taken, {behind_s:,} s behind", taken)
         await self._publish()
 
     async def _publish(self) -> None:

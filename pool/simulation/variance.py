@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pool.progress import Tell, silent
 from pool.shares.scheme import Scheme
 from pool.simulation.replay import SLICES, Income, replay
 from pool.simulation.world import SimulatedChain, SimulatedShare, miners_of
@@ -63,22 +64,31 @@ def compare(
     runs: int,
     chance: Chance,
     first: Sequence[int] | None = None,
+    tell: Tell = silent,
 ) -> list[Outcome]:
     """Each scheme over the same `runs` draws. `first` are the solves of the first run: those that were recorded."""
-    draws = [draw(shares, chain.work, chance) for _ in range(runs)]
+    draws = []
+    for number in range(runs):
+        tell("draws", number, runs)
+        draws.append(draw(shares, chain.work, chance))
     if first is not None:
         draws[0] = list(first)
-    return [_outcome(shares, chain, scheme, draws) for scheme in schemes]
+    return [_outcome(shares, chain, scheme, draws, tell) for scheme in schemes]
 
 
 def _outcome(
-    shares: Sequence[SimulatedShare], chain: SimulatedChain, scheme: Scheme, draws: Sequence[Sequence[int]]
+    shares: Sequence[SimulatedShare],
+    chain: SimulatedChain,
+    scheme: Scheme,
+    draws: Sequence[Sequence[int]],
+    tell: Tell,
 ) -> Outcome:
     miners = list(miners_of(shares))
     sums: dict[str, list[int]] = {miner: [] for miner in miners}
     curves: Mapping[str, Sequence[int]] = {}
     fixed: list[Income] | None = None
     for number, solves in enumerate(draws):
+        tell(f"runs of {scheme}", number, len(draws))
         incomes = fixed if fixed is not None else replay(shares, solves, chain, scheme)
         if scheme in ("pps", "fpps"):
             fixed = incomes  # nothing of it depends on the draw

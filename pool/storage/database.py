@@ -8,6 +8,7 @@ the same with an advisory lock: pool/storage/postgresql.py.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 import migrations
 from pool.accounting.books_away import BooksAwayError
+from pool.progress import in_log
 from pool.storage.postgresql import (
     MIGRATION_TIMEOUT_MS,
     STATEMENT_TIMEOUT_MS,
@@ -31,6 +33,8 @@ from pool.storage.postgresql import (
     is_standby,
     open_postgresql,
 )
+
+log = logging.getLogger("parapool.books")
 
 BUSY_TIMEOUT_MS = 10_000
 
@@ -81,8 +85,12 @@ def upgrade(url: str) -> None:
 
     Raises alembic.util.CommandError when the database was written by a newer version.
     """
-    with migrating(url) as config:
-        alembic.command.upgrade(config, "head")
+    with in_log("database upgrade", log) as progress, progress.ticking():
+        progress.tell("waiting for whoever writes")
+        with migrating(url) as config:
+            progress.tell("looking at the schema")
+            config.attributes["applied"] = lambda revision: progress.tell(f"schema {revision} done, next one")
+            alembic.command.upgrade(config, "head")
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, select, text
 
 import migrations
-from pool.storage.database import migrating
+from pool import progress
+from pool.storage.database import migrating, upgrade
 
 SCRIPTS = str(Path(migrations.__file__).parent)
 REVISIONS = [script.revision for script in reversed(list(ScriptDirectory(SCRIPTS).walk_revisions()))]
@@ -124,3 +125,18 @@ def test_storage_migrations_let_the_code_before_them_go_on(bare_url: str) -> Non
             before = now
             connection.rollback()
         assert "transfers" in before
+
+
+def test_migrations_that_take_long_say_in_the_log_how_far_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "parapool.books")
+    upgrade(f"sqlite:///{tmp_path}/quick.sqlite")
+    monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    upgrade(f"sqlite:///{tmp_path}/slow.sqlite")
+    told = [message for message in caplog.messages if message.startswith("database upgrade: ")]
+    assert told == ["database upgrade: waiting for whoever writes, 0 s", "database upgrade: over, 0 s"]
+    monkeypatch.setattr(progress, "PIPE_S", 1e-9)
+    upgrade(f"sqlite:///{tmp_path}/slower.sqlite")
+    schemas = [message.split(": ")[1].split()[1] for message in caplog.messages if ": schema " in message]
+    assert list(dict.fromkeys(schemas)) == REVISIONS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 from config_file import GOOD
 
-from pool import cli_doctor
 from pool.cli import commands
 from pool.doctor import doctor
 from pool.doctor.finding import Finding, good, note, wrong
@@ -82,19 +80,6 @@ def test_cli_doctor_is_wrong_use_without_a_file_and_no_with_a_bad_one(run: Any, 
     bad = tmp_path / "bad.yaml"
     bad.write_text("pool: 1\n")
     assert CliRunner().invoke(commands, ["doctor", "-c", str(bad)]).exit_code == 1
-
-
-def test_cli_doctor_tells_its_progress_on_a_terminal_only(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with cli_doctor._progress() as tell:
-        tell("looking at regbtc[0]")
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with cli_doctor._progress() as tell:
-        tell("looking at regbtc[0]" + 100 * "x")
-    told = capsys.readouterr().err
-    assert "looking at regbtc[0]" in told and told.endswith(cli_doctor.CLEAR_LINE) and len(told) < 100
 
 
 def test_cli_doctor_leaves_the_logs_as_they_were(run: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from pool import progress
 from pool.cli_simulate import simulate
 from pool.shares.record import AccountKey, Route
 from pool.shares.share_log import ShareLog
@@ -97,3 +98,13 @@ def test_simulate_names_what_to_install_for_plots(monkeypatch: pytest.MonkeyPatc
     code, output = run(*QUICK, "--plot", str(tmp_path / "x.png"))
     assert code == 1
     assert "pip install parapool[plots]" in output
+
+
+def test_simulate_says_how_far_it_is_beside_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, output = run(*QUICK)
+    monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    monkeypatch.setattr(progress, "PIPE_S", 0.0)
+    result = CliRunner().invoke(simulate, QUICK)
+    assert (result.exit_code, result.stdout) == (code, output)
+    assert "simulation: 4 of 5 draws (80 %), 0 s" in result.stderr.splitlines()
+    assert "simulation: 4 of 5 runs of pps (80 %), 0 s" in result.stderr.splitlines()

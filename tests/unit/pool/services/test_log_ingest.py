@@ -1,0 +1,95 @@
+"""A share log that is far ahead of the books: they catch up, and the log says how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from pool import progress
+from pool.blocks.solution_store import ClosedSolution, SolutionRecord
+from pool.services.log_ingest import BATCH_SHARES, TOLD_BEHIND_S, LogIngest
+from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
+from pool.shares.watermark import Watermark
+
+NOW_MS = 1_000_000_000
+ROUTE = Route(b"r", "anna", {"a": AccountKey("miner", "00", "anna")})
+
+
+class Log:
+    """Shares that were received so many seconds ago, all durable; and no found block."""
+
+    def __init__(self, count: int, ago_s: int) -> None:
+        self.appended_sequence = self.durable_sequence = count
+        self._time_ms = NOW_MS - 1000 * ago_s
+
+    def read_from(self, position: Position) -> Iterator[LoggedShare]:
+        for number in range(position.offset + 1, self.durable_sequence + 1):
+            share = ShareRecord(number, self._time_ms, b"r", "w", 1, ("a",), b"h", False, ())
+            yield LoggedShare(Position(0, number), share, ROUTE)
+
+    def trim(self, position: Position) -> int:
+        return 0
+
+    def open_names(self) -> set[tuple[str, str]]:
+        return set()
+
+    def open_record(self, chain: str, block_hash_hex: str) -> SolutionRecord | None:
+        return None
+
+    def closed_solutions(self) -> Iterator[ClosedSolution]:
+        return iter(())
+
+    def booked(self, chain: str, block_hash_hex: str) -> None:
+        raise AssertionError("there is no block")
+
+
+class Books:
+    def __init__(self) -> None:
+        self.stored = 0
+
+    def position(self) -> tuple[Position, int]:
+        return Position(0, 0), 0
+
+    def store_shares(self, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int:
+        self.stored += len(batch)
+        return len(batch)
+
+    def drain(self, watermark: Watermark, now_ms: int) -> None: ...
+
+    def book_solution(self, record: Any, state: Any, reason: str, now_ms: int) -> None:
+        raise AssertionError("there is no block")
+
+
+async def at_once(work: Callable[..., Any], *arguments: Any) -> Any:
+    return work(*arguments)
+
+
+@pytest.fixture(autouse=True)
+def _every_look_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    monkeypatch.setattr(progress, "PIPE_S", 0.0)
+    caplog.set_level("INFO", "parapool.books")
+
+
+async def catch_up(ago_s: int) -> None:
+    log, books = Log(2 * BATCH_SHARES + 1, ago_s), Books()
+    ingest = LogIngest(log, log, books, lambda: NOW_MS)
+    await ingest.step(at_once, leads=True)
+    assert (books.stored, ingest.consumed_through) == (2 * BATCH_SHARES + 1, 2 * BATCH_SHARES + 1)
+
+
+async def test_log_ingest_says_how_far_it_has_caught_up(caplog: pytest.LogCaptureFixture) -> None:
+    await catch_up(ago_s=7200)
+    assert caplog.messages == [
+        "share log into the books: 1,000 shares stored, 7,200 s behind, 0 s",
+        "share log into the books: 2,000 shares stored, 7,200 s behind, 0 s",
+        "share log into the books: 2,001 shares stored, 7,200 s behind, 0 s",
+        "share log into the books: over, 0 s",
+    ]
+
+
+async def test_log_ingest_that_keeps_up_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    await catch_up(ago_s=TOLD_BEHIND_S - 1)
+    assert caplog.messages == []
