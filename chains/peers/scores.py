@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 BAN_AT_POINTS = 100
-FADE_POINTS_PER_MINUTE = 1
+FADE_MS = 60_000  # one point is forgotten after each whole such time
 BAN_MS = 24 * 3600 * 1000  # as long as Bitcoin Core's default ban
 MAX_NAMES = 10_000  # names with points or a ban; beyond, the one that is due first is forgotten
 
@@ -53,7 +53,7 @@ class Scores:
 
     def __init__(self, policy: BanPolicy | None = None) -> None:
         self.policy = BanPolicy() if policy is None else policy
-        self._points: dict[str, tuple[float, int]] = {}  # points, and when they were counted
+        self._points: dict[str, tuple[int, int]] = {}  # points, and when they began to fade
         self._bans: dict[str, int] = {}  # until when
 
     def names(self, node_key: bytes | None, host: str) -> list[str]:
@@ -63,17 +63,21 @@ class Scores:
             names.append(address_name(host))
         return names
 
-    def points(self, name: str, now_ms: int) -> float:
-        points, at_ms = self._points.get(name, (0.0, now_ms))
-        return max(0.0, points - max(0, now_ms - at_ms) * FADE_POINTS_PER_MINUTE / 60_000)
+    def points(self, name: str, now_ms: int) -> int:
+        return self._faded(name, now_ms)[0]
+
+    def _faded(self, name: str, now_ms: int) -> tuple[int, int]:
+        points, at_ms = self._points.get(name, (0, now_ms))
+        faded = max(0, now_ms - at_ms) // FADE_MS
+        return (points - faded, at_ms + faded * FADE_MS) if points > faded else (0, now_ms)
 
     def add(self, names: list[str], points: int, now_ms: int) -> bool:
         """Count points against all of these names; whether they are banned by it now."""
         banned = False
         for name in names:
-            total = self.points(name, now_ms) + points
-            self._points[name] = (total, now_ms)
-            banned = banned or total >= BAN_AT_POINTS
+            before, at_ms = self._faded(name, now_ms)
+            self._points[name] = (before + points, at_ms)
+            banned = banned or before + points >= BAN_AT_POINTS
         if banned:
             for name in names:
                 self.ban(name, now_ms + self.policy.ban_ms)
