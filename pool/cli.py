@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from pool.cli_balances import import_balances, release
+from pool.cli_completion import completion
 from pool.cli_doctor import doctor
 from pool.cli_front_ends import front_ends, write_off
 from pool.cli_init import init
@@ -20,6 +21,7 @@ from pool.cli_ledger import ledger
 from pool.cli_losses import absorb, clawback, losses
 from pool.cli_miner import miner
 from pool.cli_options import (
+    ANY_FILE,
     EXIT_NO,
     EXIT_OK,
     EXIT_USAGE,
@@ -202,6 +204,7 @@ commands.add_command(ledger)
 commands.add_command(payouts)
 commands.add_command(miner)
 commands.add_command(simulate)
+commands.add_command(completion)
 
 
 @commands.group(short_help="Verify a proof in a file.")
@@ -214,7 +217,7 @@ def verify() -> None:
 
 
 @verify.command("mm2", short_help="Verify an MM2 proof.")
-@click.argument("file")
+@click.argument("file", type=ANY_FILE)
 def verify_mm2(file: str) -> NoReturn:
     """Verify an MM2 proof: FILE holds {"context", "target", "proof"} or {"context", "target", "wire", "aux_hash"}.
 
@@ -228,7 +231,7 @@ def verify_mm2(file: str) -> NoReturn:
 
 
 @verify.command("auxpow", short_help="Verify an AuxPoW (MM1).")
-@click.argument("file")
+@click.argument("file", type=ANY_FILE)
 def verify_auxpow(file: str) -> NoReturn:
     """Verify an AuxPoW (MM1): FILE holds {"chain_id", "block_hash", "target", "auxpow", "pow"}.
 

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., object])
 
 EXIT_OK, EXIT_NO, EXIT_USAGE = 0, 1, 2
+ANY_FILE = click.Path(readable=False)
+"""A file that the command itself looks at, and says what is wrong with it; the shell completes it."""
 
 
 def config_option(*, required: bool = True, default: str | None = None) -> Callable[[Command], Command]:
     text = "The configuration, YAML; every key is explained in docs/reference/configuration.md."
     words = ("-c", "--config", "config_file")
     if default is not None:
-        return click.option(*words, metavar="FILE", default=default, show_default=True, help=text)
-    return click.option(*words, metavar="FILE", required=required, help=text)
+        return click.option(*words, metavar="FILE", type=ANY_FILE, default=default, show_default=True, help=text)
+    return click.option(*words, metavar="FILE", type=ANY_FILE, required=required, help=text)
 
 
 def set_option(command: Command) -> Command:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from pool.cli_options import EXIT_OK
+from pool.cli_options import ANY_FILE, EXIT_OK
 from pool.progress import on_stderr
 from pool.shares.scheme import SCHEMES, Scheme
 
@@ -21,9 +21,9 @@ SHOWN_MINERS = 40
 
 
 @click.command(short_help="Compare reward schemes over the same shares.")
-@click.option("--shares", "shares_path", metavar="PATH", help="A block exported by `pool ledger export` (JSON), or a "
-              "folder of share log segments.")
-@click.option("--data-dir", metavar="DIR", help="A pool's data folder: takes the share log in it.")
+@click.option("--shares", "shares_path", metavar="PATH", type=ANY_FILE,
+              help="A block exported by `pool ledger export` (JSON), or a folder of share log segments.")
+@click.option("--data-dir", metavar="DIR", type=ANY_FILE, help="A pool's data folder: takes the share log in it.")
 @click.option("--chain", help="The chain whose shares count. Default: the first one in the log.")
 @click.option("--schemes", "schemes_text", default="pplns,pps", show_default=True, metavar="NAME,…",
               help=f"What to compare, out of {', '.join(SCHEMES)}.")
@@ -42,7 +42,7 @@ SHOWN_MINERS = 40
 @click.option("--runs", type=click.IntRange(1, 100_000), default=200, show_default=True,
               help="How often it is drawn which shares solve a block.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same numbers.")
-@click.option("--plot", "plot_path", metavar="FILE", help="Draw the comparison (.png, .svg, .pdf).")
+@click.option("--plot", "plot_path", metavar="FILE", type=ANY_FILE, help="Draw the comparison (.png, .svg, .pdf).")
 def simulate(
     shares_path: str | None, data_dir: str | None, chain: str | None, schemes_text: str, reward: int, fees: int,
     fee_ppm: int, blocks: int | None, factor: str, window_min_s: int, miners: int, share_count: int, runs: int,
