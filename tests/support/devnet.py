@@ -80,7 +80,8 @@ class Devnet:
         self.write_config(edit)
 
     def write_config(self, edit: EditConfig | None) -> None:
-        """deploy/devnet.yaml with our ports and folder, shares of a fixed difficulty, and quick polls."""
+        """deploy/devnet.yaml with our ports and folder, shares of a fixed difficulty, and quick polls; without its
+        payouts, so that only tests which want them have money that moves by itself."""
         config = YAML(typ="safe").load(ROOT / "deploy" / "devnet.yaml")
         config["pool"]["data_dir"] = str(self.data_dir)
         config["http"]["bind"] = f"127.0.0.1:{self.http_port}"
@@ -88,6 +89,7 @@ class Devnet:
         for name in CHAINS:
             config["chains"][name]["nodes"][0]["url"] = f"http://127.0.0.1:{self.ports[name]}"
             config["chains"][name]["poll_interval_s"] = 0.2
+            del config["chains"][name]["payouts"]
         if edit is not None:
             edit(config)
         with self.config_path.open("w") as file:

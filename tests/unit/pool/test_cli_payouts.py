@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
+from ruamel.yaml import YAML
 from support.payout_world import CHAIN, PayoutWorld, address_of, script_of
 
 from chains.node_rpc import NodeUnavailableError
@@ -55,11 +56,17 @@ def world(tmp_path: Path) -> Iterator[PayoutWorld]:
 
 @pytest.fixture
 def payouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `pool payouts COMMAND ...` over the books in tmp_path."""
+    """Runs `pool payouts COMMAND ...` over the books in tmp_path; one chain pays, the others do not."""
+    config = YAML(typ="safe").load(Path(DEVNET))
+    for chain in config["chains"].values():
+        del chain["payouts"]
+    config["chains"][CHAIN]["payouts"] = {"minimum_payout": 10_000}
+    config["pool"]["data_dir"] = str(tmp_path)
+    with (tmp_path / "pool.yaml").open("w") as file:
+        YAML(typ="safe").dump(config, file)
 
     def run(*words: str) -> Outcome:
-        given = ["-c", DEVNET, "--set", f"pool.data_dir={tmp_path}"]
-        given += ["--set", f"chains.{CHAIN}.payouts.minimum_payout=10000"]
+        given = ["-c", str(tmp_path / "pool.yaml")]
         monkeypatch.setattr(sys, "argv", ["pool", "payouts", *words[:1], *given, *words[1:]])
         with pytest.raises(SystemExit) as end:
             cli.main()
