@@ -20,6 +20,7 @@ from chains.primitives.address import AddressError, address_to_script
 from pool.config_lines import Location, dotted
 from pool.config_models import CHAIN_KINDS, network_name_of
 from pool.config_roles import role_in
+from pool.config_secret_files import open_to_all
 
 Mistake = tuple[Location, str]
 
@@ -192,7 +193,8 @@ def _logins(chain: ChainFacts, *, reads_secrets: bool) -> Iterator[Mistake]:
 
 
 def password_problem(path: Path) -> str | None:
-    """Why a file's first line cannot be taken for a password, in words; None when it can."""
+    """Why a file's first line cannot be taken for a password, in words; None when it can. Whoever can read it has the
+    node and its wallet, so not every user of the machine may."""
     try:
         if not path.read_text("utf-8").partition("\n")[0].strip():
             return "expected a password on the file's first line"
@@ -200,7 +202,7 @@ def password_problem(path: Path) -> str | None:
         return f"expected a readable file: {error.strerror or error}"
     except UnicodeDecodeError:
         return "expected a file of UTF-8 text"
-    return None
+    return open_to_all(path)
 
 
 def _urls(chains: list[ChainFacts]) -> Iterator[Mistake]:

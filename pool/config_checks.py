@@ -25,6 +25,7 @@ from pool.config_payout_checks import payout_mistakes
 from pool.config_ports import tls_mistakes
 from pool.config_roles import PAYING, role_in, role_mistakes
 from pool.config_scheme_checks import scheme_mistakes
+from pool.config_secret_files import notification_mistakes
 from pool.config_transport import transport_mistakes
 from pool.config_values import parse_bind
 
@@ -43,6 +44,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from role_mistakes(values)
     yield from tls_mistakes(values)
     yield from transport_mistakes(values)
+    yield from notification_mistakes(values)
     yield from operator_mistakes(values)
     chains, found = chain_facts(values)
     yield from found

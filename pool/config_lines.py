@@ -239,6 +239,8 @@ def _yaml_problem(error: MarkedYAMLError) -> str:
         return _ALIAS_ADVICE
     if "tag" in problem:
         return _TAG_ADVICE
+    if "'\\t'" in problem:
+        return "expected spaces: YAML takes no tab before a key"
     return f"expected valid YAML: {problem}"
 
 

@@ -3,7 +3,6 @@ expected); the plain values may be wrong in other ways."""
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,14 +49,6 @@ def _mistakes(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _secret_mistakes(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in SECRET_FILES:
         value = section.get(key)
-        problem = _secret_problem(Path(value)) if isinstance(value, str) and value and "\x00" not in value else None
+        problem = password_problem(Path(value)) if isinstance(value, str) and value and "\x00" not in value else None
         if problem is not None:
             yield key, problem
-
-
-def _secret_problem(path: Path) -> str | None:
-    """Whoever can read these files can spend the wallet, so not every user of the machine may."""
-    problem = password_problem(path)
-    if problem is None and path.stat().st_mode & stat.S_IROTH:
-        return f"expected a file that not everybody on this machine can read: chmod o-r {path}"
-    return problem

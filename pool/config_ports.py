@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from pool.config_roles import SERVING, role_in
+from pool.config_secret_files import open_to_all
 from pool.config_section import Section
 from pool.config_values import FilePath
 
@@ -52,10 +52,7 @@ def tls_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, .
 
 def _problem(path: Path, *, secret: bool) -> str | None:
     try:
-        with path.open("rb"):
-            mode = path.stat().st_mode
+        path.open("rb").close()
     except OSError as error:
         return f"expected a readable file: {error.strerror or error}"
-    if secret and mode & stat.S_IROTH:
-        return f"expected a file that not everybody on this machine can read: chmod o-r {path}"
-    return None
+    return open_to_all(path) if secret else None

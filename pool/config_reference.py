@@ -49,7 +49,8 @@ counting from 0: `--set stratum.ports.0.bind=127.0.0.1:3334`.
 - The file is YAML 1.2: `yes`, `no` and `off` are text, `010` is ten, a key may stand only once.
 - Unknown keys are mistakes, and nothing is converted: a number in quotes is text.
 - Relative paths count from the working directory of the process; those of `include` from the file that names them.
-- Passwords are best kept in files (`password_file`, `cookie_file`); no message or log line shows one.
+- Passwords are best kept in files (`password_file`, `cookie_file`); no message or log line shows one. A file of a
+  secret that everybody on the machine can read is refused.
 - Names ending in `_s` are seconds, in `_ppm` parts per million, in `_bytes` bytes.
 - One process has one parent chain; every auxpow chain has the parent's proof-of-work hash.
 

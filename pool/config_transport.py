@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from pool.config_roles import role_in
+from pool.config_secret_files import secret_file_problem
 from pool.config_section import Section
 from pool.config_values import EnvironmentName, FilePath
 
@@ -91,3 +92,5 @@ def transport_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str | 
     file = transport.get("redis_url_file")
     if is_redis and isinstance(file, str) and file and "\x00" not in file and not os.access(Path(file), os.R_OK):
         yield ("transport", "redis_url_file"), "expected a file that can be read"
+    elif is_redis and (problem := secret_file_problem(transport, "redis_url_file")) is not None:
+        yield ("transport", "redis_url_file"), problem

@@ -35,6 +35,7 @@ class SplitDevnet:
         """What the file of both processes says: the accountant's role, which the front end's command line replaces."""
         url_file = folder / "redis-url"
         url_file.write_text(redis.url + "\n")
+        url_file.chmod(0o600)
 
         def edit(config: dict[str, Any]) -> None:
             config["pool"] |= {"role": "accountant", "front_end": "books", "database_url": url}

@@ -94,7 +94,7 @@ def test_config_takes_a_dialect_by_name_or_by_words(accepted: Callable[..., Conf
         (b"pool: {}\n\xff\n", ["2: file: expected UTF-8 text"]),
         (b"pool: {}\nhttp: \x01\n", ["2: file: expected YAML without control characters"]),
         (b"pool: {}\nhttp: [1\nparent: x\n", ["3: file: expected valid YAML: expected ',' or ']', but got ':'"]),
-        (b"pool: {}\n\thttp: 1\n", ["2: file: expected valid YAML: found character '\\t' that cannot start any token"]),
+        (b"pool: {}\n\thttp: 1\n", ["2: file: expected spaces: YAML takes no tab before a key"]),
         (b"pool: {}\n---\nhttp: {}\n", ["2: file: expected valid YAML: but found another document"]),
         (b"a: " + b"[" * 5000, ["1: file: expected at most 20 levels of nesting"]),
         (b"pool: *x\n", ["1: file: expected quotes around text that starts with * or &"]),

@@ -180,7 +180,7 @@ def test_config_includes_end_at_a_depth_and_at_a_number_of_files() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("chains:\n\tregnmc: 1\n", "bad.yaml:2: file: expected valid YAML: found character '\\t'"),
+        ("chains:\n\tregnmc: 1\n", "bad.yaml:2: file: expected spaces: YAML takes no tab before a key"),
         ("just text", "bad.yaml:1: file: expected a mapping of keys and values"),
         ("", "bad.yaml:1: file: expected a mapping of keys and values"),
         ("a: 1\na: 2\n", "bad.yaml:2: a: duplicate key, first used on line 1"),

@@ -361,6 +361,7 @@ def test_config_tells_all_mistakes_at_once_in_the_files_order(refused: Callable[
 
 def test_config_reads_the_first_line_of_a_password_file(accepted: Callable[..., Config], tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("first line \r\nsecond\n")
+    (tmp_path / "pw").chmod(0o600)
     config = accepted(GOOD.replace("password: geheim", "password_file: pw"))
     assert config.chains["regbtc"].nodes[0].read_password() == "first line "
 
@@ -376,6 +377,22 @@ def test_config_refuses_password_files_it_cannot_use(refused: Callable[..., list
     ]:
         (line,) = refused(GOOD.replace("password: geheim", f"password_file: {name}"))
         assert line == f"23: chains.regbtc.nodes.0.password_file: {expected}"
+
+
+def test_config_refuses_secrets_that_everybody_on_the_machine_can_read(
+    refused: Callable[..., list[str]], accepted: Callable[..., Config], tmp_path: Path
+) -> None:
+    """Of nodes, and of the places that are told of events. The group may: that is how a unit's user reads them."""
+    secret = tmp_path / "secret"
+    secret.write_text("json://127.0.0.1:1/token\n")
+    text = GOOD.replace("password: geheim", "password_file: secret") + "notifications: [{url_file: secret}]\n"
+    secret.chmod(0o644)
+    expected = "expected a file that not everybody on this machine can read: chmod o-r secret"
+    assert refused(text) == [
+        f"23: chains.regbtc.nodes.0.password_file: {expected}", f"38: notifications.0.url_file: {expected}"
+    ]  # fmt: skip
+    secret.chmod(0o640)
+    assert accepted(text).parent == "regbtc"
 
 
 def test_config_lets_a_cookie_file_come_later(accepted: Callable[..., Config]) -> None:

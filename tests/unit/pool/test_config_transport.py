@@ -34,10 +34,15 @@ def test_config_transport_refuses_half_a_pool_without_a_way_to_the_other(role: s
 def test_config_transport_wants_one_address(tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text(URL)
+    file.chmod(0o640)
     assert mistakes(kind="redis") == ["transport.kind: expected one of redis_url_file and redis_url_env"]
     assert mistakes(kind="redis", redis_url_file=str(file)) == []
     both = mistakes(kind="redis", redis_url_file=str(file), redis_url_env="X")
     assert both == ["transport.redis_url_env: expected one of redis_url_file and redis_url_env"]
+    file.chmod(0o644)
+    (line,) = mistakes(kind="redis", redis_url_file=str(file))
+    expected = f"expected a file that not everybody on this machine can read: chmod o-r {file}"
+    assert line == f"transport.redis_url_file: {expected}"
     missing = mistakes(kind="redis", redis_url_file=str(tmp_path / "none"))
     assert missing == ["transport.redis_url_file: expected a file that can be read"]
 
