@@ -1,0 +1,183 @@
+"""The tree of consensus proofs: which are known, which may be built on, and which is best.
+
+Best is the most cumulative work, 2^256 / (target + 1) per proof; among equals the one that could be built on first.
+Nothing inside a chain's body counts, so nodes that follow different chains agree on one path.
+
+A node that follows a chain holds a proof until it has the chain's body: it neither builds on it nor relays it, nor
+anything on top of it. Missing data does that, bad content never, or chains would part. A miner who hides a body while
+others, who do not follow the chain, build on his proof could stall its followers for ever: with EXCUSED_ABOVE proofs on
+top a held proof is excused, and what is missing counts as a void until it arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from chains.parallel.parameters import NetworkParameters
+from chains.parallel.proof import ConsensusProof, InvalidProofError
+from chains.primitives.target import bits_to_target, work_of
+
+EXCUSED_ABOVE = 6
+MEDIAN_OF = 11  # as Bitcoin's median time past
+
+
+@dataclass(slots=True)
+class Entry:
+    """A proof in its place. `proof` is None for genesis only. `missing` are roots of bodies that this node follows and
+    has not got; `available` says that the proof and all below it are complete or excused, `order` since when."""
+
+    id: bytes
+    proof: ConsensusProof | None
+    parent: Entry | None
+    height: int
+    work: int
+    anchor_time_s: int
+    missing: set[bytes]
+    excused: bool = False
+    available: bool = False
+    order: int = 0
+    children: list[Entry] = field(default_factory=list)
+
+    @property
+    def time_s(self) -> int:
+        return self.proof.time if self.proof is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one step did to the tree: entries that may be built on now, lowest first, and those that were excused."""
+
+    available: tuple[Entry, ...] = ()
+    excused: tuple[Entry, ...] = ()
+
+
+class ProofTree:
+    """Every proof that stands on genesis. `path` is the best path by height, from genesis to `best`."""
+
+    def __init__(self, parameters: NetworkParameters) -> None:
+        self.parameters = parameters
+        self.genesis = Entry(parameters.genesis, None, None, 0, 0, 0, set(), available=True)
+        self.best = self.genesis
+        self.path: list[bytes] = [self.genesis.id]
+        self._entries: dict[bytes, Entry] = {self.genesis.id: self.genesis}
+        self._lacking: dict[bytes, set[bytes]] = {}  # root -> ids of entries that wait for its body
+        self._order = 0
+
+    def __len__(self) -> int:
+        """How many proofs are known, genesis not counted."""
+        return len(self._entries) - 1
+
+    def __contains__(self, proof_id: bytes) -> bool:
+        return proof_id in self._entries
+
+    def get(self, proof_id: bytes) -> Entry | None:
+        return self._entries.get(proof_id)
+
+    def on_path(self, entry: Entry) -> bool:
+        """Whether an entry is on the best path."""
+        return entry.height < len(self.path) and self.path[entry.height] == entry.id
+
+    def wanted(self) -> Collection[bytes]:
+        """Roots of the bodies that some proof lacks, in the order in which they were first missed."""
+        return self._lacking.keys()
+
+    def held(self) -> int:
+        """How many proofs are known but may not be built on."""
+        return sum(not entry.available for entry in self._entries.values())
+
+    def next_bits(self, entry: Entry) -> int:
+        """What a child of this entry must state."""
+        return self.parameters.next_bits(entry.height, entry.time_s, entry.anchor_time_s)
+
+    def least_time_s(self, entry: Entry) -> int:
+        """The earliest time a child may have: one second after the median of the last eleven."""
+        times: list[int] = []
+        at: Entry | None = entry
+        while at is not None and at.proof is not None and len(times) < MEDIAN_OF:
+            times.append(at.proof.time)
+            at = at.parent
+        return sorted(times)[len(times) // 2] + 1 if times else 0
+
+    def problem(self, proof: ConsensusProof) -> str | None:
+        """Why a proof has no place in the tree, first failing check first."""
+        parent = self._entries.get(proof.previous)
+        if parent is None:
+            return "orphan"
+        if proof.bits != self.next_bits(parent):
+            return "bad-bits"
+        if proof.time < self.least_time_s(parent):
+            return "time-too-old"
+        return None if proof.claims_height(parent.height + 1) else "coinbase-height"
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    def add(self, proof: ConsensusProof, missing: set[bytes]) -> Change:
+        """Puts a proof in its place. `missing` are roots of followed bodies that this node has not got. A proof that is
+        known changes nothing. Raises InvalidProofError; `orphan` when the one before it is unknown."""
+        if proof.id in self._entries:
+            return Change()
+        reason = self.problem(proof)
+        if reason is not None:
+            raise InvalidProofError(reason)
+        parent = self._entries[proof.previous]
+        work = parent.work + work_of(bits_to_target(proof.bits))
+        anchor_time_s = parent.anchor_time_s if parent.height else proof.time
+        entry = Entry(proof.id, proof, parent, parent.height + 1, work, anchor_time_s, set(missing))
+        self._entries[entry.id] = entry
+        parent.children.append(entry)
+        for root in entry.missing:
+            self._lacking.setdefault(root, set()).add(entry.id)
+        excused = self._excuse_below(entry)
+        available = [*(self._settle(excused) if excused is not None else ()), *self._settle(entry)]
+        self._choose(available)
+        return Change(tuple(available), (excused,) if excused is not None else ())
+
+    def body_arrived(self, root: bytes) -> tuple[Change, tuple[Entry, ...]]:
+        """A body that was missing is there: the change, and the entries that were excused for the lack of it."""
+        entries = sorted((self._entries[name] for name in self._lacking.pop(root, ())), key=lambda one: one.height)
+        late = tuple(entry for entry in entries if entry.excused)
+        available: list[Entry] = []
+        for entry in entries:
+            entry.missing.discard(root)
+            available += self._settle(entry)
+        self._choose(available)
+        return Change(tuple(available)), late
+
+    def _excuse_below(self, entry: Entry) -> Entry | None:
+        """The ancestor that this entry excuses: it has EXCUSED_ABOVE proofs on top for the first time."""
+        at: Entry | None = entry
+        for _ in range(EXCUSED_ABOVE):
+            at = at.parent if at is not None else None
+        if at is None or not at.missing or at.excused:
+            return None
+        at.excused = True
+        return at
+
+    def _settle(self, entry: Entry) -> list[Entry]:
+        """Makes an entry and what stands on it available as far as it may be; those that became so, lowest first."""
+        became: list[Entry] = []
+        waiting = [entry]
+        while waiting:
+            at = waiting.pop(0)
+            complete = not at.missing or at.excused
+            if at.available or not complete or at.parent is None or not at.parent.available:
+                continue
+            self._order += 1
+            at.available, at.order = True, self._order
+            became.append(at)
+            waiting += at.children
+        return became
+
+    def _choose(self, available: list[Entry]) -> None:
+        best = min([self.best, *available], key=lambda entry: (-entry.work, entry.order))
+        if best is self.best:
+            return
+        self.best = best
+        tail: list[bytes] = []
+        at = best
+        while at.parent is not None and not self.on_path(at):
+            tail.append(at.id)
+            at = at.parent
+        del self.path[at.height + 1 :]
+        self.path.extend(reversed(tail))
