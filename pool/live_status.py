@@ -46,15 +46,13 @@ class LiveStatus:
         self._log_directory = log_directory
         self._books = books
         self._servers = servers
-        ceilings = _ceilings(config)
-        self.samples = MetricSamples(chains, intake, jobs, blocks, servers, log_directory.parent, ceilings)
+        self.samples = MetricSamples(chains, intake, jobs, blocks, servers, log_directory.parent)
         self.accepting = True
         self.blocks_by_state: Mapping[tuple[str, str], int] = {}
 
     def adopt(self, config: Config) -> None:
         """A new configuration was taken over."""
         self._config = config
-        self.samples.ceilings = _ceilings(config)
 
     # -- the pool -------------------------------------------------------------------------------------------------
 
@@ -99,6 +97,10 @@ class LiveStatus:
     @property
     def connections(self) -> int:
         return sum(len(server.connections) for server in self._servers)
+
+    @property
+    def draining(self) -> bool:
+        return any(server.closed_to_new for server in self._servers)
 
     @property
     def workers(self) -> int:
@@ -194,12 +196,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:  # the books are through with it and have just deleted it
         return 0
-
-
-def _ceilings(config: Config) -> dict[str, int]:
-    """The configured hot-wallet ceilings by chain."""
-    return {
-        name: chain.payouts.hot_ceiling
-        for name, chain in config.chains.items()
-        if chain.payouts is not None and chain.payouts.hot_ceiling is not None
-    }

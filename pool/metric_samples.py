@@ -1,4 +1,4 @@
-"""Figures that are looked for at intervals, or put together when Prometheus asks: ages, nodes, luck, distances, disk.
+"""Figures that are looked for at intervals, or put together when Prometheus asks: ages, nodes, luck, distances.
 
 Nothing here waits for anything: its loop serves the miners. What looks at every connection does so in slices.
 """
@@ -6,7 +6,6 @@ Nothing here waits for anything: its loop serves the miners. What looks at every
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chains.kind import NodeState
+from pool.data_dir_metrics import DataDirReadings
 from pool.metric_table import DIFFICULTY_CLASSES, LIABILITIES
 from pool.metrics import Readers, Reading, by, one
 from pool.services.block_submission import SUBMIT_BOUNDS_S, BlockSubmission
@@ -30,7 +30,6 @@ LAG_KEPT = 120  # a minute of samples
 FOLD_SAMPLES = 10  # every so many lag samples expected solves are worked out, so that no job is kept alive for them
 MINERS_S = 15.0
 MINERS_SLICE = 250  # connections per turn of the loop: under a millisecond
-BACKUP_STAMP = "last-backup"
 
 
 @dataclass
@@ -46,7 +45,7 @@ class MoneyReadings:
 
 
 class MetricSamples:
-    """`ceilings` are the configured hot-wallet ceilings by chain. `money` is set by whoever reads the books."""
+    """`money` is set by whoever reads the books."""
 
     def __init__(
         self,
@@ -56,7 +55,6 @@ class MetricSamples:
         blocks: BlockSubmission,
         servers: Sequence[StratumServer],
         data_dir: Path,
-        ceilings: Mapping[str, int],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,8 +64,7 @@ class MetricSamples:
         self._jobs = jobs
         self._blocks = blocks
         self._servers = servers
-        self._data_dir = data_dir
-        self.ceilings = ceilings
+        self._data_dir = DataDirReadings(data_dir)
         self._clock = clock
         self._lags: deque[float] = deque(maxlen=LAG_KEPT)
         self._tips: dict[str, tuple[int, float]] = {}
@@ -171,15 +168,12 @@ class MetricSamples:
             "near_misses_total": lambda: self._of_chains(tally.near),
             "block_refusals_total": lambda: self._blocks.refusals.items(),
             "block_submit_seconds": self._submissions,
-            "last_backup_timestamp_seconds": self._last_backup,
             "liabilities_sat": lambda: self._of_kinds(self.money.liabilities, LIABILITIES),
             "coins_sat": lambda: self._of_kinds(self.money.coins, ("immature", "wallet")),
             "fee_income_sat": lambda: by(self.money.fees),
             "ledger_imbalance_sat": lambda: by(self.money.imbalance),
             "oldest_unpaid_seconds": lambda: by(self.money.oldest_unpaid_s),
-            "wallet_ceiling_sat": lambda: by(self.ceilings),
-            "disk_free_bytes": lambda: self._disk("f_bavail"),
-            "disk_size_bytes": lambda: self._disk("f_blocks"),
+            **self._data_dir.readers(),
         }
 
     def _of_chains(self, values: Mapping[str, float] | Mapping[str, int]) -> Iterator[Reading]:
@@ -240,16 +234,6 @@ class MetricSamples:
 
     def _submissions(self) -> Iterator[Reading]:
         return (((name,), self._blocks.submit_times.get(name) or Buckets(SUBMIT_BOUNDS_S)) for name in self._chains)
-
-    def _last_backup(self) -> Iterator[Reading]:
-        try:
-            return one((self._data_dir / BACKUP_STAMP).stat().st_mtime)
-        except FileNotFoundError:
-            return one(None)
-
-    def _disk(self, blocks: str) -> Iterator[Reading]:
-        found = os.statvfs(self._data_dir)
-        return one(getattr(found, blocks) * found.f_frsize)
 
 
 def known_height(chain: WatchedChain) -> int | None:

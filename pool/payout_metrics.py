@@ -23,6 +23,8 @@ class PayoutReading(Protocol):
     def wallet_difference(self) -> int | None: ...
     @property
     def wallet_amount(self) -> int | None: ...
+    @property
+    def ceiling(self) -> int | None: ...
 
 
 class PayoutCollector(TableCollector):
@@ -37,6 +39,7 @@ class PayoutCollector(TableCollector):
                 "payout_hold": self._of_each(lambda payer: payer.on_hold),
                 "wallet_diff_sat": self._of_each(lambda payer: payer.wallet_difference),
                 "wallet_sat": self._of_each(lambda payer: payer.wallet_amount),
+                "wallet_ceiling_sat": self._of_each(lambda payer: payer.ceiling),
             }
         )
 

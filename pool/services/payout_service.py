@@ -88,6 +88,11 @@ class PayoutService:
         """What the wallet showed at the last look, confirmed."""
         return self._payer.check.shown if self._payer is not None else None
 
+    @property
+    def ceiling(self) -> int | None:
+        """What the hot wallet is configured to hold at most."""
+        return self._terms.hot_ceiling
+
     # -- running ------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

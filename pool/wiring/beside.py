@@ -23,6 +23,7 @@ from pool.accounting.books_away import BooksAwayError
 from pool.config import Config, ConfigError
 from pool.config_reload import Reload, ReloadRefusedError, reload_between
 from pool.data_dir import StartError, lock_data_dir
+from pool.data_dir_metrics import DataDirReadings
 from pool.metrics import PREFIX
 from pool.payout_metrics import PayoutCollector
 from pool.still_status import StillStatus
@@ -111,6 +112,7 @@ class RunningBeside:
         self.status = StillStatus(self.config)
         registry = CollectorRegistry()
         ProcessCollector(namespace=PREFIX.rstrip("_"), registry=registry)
+        registry.register(DataDirReadings(self.config.pool.data_dir).collector())
         url, options = self.config.database_url(), web_options(self.config)
         if self.config.pool.role == "web":
             with snapshot(url):

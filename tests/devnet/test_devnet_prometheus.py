@@ -72,8 +72,6 @@ class World:
     def __init__(self, devnet: Devnet, prometheus: Prometheus) -> None:
         self.devnet = devnet
         self.prometheus = prometheus
-        self.began_s = time.time()
-        self.alert_rules = {rule["alert"]: rule for rule in prometheus.rules if "alert" in rule}
         self._tasks = [asyncio.create_task(self._mine()), asyncio.create_task(self._find_elsewhere())]
 
     async def _mine(self) -> None:
@@ -110,31 +108,6 @@ class World:
 
         answer: list[dict[str, Any]] = await self.devnet.until(some, expression, LIMIT_S, 0.5)
         return answer
-
-    async def fires(self, *names: str) -> None:
-        """Until these alerts fire, each within its own `for` and two evaluations of its condition."""
-
-        silent = set(names)
-
-        async def all_fired() -> bool:
-            silent.difference_update(await self.prometheus.fired(self.began_s))
-            return not silent
-
-        try:
-            await self.devnet.until(all_fired, f"{', '.join(names)} fire", LIMIT_S, 0.5)
-        finally:
-            steps.info("without an alert: %s", silent)
-        for name in names:
-            rule = self.alert_rules[name]
-            condition = await self._first_s(rule["expr"])
-            fired = await self._first_s(f'ALERTS{{alertname="{name}",alertstate="firing"}}')
-            allowed = int(rule.get("for", "0s")[:-1]) + 2 * STEP_S
-            steps.info("%s fired %.0f s after its condition, allowed %d", name, fired - condition, allowed)
-            assert fired - condition <= allowed + STEP_S, f"{name}; the last second is the query's own step"
-
-    async def _first_s(self, expression: str) -> float:
-        found = await self.prometheus.series(expression, self.began_s)
-        return min(float(series["values"][0][0]) for series in found)
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
@@ -225,7 +198,7 @@ async def test_prometheus_raises_the_alerts_of_real_faults(world: World) -> None
     await _solve_a_refused_block(devnet)
     await _send_garbage(devnet)
     await held
-    await world.fires(
+    await world.prometheus.fires(
         "BackupOld", "LedgerDoesNotBalance", "PayoutsOnHold", "ChainDown", "ChainOutOfTree", "BlockNotAccepted",
         "ManyParseErrors", "RejectedShares",
     )  # fmt: skip
@@ -235,10 +208,10 @@ async def test_prometheus_raises_the_alerts_of_real_faults(world: World) -> None
     assert devnet.pool is not None
     os.kill(devnet.pool.pid, signal.SIGSTOP)
     try:
-        await world.fires("PoolDown")
+        await world.prometheus.fires("PoolDown")
     finally:
         os.kill(devnet.pool.pid, signal.SIGCONT)
-    await world.fires("LoopLate")
+    await world.prometheus.fires("LoopLate")
 
 
 def _edit_ledger(devnet: Devnet, chain: str, amount: int) -> None:

@@ -32,6 +32,7 @@ ANSWERS = 'share_answer_seconds_bucket{instance="p",le="%s"}'
 SHARES = 'shares_total{instance="p",result="%s",reason="%s"}'
 WALLET = 'wallet_sat{instance="p",chain="alpha"}'
 OWED = 'liabilities_sat{instance="p",chain="alpha",kind="%s"}'
+OWED_TO = 'liabilities_sat{instance="%s",chain="alpha",kind="%s"}'
 BATCHES = 'payout_batches{instance="p",chain="alpha",state="%s"}'
 OPEN_S = 'payout_oldest_open_seconds{instance="p",chain="alpha"}'
 
@@ -107,14 +108,19 @@ FAST = (
         quiet=alpha("payout_hold", "0x5") | {BATCHES % "conflicted": "0x5", BATCHES % "hold": "0x5"},
     ),
     AlertCase(
-        "WalletAboveCeiling", "ticket", "11m", labels=ALPHA,
+        "WalletAboveCeiling", "ticket", "11m", labels={"chain": "alpha"},
         fires={WALLET: "1001x50"} | alpha("wallet_ceiling_sat", "1000x50"),
         quiet={WALLET: "1000x50"} | alpha("wallet_ceiling_sat", "1000x50"),
     ),
     AlertCase(
-        "WalletShort", "ticket", "11m", labels=ALPHA,
+        "WalletShort", "ticket", "11m", labels={"chain": "alpha"},
         fires={WALLET: "1000x50", OWED % "available": "700x50", OWED % "reserved": "301x50"},
         quiet={WALLET: "1000x50", OWED % "available": "700x50", OWED % "immature": "900x50"},
+    ),
+    AlertCase(  # roles: the payer tells of the wallet, several others of the books
+        "WalletShort", "ticket", "11m", labels={"chain": "alpha"},
+        fires={WALLET: "1000x50"} | {OWED_TO % (who, "available"): "1001x50" for who in ("books", "standby")},
+        quiet={WALLET: "1000x50"} | {OWED_TO % (who, "available"): "1000x50" for who in ("books", "standby")},
     ),
     AlertCase("SharesNotBought", "ticket", "11m", alpha("pps_buying", "0x50"), alpha("pps_buying", "1x50"), ALPHA),
     AlertCase(
@@ -132,8 +138,8 @@ FAST = (
     ),
     AlertCase(
         "BooksBehind", "page", "12m", labels=POOL,
-        fires={SHARES % ("accepted", ""): "0+150x50"} | pool("consumer_lag_shares", "7000x50"),
-        quiet={SHARES % ("accepted", ""): "0+150x50"} | pool("consumer_lag_shares", "5000x50"),
+        fires={SHARES % ("accepted", ""): "0+150x50"} | pool("consumer_lag_shares", "7000x50", ',job="parapool"'),
+        quiet={SHARES % ("accepted", ""): "0+150x50"} | pool("consumer_lag_shares", "5000x50", ',job="parapool"'),
     ),
     AlertCase(
         "LoopLate", "ticket", "6m", pool("reactor_lag_seconds", "0.11x30"), pool("reactor_lag_seconds", "0.09x30"), POOL

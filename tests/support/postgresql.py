@@ -56,7 +56,7 @@ class PostgresqlServer:
         self._copies = 0
         try:
             options = ["-D", str(self._data), "-U", "parapool", "-E", "UTF8", "--locale=C", "--no-sync"]
-            options += ["-A", "scram-sha-256", f"--pwfile={self._password_file()}"] if asks_password else ["-A", "trust"]
+            options += ["-A", "trust"] if not asks_password else ["-A", "scram-sha-256", self._password_option()]
             made = subprocess.run(
                 self._command("initdb", *options), cwd=self._folder, capture_output=True, text=True, check=False
             )
@@ -72,10 +72,10 @@ class PostgresqlServer:
         """The SQLAlchemy URL of a database. The password is seldom asked for; no log may ever show it."""
         return f"postgresql+psycopg://parapool:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
-    def _password_file(self) -> Path:
+    def _password_option(self) -> str:
         path = self._folder / "password"
         path.write_text(PASSWORD)
-        return path
+        return f"--pwfile={path}"
 
     def start(self) -> None:
         """Until it takes connections."""

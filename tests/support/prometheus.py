@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ from ruamel.yaml import YAML
 
 from pool.demo.children import Child
 from support.ports import free_port
+
+log = logging.getLogger("tests.devnet")
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
 STEP_S = 1
@@ -39,10 +42,12 @@ def _seconds(duration: str) -> int:
 class Prometheus:
     """One process, asked over HTTP. Usable as an asynchronous context manager."""
 
-    def __init__(self, directory: Path, target_port: int) -> None:
+    def __init__(self, directory: Path, *target_ports: int, config_path: Path = RULES / "prometheus.yml") -> None:
+        """`config_path` is the shipped file whose targets these ports take the place of."""
         self.directory = directory
         self.port = free_port()
         self.rules: list[dict[str, Any]] = []
+        self.began_s = time.time()
         directory.mkdir(parents=True)
         files = []
         for name in ("recording.yml", "alerts.yml"):
@@ -56,10 +61,13 @@ class Prometheus:
                     self.rules.append(rule)
             files.append(str(directory / name))
             self._write(directory / name, content)
-        config = YAML(typ="safe").load(RULES / "prometheus.yml")
+        config = YAML(typ="safe").load(config_path)
+        config.pop("alerting", None)  # whom it would have to look for
         config["global"] = {"scrape_interval": f"{STEP_S}s", "evaluation_interval": f"{STEP_S}s"}
         config["rule_files"] = files
-        config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{target_port}"]
+        config["scrape_configs"][0]["static_configs"][0]["targets"] = [
+            f"127.0.0.1:{port}" for port in target_ports
+        ]
         config["scrape_configs"][0]["scrape_timeout"] = f"{STEP_S}s"
         self._write(directory / "prometheus.yml", config)
         self.child: Child | None = None
@@ -120,7 +128,26 @@ class Prometheus:
         )
         return found
 
-    async def fired(self, since_s: float) -> set[str]:
-        """The names of the alerts that fired at some time since then."""
-        found = await self.series('ALERTS{alertstate="firing"}', since_s)
+    async def fired(self) -> set[str]:
+        """The names of the alerts that have fired at some time."""
+        found = await self.series('ALERTS{alertstate="firing"}', self.began_s)
         return {series["metric"]["alertname"] for series in found}
+
+    async def fires(self, *names: str) -> None:
+        """Until these alerts have fired, each within its own `for` and two evaluations of its condition."""
+        silent, until_s = set(names), time.monotonic() + LIMIT_S
+        while silent:
+            assert time.monotonic() < until_s, f"without an alert within {LIMIT_S:g} s: {', '.join(sorted(silent))}"
+            await asyncio.sleep(0.5)
+            silent -= await self.fired()
+        rules = {rule["alert"]: rule for rule in self.rules if "alert" in rule}
+        for name in names:
+            condition_s = await self._first_s(rules[name]["expr"])
+            fired_s = await self._first_s(f'ALERTS{{alertname="{name}",alertstate="firing"}}')
+            allowed_s = _seconds(rules[name].get("for", "0s")) + 2 * STEP_S
+            log.info("%s fired %.0f s after its condition, allowed %d", name, fired_s - condition_s, allowed_s)
+            assert fired_s - condition_s <= allowed_s + STEP_S, f"{name}; the last second is the query's own step"
+
+    async def _first_s(self, expression: str) -> float:
+        found = await self.series(expression, self.began_s)
+        return min(float(series["values"][0][0]) for series in found)

@@ -82,13 +82,16 @@ def _pod_template(role: str) -> dict[str, Any]:
 
 
 def unit(role: str, secrets: tuple[str, ...]) -> Shipped:
-    """The unit of deploy/systemd; which secrets its user may read, installing.md says."""
+    """The unit of deploy/systemd; which secrets its user may read, installing.md says, and how the database's password
+    gets to where the unit looks for it."""
     lines = (DEPLOY / "systemd" / f"parapool-{role}.service").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     program, *words = shlex.split(settings["ExecStart"])
     assert program.endswith("/bin/pool")
     binds = [word.removeprefix("http.bind=") for word in words if word.startswith("http.bind=")]
-    return Shipped(role, tuple(words), secrets, http=binds[0] if binds else None)
+    environment = dict([settings["Environment"].split("=", 1)]) if "Environment" in settings else {}
+    first = ("install", "-m", "0400", "/run/secrets/pgpass", environment["PGPASSFILE"]) if environment else ()
+    return Shipped(role, tuple(words), secrets, environment, first, binds[0] if binds else None)
 
 
 def documents(name: str) -> list[Any]:

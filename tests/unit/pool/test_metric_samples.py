@@ -15,7 +15,7 @@ from support.job_factory import JobFactory, aux_template
 
 from chains.families import network
 from chains.kind import NodeState
-from pool import metric_samples
+from pool import data_dir_metrics, metric_samples
 from pool.metric_samples import MetricSamples, difficulty_class
 from pool.metric_table import DIFFICULTY_CLASSES, MAX_SERIES, OF_PROMETHEUS_CLIENT
 from pool.metrics import TableCollector
@@ -44,7 +44,7 @@ class World:
         self.blocks: Any = SimpleNamespace(found={}, refusals={}, submit_times={})
         self.servers: list[Any] = [SimpleNamespace(connections=set(), counters=Counters()) for _ in range(2)]
         self.samples = MetricSamples(
-            self.chains, self.intake, self.jobs, self.blocks, self.servers, folder, {"regbtc": 10**9}, clock=self.clock
+            self.chains, self.intake, self.jobs, self.blocks, self.servers, folder, clock=self.clock
         )
 
     def clock(self) -> float:
@@ -181,15 +181,14 @@ async def test_samples_of_a_hundred_thousand_workers_make_no_series(world: World
     assert not any("worker " in line for line in lines)
 
 
-def test_samples_tell_disk_backup_and_ceiling(world: World, tmp_path: Path) -> None:
+def test_samples_tell_disk_and_backup(world: World, tmp_path: Path) -> None:
     free, size = world.values("disk_free_bytes")[""], world.values("disk_size_bytes")[""]
     assert 0 < free < size
     assert world.values("last_backup_timestamp_seconds") == {}
-    stamp = tmp_path / metric_samples.BACKUP_STAMP
+    stamp = tmp_path / data_dir_metrics.BACKUP_STAMP
     stamp.touch()
     os.utime(stamp, (1_700_000_000, 1_700_000_000))
     assert world.values("last_backup_timestamp_seconds") == {"": 1_700_000_000}
-    assert world.values("wallet_ceiling_sat") == {'chain="regbtc"': 10**9}
 
 
 def test_samples_tell_the_money_that_the_books_told(world: World) -> None:

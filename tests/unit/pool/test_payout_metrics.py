@@ -19,6 +19,7 @@ class Payer:
     oldest_open_s: float = 0.0
     wallet_difference: int | None = None
     wallet_amount: int | None = None
+    ceiling: int | None = None
 
 
 def lines(*payers: Payer) -> set[str]:
@@ -38,7 +39,7 @@ def test_payout_metrics_tell_nothing_that_nobody_looked_at() -> None:
 
 def test_payout_metrics_tell_batches_holds_and_the_difference() -> None:
     payer = Payer(on_hold=True, batches_by_state={"broadcast": 1, "hold": 2}, oldest_open_s=90.5)
-    payer.wallet_difference, payer.wallet_amount = -7, 10**5
+    payer.wallet_difference, payer.wallet_amount, payer.ceiling = -7, 10**5, 10**6
     assert lines(payer, Payer("beta")) >= {
         'parapool_payout_hold{chain="alpha"} 1.0',
         'parapool_payout_hold{chain="beta"} 0.0',
@@ -47,4 +48,5 @@ def test_payout_metrics_tell_batches_holds_and_the_difference() -> None:
         'parapool_payout_oldest_open_seconds{chain="alpha"} 90.5',
         'parapool_wallet_diff_sat{chain="alpha"} -7.0',
         'parapool_wallet_sat{chain="alpha"} 100000.0',
+        'parapool_wallet_ceiling_sat{chain="alpha"} 1e+06',
     }
