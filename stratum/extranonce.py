@@ -7,6 +7,10 @@ again gets its extranonce1 back if nobody holds it now, and the pool need rememb
 A session id is worth something only in its realm: where ports pay for work differently, a block found on one port must
 not be shown on another that pays more for it, so its extranonce1 cannot be had there.
 
+Several processes that send the same jobs have a part of the space each (`ExtranonceSpace`): two connections of one pool
+never look for the same hashes, whichever process they came in by. A session id of another part is not resumed: only its
+own process could tell whether somebody holds it.
+
 A miner that is back before its old connection was seen to end shows a session id whose extranonce1 is held. Nobody
 else was told it, so the holder is asked to leave it; one that cannot be moved to another keeps it.
 """
@@ -14,6 +18,7 @@ else was told it, so the holder is asked to leave it; one that cannot be moved t
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Protocol
 
@@ -30,11 +35,34 @@ class Holder(Protocol):
         be: then it goes on holding this one."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExtranonceSpace:
+    """The extranonce1 that one process may hand out: `count` of them from `first` on, as numbers (big endian)."""
+
+    first: int = 0
+    count: int = _SPACE
+
+    def __post_init__(self) -> None:
+        if not (self.first >= 0 and self.count > 0 and self.first + self.count <= _SPACE):
+            raise ValueError(f"expected a part of the {_SPACE} values of extranonce1, found {self}")
+
+    def holds(self, extranonce1: bytes) -> bool:
+        return self.first <= int.from_bytes(extranonce1, "big") < self.first + self.count
+
+    def after(self, number: int) -> int:
+        """The next one, the first again behind the last."""
+        return self.first + (number + 1 - self.first) % self.count
+
+
+WHOLE_SPACE = ExtranonceSpace()
+
+
 class ExtranonceAllocator:
     """One for all ports of a process. `start` and `secret` come from a random source of the caller."""
 
-    def __init__(self, start: int, secret: bytes) -> None:
-        self._next = start % _SPACE
+    def __init__(self, start: int, secret: bytes, space: ExtranonceSpace = WHOLE_SPACE) -> None:
+        self._space = space
+        self._next = space.first + start % space.count
         self._secret = secret
         self._live: dict[bytes, Holder | None] = {}
 
@@ -51,9 +79,9 @@ class ExtranonceAllocator:
             if wanted not in self._live or (present is not None and present.leave_extranonce()):
                 self._live[wanted] = holder
                 return wanted
-        while True:  # ends: a process has far fewer connections than 2^32
+        while True:  # ends: a process has far fewer connections than its part of the space
             extranonce1 = self._next.to_bytes(EXTRANONCE1_BYTES, "big")
-            self._next = (self._next + 1) % _SPACE
+            self._next = self._space.after(self._next)
             if extranonce1 not in self._live:
                 self._live[extranonce1] = holder
                 return extranonce1
@@ -75,6 +103,8 @@ class ExtranonceAllocator:
         try:
             extranonce1 = bytes.fromhex(session_id[: 2 * EXTRANONCE1_BYTES])
         except ValueError:
+            return None
+        if not self._space.holds(extranonce1):
             return None
         if hmac.compare_digest(self.session_id(extranonce1, realm), session_id.lower()):
             return extranonce1

@@ -35,6 +35,7 @@ BROADCAST_SLICE = 250  # connections per reactor turn: some 4 ms
 SWEEP_S = 1.0
 PROXY_HEADERS_WAITING = 1024  # connections of proxies whose header has not come; it is the first thing a proxy sends
 PROXY_TOLD_S = 60.0
+QUEUE_ROUNDS = 11  # a port takes a hundred connections at a time, of a queue of 1024
 OPEN_FILES_FRACTION = 0.9  # of the process's limit for miners; nodes, database and log need the rest
 
 
@@ -152,6 +153,12 @@ class StratumServer:
             if connection.session.policy is former:
                 connection.realm = policy.realm
                 connection.session.adopt(policy, now)
+
+    def take_waiting(self) -> None:
+        """Lets in who waits in the queues of the ports, as a port that closes would refuse them."""
+        for listening in self._listening:
+            for _ in range(QUEUE_ROUNDS):
+                listening.doRead()
 
     def stop_listening(self) -> None:
         """Close the ports; connections stay. May be called twice."""

@@ -99,3 +99,10 @@ class DirectPort(tcp.Port):
 
     def __init__(self, port: int, factory: Any, host: str, reactor: Any) -> None:
         super().__init__(port, factory, backlog=BACKLOG, interface=host, reactor=reactor)
+
+    def createInternetSocket(self) -> socket.socket:
+        """One that other processes of the same pool may listen beside; stratum/port_claim.py keeps strangers off."""
+        made: socket.socket = super().createInternetSocket()
+        if hasattr(socket, "SO_REUSEPORT"):
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        return made

@@ -88,9 +88,17 @@ T = TypeVar("T", SolutionRecord, ClosedSolution)
 class SolutionStore:
     """The three folders. `open_count` is a plain attribute for metrics."""
 
-    def __init__(self, directory: Path, wall_s: Callable[[], float] = time.time, *, reserve_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        wall_s: Callable[[], float] = time.time,
+        *,
+        reserve_bytes: int = 0,
+        is_guest: bool = False,
+    ) -> None:
         """Makes the folders and clears away what a crash left half written or twice. Raises OSError when it cannot.
-        So many bytes are set aside for found blocks on a full disk.
+        So many bytes are set aside for found blocks on a full disk. A guest clears nothing: the folders are those of
+        another process, which may be writing there.
         """
         self._open = directory / "open"
         self._closed = directory / "closed"
@@ -99,9 +107,10 @@ class SolutionStore:
         self._lock = threading.Lock()
         for folder in (self._open, self._closed, self._booked):
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob("*.tmp"):
+            for leftover in () if is_guest else folder.glob("*.tmp"):
                 leftover.unlink()
-        for earlier, later in ((self._open, self._closed), (self._closed, self._booked)):
+        steps = ((self._open, self._closed), (self._closed, self._booked))
+        for earlier, later in () if is_guest else steps:
             twice = [path for path in earlier.iterdir() if (later / path.name).exists()]
             if twice:
                 _sync(later)
@@ -109,7 +118,9 @@ class SolutionStore:
                 _remove(path)
         self._reserve = SpaceReserve(directory / "reserve", reserve_bytes)
         self.open_count = sum(1 for _ in self._open.iterdir())
-        self._prune_booked()
+        self._booked_count = 0
+        if not is_guest:
+            self._prune_booked()
 
     def put(self, record: SolutionRecord) -> bool:
         """Makes a solution durable. False when this block is known already; the first record stays as it is.

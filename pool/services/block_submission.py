@@ -170,6 +170,8 @@ class BlockSubmission:
         """Take up every record without a final answer; how many there are."""
         resumed = 0
         for record in self.store.open_records():
+            if (record.chain, record.block_hash_hex) in self._proofs:
+                continue  # under way already: a front end that died once more
             if not self.nodes.get(record.chain):
                 # Left as it is: the chain may have left the configuration by mistake.
                 log.error("no such chain, its found block waits chain=%s hash=%s", record.chain, record.block_hash_hex)

@@ -177,6 +177,10 @@ class JobBroadcast:
             return
         self._cancel_due()
         self._due_clean = False
+        self.deliver(job)
+
+    def deliver(self, job: Job) -> None:
+        """Make it the current job, and send it to every miner."""
         self.table.add(job, self.clock())
         self.sent_at = self.clock()
         self.jobs_sent += 1

@@ -42,6 +42,7 @@ from stratum.entrance import Entrance
 from stratum.extranonce import ExtranonceAllocator
 from stratum.limits import Limits
 from stratum.offer import PortPolicy
+from stratum.port_claim import PortClaim
 from stratum.server import StratumServer
 from stratum.tls import Certificate
 
@@ -56,8 +57,18 @@ REROUTE_SLICE = 20  # connections per turn of the loop: a few milliseconds where
 class Mining:
     """The mining parts of one process, each given what it needs."""
 
-    def __init__(self, config: Config, share_log: ShareLog, solutions: SolutionStore) -> None:
+    def __init__(
+        self,
+        config: Config,
+        share_log: ShareLog,
+        solutions: SolutionStore,
+        extranonces: ExtranonceAllocator | None = None,
+    ) -> None:
+        """Without `extranonces` this process has all of their space."""
         self.config = config
+        self.on_job: Callable[[Job], None] = lambda job: None
+        self.on_announcement: Callable[[str, set[str]], None] = lambda text, realms: None
+        self.claim = PortClaim(owner_of(config))
         self.chains = watched_chains(config)
         self.watches: dict[str, TemplateWatch] = {}
         self.left: dict[str, WatchedChain] = {}  # chains that a reload took out; their blocks are still followed
@@ -82,16 +93,17 @@ class Mining:
             None if pow_name == "sha256d" else POW_HASHES[pow_name],
             self.schemes,
         )
-        self.servers = self._servers()
+        self.servers = self._servers(
+            extranonces or ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32))
+        )
         self._certificates: list[Certificate] = []
         settings = job_settings(config, parent, self._propose, self.schemes.pay_rates)
         self.jobs = JobBroadcast(TemplateBoard(tuple(self.kinds)), self.table, settings, self._broadcast)
         self.job_checks = JobChecks(trial_terms(config, parent))
 
-    def _servers(self) -> dict[int, StratumServer]:
+    def _servers(self, extranonces: ExtranonceAllocator) -> dict[int, StratumServer]:
         """One server per extranonce2 size; they share extranonces, so that no two connections ever collide, and the
         counts of addresses, so that each limit holds for the pool."""
-        extranonces = ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32))
         limits = Limits(**self.config.stratum.limits.model_dump())
         addresses = AddressBook(limits, time.monotonic())
         servers: dict[int, StratumServer] = {}
@@ -108,6 +120,7 @@ class Mining:
         from twisted.internet import reactor
         from twisted.internet.error import CannotListenError
 
+        self.claim_ports()
         for port in self.config.stratum.ports:
             host, number = port.address
             entrance = self._entrance(port)
@@ -115,6 +128,14 @@ class Mining:
                 self.servers[port.extranonce2_size].listen(reactor, host, number, self._policy(port), entrance)
             except CannotListenError as error:
                 raise StartError(f"cannot listen on {port.bind}: {error.socketError}") from error
+
+    def claim_ports(self) -> None:
+        """Makes sure that nobody but this pool has them. Raises StartError."""
+        for port in self.config.stratum.ports:
+            try:
+                self.claim.take(*port.address)
+            except OSError as error:
+                raise StartError(f"cannot listen on {port.bind}: {error}") from error
 
     def _entrance(self, port: PortSection) -> Entrance:
         certificate = None
@@ -174,7 +195,7 @@ class Mining:
         for name in reload.removed:
             chain = self.left[name] = self.chains.pop(name)
             chain.in_tree, chain.target = False, None
-            del self.watches[name]
+            self.watches.pop(name, None)  # a front end of several watches nothing
         found = dict(self.chains)
         for name in reload.added:
             back = self.left.pop(name, None)  # followed all the time, so it stays the one that is followed
@@ -224,6 +245,7 @@ class Mining:
         await self.blocks.drain(STOP_SUBMISSIONS_S)
 
     async def close(self) -> None:
+        self.claim.release()
         for chain in (*self.chains.values(), *self.left.values()):
             for node in chain.nodes:
                 await node.close()
@@ -236,6 +258,7 @@ class Mining:
             return
         for server in self.servers.values():
             server.announce(announcement(chain, change), self.schemes.realms_buying(chain))
+        self.on_announcement(announcement(chain, change), self.schemes.realms_buying(chain))
         self.jobs.send(clean=False)
 
     def _ask_for_work(self, chain: str) -> None:
@@ -263,6 +286,7 @@ class Mining:
     def _broadcast(self, job: Job) -> None:
         for size, server in self.servers.items():
             server.broadcast(job.layouts[size].offer)
+        self.on_job(job)
         self.job_checks.saw(job)
 
     async def _propose(self, payload: dict[str, str], node_name: str) -> str | None:
@@ -286,6 +310,15 @@ def port_policy(port: PortSection, realm: str) -> PortPolicy:
         realm=realm,
         drain_to=None if port.drain_to is None else parse_bind(port.drain_to),
     )
+
+
+def owner_of(config: Config) -> str:
+    """What the processes of one pool on this machine have in common, and nobody else has."""
+    try:
+        shared = config.transport.redis_url() if config.transport.kind == "redis" else config.database_url()
+    except ValueError as error:
+        raise StartError(str(error)) from error
+    return f"{config.pool.name} {shared}"
 
 
 async def _hints(endpoint: str, watch: TemplateWatch) -> None:
