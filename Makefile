@@ -11,12 +11,12 @@ MUTATION_PROCESSES ?= 1
 SEEDS ?= 10000
 ROUNDS ?= 200
 
-.PHONY: demo test lint unit nightly mutation install clean
+.PHONY: demo test lint unit nightly asan mutation install clean
 
 install: $(STAMP)
 
 # uv only speeds up the installation; every package is pinned with its hash in requirements.lock.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml hatch_build.py chains/primitives/_share_kernel.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "parapool needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked packages into $(VENV) ..."
@@ -48,7 +48,12 @@ unit: install
 nightly: install
 	@$(BIN)/python tests/sim/nightly.py --seeds $(SEEDS)
 	@sh tests/install-parts.sh
+	@$(MAKE) --no-print-directory asan
 	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py -k kill_rounds -o log_cli=true -o log_cli_level=INFO
+
+# The share kernel with AddressSanitizer and UBSan, and its tests with many more examples.
+asan: install
+	@$(BIN)/python tests/fuzz/share_kernel_asan.py
 
 # Half an hour on one core. Afterwards: .venv/bin/mutmut show NAME, .venv/bin/mutmut run 'pool.payouts.compose*'.
 mutation: install

@@ -1,18 +1,18 @@
 """A job: what we promised the miners under one id, and everything a share of it is judged by.
 
 The coinbase ends with the last output's eight nonce bytes and nLockTime, so all miners of a job share `coinb1` and the
-SHA-256 state after it; a share costs one or two more blocks of the coinbase (protocols.md section 1.5). A port that
-promises eight bytes of extranonce2 gets a second layout of the same job, with the extranonces in the scriptSig.
+SHA-256 state after it; a share costs one or two more blocks of the coinbase. A port that promises eight bytes of
+extranonce2 gets a second layout of the same job, with the extranonces in the scriptSig.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from chains.bitcoin.coinbase import build_coinbase
 from chains.kind import AuxKind
 from chains.primitives.script import push
+from chains.primitives.share_kernel import ShareKernel, target_bytes
 from chains.primitives.target import MAX_TARGET
 from pool.jobs.commitments import Commitments, commit
 from pool.jobs.pay_rate import PayRate
@@ -38,15 +38,15 @@ def near_target(target: int) -> int:
 
 
 class Layout:
-    """A job's coinbase as one size of extranonce2 sees it. `coinbase_hash` is SHA-256 fed with `coinb1`."""
+    """A job's coinbase as one size of extranonce2 sees it, and the kernel that hashes its shares."""
 
-    __slots__ = ("coinb1", "coinb2", "coinbase_hash", "offer")
+    __slots__ = ("coinb1", "coinb2", "kernel", "offer")
 
-    def __init__(self, coinb1: bytes, coinb2: bytes, offer: JobOffer) -> None:
+    def __init__(self, coinb1: bytes, coinb2: bytes, offer: JobOffer, kernel: ShareKernel) -> None:
         self.coinb1 = coinb1
         self.coinb2 = coinb2
-        self.coinbase_hash = hashlib.sha256(coinb1)
         self.offer = offer
+        self.kernel = kernel
 
     def coinbase(self, nonce: bytes) -> bytes:
         """The stripped coinbase with these bytes (extranonce1 and extranonce2)."""
@@ -69,6 +69,7 @@ class Job:
         "merkle_branch",
         "minimum_time",
         "near_target",
+        "notable",
         "pay_rates",
         "previous_hash",
         "sequence",
@@ -98,6 +99,7 @@ class Job:
         self.targets = ((parent.chain, parent.target), *((t.chain, t.target) for t in templates.aux.values()))
         self.easiest_target = max(target for _, target in self.targets)
         self.near_target = near_target(self.easiest_target)
+        self.notable = target_bytes(self.near_target)  # what misses it is neither a solve nor a near miss
         self.shape: Shape = shape_of(templates)
         self.layouts: dict[int, Layout] = {}  # by the size of extranonce2
         self.counted_chains: tuple[str, ...] = templates.chains()
@@ -160,5 +162,9 @@ def build_job(
             for flag in (False, True)
         )  # fmt: skip
         offer = JobOffer(sequence, job_id, line, clean_line, clean, caps)
-        job.layouts[size] = Layout(coinbase.coinb1, coinbase.coinb2, offer)
+        kernel = ShareKernel(
+            coinbase.coinb1, coinbase.coinb2, EXTRANONCE1_SIZE + size, b"".join(job.merkle_branch), job.previous_hash,
+            job.bits,
+        )  # fmt: skip
+        job.layouts[size] = Layout(coinbase.coinb1, coinbase.coinb2, offer, kernel)
     return job

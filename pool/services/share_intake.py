@@ -15,6 +15,7 @@ from functools import partial
 from itertools import islice
 
 from chains.kind import Network
+from chains.primitives.share_kernel import NATIVE
 from chains.primitives.target import difficulty_to_target, work_of
 from pool.blocks.solution_store import SolvingShare
 from pool.jobs.job import Job
@@ -45,8 +46,8 @@ MAX_ROUTES_CACHED = 4096
 # Words of a login's password that are kept, with the login, for chains that a reload brings.
 REMEMBERED_WORDS = 8
 
-# Met by no hash: what a worker that never logged in sends is no share, and not remembered as one.
-NO_TARGET = -1
+# Met by no hash that will ever be: what a worker that never logged in sends is no share, and not remembered as one.
+NO_TARGET = 0
 
 NOT_DURABLE = errors.StratumError(20, "The pool cannot store shares now, please fail over", "not_durable", penalty=0.0)
 
@@ -86,6 +87,7 @@ class ShareIntake:
         self._targets: dict[float, tuple[int, int]] = {}
         self._routes: OrderedDict[tuple[object, ...], tuple[Route, tuple[str, ...]]] = OrderedDict()
         self._waiting: deque[tuple[int, Connection, Submit, float]] = deque()
+        _tell_kernel()
 
     def facing(self, extranonce2_size: int) -> IntakePort:
         return IntakePort(self, extranonce2_size)
@@ -261,6 +263,10 @@ class ShareIntake:
                 expected = weight / work_of(chain_target)
                 self.expected_solves[chain] = self.expected_solves.get(chain, 0.0) + expected
                 self.seen_solves[chain] = self.seen_solves.get(chain, 0) + (chain in solved)
+
+
+def _tell_kernel() -> None:
+    log.info("shares are hashed in %s", "C" if NATIVE else "Python: the package was installed without a C compiler")
 
 
 def _flush(connections: Iterable[Connection]) -> None:

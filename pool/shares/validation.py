@@ -8,10 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
-from struct import pack
 
 from chains.kind import SolvedHeader
+from chains.primitives.share_kernel import MEETS_NOTABLE, MEETS_SHARE, target_bytes
 from chains.primitives.target import MAX_TARGET
 from pool.jobs.job import Job, Layout
 from pool.jobs.tip import Tip
@@ -26,29 +25,45 @@ _NO_CHAINS: tuple[str, ...] = ()
 
 class Verdict:
     """The outcome: `error` is None for an accepted share. `header_hash` is SHA-256d of the header (natural order) on
-    every chain, the key of dedupe; `solved` names the chains whose target the proof of work, `value`, met."""
+    every chain, the key of dedupe; `solved` names the chains whose target the proof of work met. `value` is the proof
+    of work as a number where it is at most the job's near target, and MAX_TARGET beyond."""
 
-    __slots__ = ("error", "header", "header_hash", "layout", "nonce", "solved", "stale", "value")
+    __slots__ = ("error", "extranonce1", "header_hash", "layout", "solved", "stale", "submit", "value", "version")
 
     def __init__(
         self,
         error: errors.StratumError | None,
-        header: bytes,
         header_hash: bytes,
         layout: Layout,
-        nonce: bytes,
+        submit: Submit,
+        extranonce1: bytes,
+        version: int,
         solved: tuple[str, ...],
         stale: bool,
         value: int = MAX_TARGET,
     ) -> None:
         self.error = error
-        self.header = header
         self.header_hash = header_hash
         self.layout = layout
-        self.nonce = nonce
+        self.submit = submit
+        self.extranonce1 = extranonce1
+        self.version = version
         self.solved = solved
         self.stale = stale
         self.value = value
+
+    @property
+    def nonce(self) -> bytes:
+        """The coinbase's bytes that are the miner's: extranonce1 and extranonce2."""
+        return self.extranonce1 + self.submit.extranonce2
+
+    @property
+    def header(self) -> bytes:
+        """The 80 bytes that were hashed."""
+        submit = self.submit
+        return self.layout.kernel.header(
+            self.extranonce1, submit.extranonce2, self.version, submit.ntime, submit.nonce
+        )
 
     def proven(self, job: Job) -> SolvedHeader:
         """The header with what proves its coinbase, for blocks and proofs."""
@@ -71,19 +86,20 @@ def validate(
     proof-of-work function of a chain that does not use SHA-256d. An accepted share's hash is remembered in the job's
     tip, so that its repetition is a duplicate however it is spelled.
     """
-    nonce = extranonce1 + submit.extranonce2
-    coinbase = layout.coinbase_hash.copy()
-    coinbase.update(nonce + layout.coinb2)
-    root = sha256(coinbase.digest()).digest()
-    for sibling in job.merkle_branch:
-        root = sha256(sha256(root + sibling).digest()).digest()
-    bits = submit.version_bits
+    bits, ntime = submit.version_bits, submit.ntime
     version = job.version if bits is None else job.version & ~version_mask | bits
-    header = pack("<I", version) + job.previous_hash + root + pack("<III", submit.ntime, job.bits, submit.nonce)
-    header_hash = sha256(sha256(header).digest()).digest()
-    value = int.from_bytes(header_hash if pow_hash is None else pow_hash(header), "little")
-
-    solved = _NO_CHAINS
+    header_hash, met = layout.kernel.judge(
+        extranonce1, submit.extranonce2, version, ntime, submit.nonce, target_bytes(target), job.notable
+    )
+    solved, value = _NO_CHAINS, MAX_TARGET
+    if pow_hash is not None:
+        header = layout.kernel.header(extranonce1, submit.extranonce2, version, ntime, submit.nonce)
+        work = int.from_bytes(pow_hash(header), "little")
+        met = (work <= target) * MEETS_SHARE | (work <= job.near_target) * MEETS_NOTABLE
+        if met & MEETS_NOTABLE:
+            value = work
+    elif met & MEETS_NOTABLE:
+        value = int.from_bytes(header_hash, "little")
     if value <= job.easiest_target:
         solved = tuple(chain for chain, chain_target in job.targets if value <= chain_target)
 
@@ -91,14 +107,14 @@ def validate(
     stale = job.tip is not tip
     if stale:
         error = errors.STALE
-    elif not job.minimum_time <= submit.ntime <= job.maximum_time:
+    elif not job.minimum_time <= ntime <= job.maximum_time:
         error = TIME_OUT_OF_RANGE
     elif (version ^ job.version) & ~(version_mask & job.version_mask):
         error = VERSION_BITS
     elif header_hash in job.tip.seen:
         error = errors.DUPLICATE
-    elif value > target:
+    elif not met & MEETS_SHARE:
         error = errors.LOW_DIFFICULTY
     else:
         job.tip.seen.add(header_hash)
-    return Verdict(error, header, header_hash, layout, nonce, solved, stale, value)
+    return Verdict(error, header_hash, layout, submit, extranonce1, version, solved, stale, value)

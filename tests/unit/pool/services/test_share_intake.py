@@ -559,7 +559,7 @@ def solvers(world, job, nonce: int) -> set[bytes]:
     """Which of the two extranonce1 of a moved connection make this submission a block."""
     submit = Submit(b"1", "w", job.job_id, b"\5\6\7\10", 1_700_000_000, nonce, None)
     judged = {
-        e: validate(job, job.layouts[4], submit, e, 0x1FFFE000, -1, world.jobs.table.tip)
+        e: validate(job, job.layouts[4], submit, e, 0x1FFFE000, 0, world.jobs.table.tip)
         for e in (Miner.extranonce1, b"\7\7\7\7")
     }
     return {extranonce1 for extranonce1, verdict in judged.items() if verdict.solved}

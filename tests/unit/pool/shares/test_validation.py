@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 from support.job_factory import JobFactory, aux_template, parent_template
+from support.share_kernels import every_kernel
 
 from chains.primitives.hashes import sha256d
 from chains.primitives.merkle import fold_branch
@@ -27,8 +28,11 @@ def judge(jobs, job, share, *, target=ANY, mask=0x1FFFE000, pow_hash=None):
     return validate(job, job.layouts[4], share, EXTRANONCE1, mask, target, jobs.table.tip, pow_hash)
 
 
+__all__ = ["every_kernel"]
+
+
 @pytest.fixture
-def jobs() -> JobFactory:
+def jobs(every_kernel) -> JobFactory:
     return JobFactory()
 
 

@@ -1,0 +1,8 @@
+from typing import Literal
+
+from chains.primitives.share_kernel import PythonShareKernel
+
+class ShareKernel(PythonShareKernel): ...
+
+def use(name: Literal["best", "portable", "sha-ni"]) -> str:
+    """Which SHA-256 to hash with from now on; what is used now. Raises ValueError for what the processor lacks."""
