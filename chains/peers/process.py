@@ -48,6 +48,7 @@ log = logging.getLogger("parapool.node")
 
 OWN_TABLES = "process."  # tables that are the process's and not the core's begin with this
 BANS = OWN_TABLES + "bans"
+STOP_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,16 @@ class NodeProcess:
                 future.cancel()
             for topic in self._topics.values():
                 topic.set()
+
+    def stop_soon(self) -> None:
+        """Stop, once the call that asked for it has been answered."""
+        self._loop.call_later(STOP_PAUSE_S, self.stop)
+
+    def lift_ban(self, name: str) -> bool:
+        """Whether there was one."""
+        self._bans.discard(name.encode())
+        self._store.write(deletes=[(BANS, name.encode())])
+        return self.hub.scores.unban(name)
 
     # -- callers ------------------------------------------------------------------------------------------------------
 

@@ -181,6 +181,9 @@ class Sockets:
         self.hub.stop()
 
     def dial(self, address: str) -> None:
+        """Nothing happens when this address is dialled or connected already."""
+        if address in self._dialled:
+            return
         host, port = split_address(address)
         self._dialled[address] = None
         connector = self.reactor.connectTCP(host, port, _Dialling(self, address), timeout=DIAL_S)
