@@ -117,6 +117,10 @@ class JsonRpc:
         self._answered(method, begun_s)
         return result
 
+    async def ask_aside(self, method: str, *params: Any, timeout_s: float | None = None) -> Any:
+        """As `call`, for what nothing depends on: neither its failure nor its success counts as the node's."""
+        return await self._call(method, params, self.timeout_s if timeout_s is None else timeout_s)
+
     async def close(self) -> None:
         """Close the connections; calls under way fail."""
         session, self._session = self._session, None

@@ -129,6 +129,16 @@ CHAINS = Board(
                 do="over a second: overloaded, or swapping. Over three it counts as hanging.",
             ),
             Panel(
+                "Peers", [(f"max by (chain, node) (parapool_node_peers{_OF})", "{{node}}")],
+                normal="eight or more, steady; a daemon that does not tell is not here.",
+                do="under three: blocks of ours spread slowly. 0: the node's way to its network is shut.",
+            ),
+            Panel(
+                "Mempool", [(f"max by (chain, node) (parapool_node_mempool_transactions{_OF})", "{{node}}")],
+                normal="as much as an explorer shows for the chain.",
+                do="0 on the parent: our blocks are empty; the node may relay blocks only, or have just started.",
+            ),
+            Panel(
                 "Clock of the parent's node less ours", [("max(parapool_clock_offset_seconds)", "offset")], unit="s",
                 normal="within a second or two.", do="over 5 s: let both machines keep time.",
             ),

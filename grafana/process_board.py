@@ -48,7 +48,7 @@ PROCESS = Board(
                 normal="over 30 %.", do="under 10 %: DiskFull. A full disk stops the pool.",
             ),
         )),
-        Row("Memory and files", (
+        Row("Memory, files, certificates", (
             Panel(
                 "Memory", [(f"parapool_process_resident_memory_bytes{_OF}", "{{instance}}")], unit="bytes",
                 normal="some 150 MB and 20 kB per connection; flat after the first hours.", do="a slope over days: report it with this picture.",
@@ -62,6 +62,12 @@ PROCESS = Board(
             Panel(
                 "Running since", [(f"time() - parapool_process_start_time_seconds{_OF}", "{{instance}}")], unit="s",
                 normal="since your last restart.", do="it fell by itself: the log's last CRITICAL line.",
+            ),
+            Panel(
+                "TLS certificate ends in",
+                [(f"parapool_certificate_end_timestamp_seconds{_OF} - time()", "{{instance}} port {{port}}")], unit="s",
+                normal="weeks, and up again with each renewal; empty without TLS.",
+                do="under 14 days: CertificateEnds. Renewed and not up again: the pool was not reloaded.",
             ),
             Panel(
                 "Series told", [('scrape_samples_scraped{job="parapool"}', "{{instance}}")],

@@ -8,6 +8,7 @@ from chains.auxpow.node import AuxPowNode
 from chains.bitcoin.node import BitcoinNode
 from chains.families import network
 from chains.mm2.node import Mm2Node
+from chains.node_glance import NodeGlance
 from chains.node_rpc import JsonRpc
 from chains.primitives.address import address_to_script
 from pool.config import AuxpowChain, BitcoinChain, ChainSection, Config, Mm2Chain, NodeSection
@@ -40,9 +41,11 @@ def watched_chain(name: str, chain: ChainSection) -> WatchedChain:
     former_addresses = chain.former_addresses
     former = [address_to_script(text, net.addresses) for text in former_addresses]
     nodes: list[Any] = []
+    glances: list[NodeGlance] = []
     for number, section in enumerate(chain.nodes):
         node_name = f"{name}[{number}]"
         rpc = node_rpc(section, node_name, PARENT_TIMEOUT_S if isinstance(chain, BitcoinChain) else AUX_TIMEOUT_S)
+        glances.append(NodeGlance(rpc))
         if isinstance(chain, BitcoinChain):
             nodes.append(BitcoinNode(name, node_name, rpc, script, net, former))
         elif isinstance(chain, AuxpowChain):
@@ -51,7 +54,7 @@ def watched_chain(name: str, chain: ChainSection) -> WatchedChain:
             nodes.append(AuxPowNode(name, node_name, rpc, chain.address, net, dialect, chain_id, former_addresses))
         elif isinstance(chain, Mm2Chain):
             nodes.append(Mm2Node(name, node_name, rpc, chain.address, net, chain.context_name, former_addresses))
-    return WatchedChain(name, chain.kind, net, nodes, script, chain.away_s)
+    return WatchedChain(name, chain.kind, net, nodes, script, chain.away_s, glances)
 
 
 def node_rpc(section: NodeSection, name: str, timeout_s: float) -> JsonRpc:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chains.kind import NodeState
+from chains.node_glance import NodeGlance
 from pool.data_dir_metrics import DataDirReadings
 from pool.metric_table import DIFFICULTY_CLASSES, LIABILITIES
 from pool.metrics import Readers, Reading, by, one
@@ -29,6 +30,7 @@ LAG_SAMPLE_S = 0.5
 LAG_KEPT = 120  # a minute of samples
 FOLD_SAMPLES = 10  # every so many lag samples expected solves are worked out, so that no job is kept alive for them
 MINERS_S = 15.0
+NODES_S = 15.0
 MINERS_SLICE = 250  # connections per turn of the loop: under a millisecond
 
 
@@ -79,6 +81,7 @@ class MetricSamples:
         """What goes on for as long as the pool runs."""
         yield self.run()
         yield self.watch_miners()
+        yield self.watch_nodes()
 
     async def run(self) -> None:
         """For ever: how late the loop comes to a timer, whether tips moved, and the expected solves."""
@@ -99,6 +102,23 @@ class MetricSamples:
         while True:
             await self.look_at_miners()
             await asyncio.sleep(MINERS_S)
+
+    async def watch_nodes(self) -> None:
+        """For ever: what usable nodes say of their peers and mempools."""
+        while True:
+            await self.look_at_nodes()
+            await asyncio.sleep(NODES_S)
+
+    async def look_at_nodes(self) -> None:
+        """Asks all of them at once; a node that is not usable has nothing to say."""
+        looks = []
+        for chain in self._chains.values():
+            for glance, health in zip(chain.glances, chain.health, strict=False):
+                if health.state is NodeState.OK:
+                    looks.append(glance.look())
+                else:
+                    glance.forget()
+        await asyncio.gather(*looks)
 
     def look_at_tips(self) -> None:
         """Notice when a chain's best height became another."""
@@ -157,6 +177,8 @@ class MetricSamples:
             "node_up": self._of_nodes(lambda health: health.state is NodeState.OK),
             "node_height": self._of_nodes(lambda health: health.height or None),
             "node_answer_seconds": self._of_nodes(lambda health: health.answer_s),
+            "node_peers": self._of_glances(lambda glance: glance.peers),
+            "node_mempool_transactions": self._of_glances(lambda glance: glance.mempool),
             "clock_offset_seconds": lambda: one(self._jobs.clock_offset_s),
             "expected_blocks_total": self._expected_blocks,
             "found_blocks_total": lambda: self._of_chains(self._blocks.found),
@@ -185,6 +207,16 @@ class MetricSamples:
             for name, chain in self._chains.items():
                 for node, health in zip(chain.nodes, chain.health, strict=True):
                     found = value(health)
+                    if found is not None:
+                        yield (name, node.name), found
+
+        return read
+
+    def _of_glances(self, value: Callable[[NodeGlance], int | None]) -> Callable[[], Iterator[Reading]]:
+        def read() -> Iterator[Reading]:
+            for name, chain in self._chains.items():
+                for node, glance in zip(chain.nodes, chain.glances, strict=False):
+                    found = value(glance)
                     if found is not None:
                         yield (name, node.name), found
 

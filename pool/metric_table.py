@@ -3,9 +3,9 @@
 The collectors (pool/metrics.py) and docs/reference/metrics.md are made from this table. Alerts and dashboards are built
 on these names: a rename is a breaking change.
 
-Labels are chains and nodes of the configuration, and words of ours: states, reasons, results, kinds, classes. There is
-no miner, worker or address label, ever: what a stranger may choose must not make a series, and who mines here is
-nobody's business (figures of a miner are in the HTTP API).
+Labels are chains, nodes and ports of the configuration, and words of ours: states, reasons, results, kinds, classes.
+There is no miner, worker or address label, ever: what a stranger may choose must not make a series, and who mines here
+is nobody's business (figures of a miner are in the HTTP API).
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from stratum.counters import RTT_CLASSES
 
 PREFIX = "parapool_"
 MAX_SERIES = 2000
-"""Promise to whoever stores the series: no configuration with up to MAX_CHAINS chains of two nodes makes more."""
+"""Promise to whoever stores the series: no configuration with up to MAX_CHAINS chains of two nodes and MAX_PORTS
+Stratum ports makes more."""
 
 MAX_CHAINS = 20
+MAX_PORTS = 8
 MAX_FREE_VALUES = 24
 """Distinct values of a label whose words come from outside (a node's refusal); further ones count as `other`."""
 
@@ -101,6 +103,10 @@ METRICS: tuple[MetricDefinition, ...] = (
     _counter(
         "vardiff_retargets_total", "retargets", "direction", "miners",
         "Connections that were told another difficulty than before, up or down.",
+    ),
+    _gauge(
+        "certificate_end_timestamp_seconds", "seconds", "port", "miners",
+        "Unix time of the last second of the certificate that a port with `tls` shows; a reload takes a renewed one.",
     ),
     _counter("bans_total", "bans", "", "miners", "Addresses banned for a time."),
     _counter(
@@ -187,6 +193,14 @@ METRICS: tuple[MetricDefinition, ...] = (
     _gauge(
         "node_answer_seconds", "seconds", "chain node", "chains",
         "How long the node's last health check took, a few calls; absent while it gives no answer.",
+    ),
+    _gauge(
+        "node_peers", "peers", "chain node", "chains",
+        "The node's connections to its network, every quarter of a minute; absent of a node that does not tell.",
+    ),
+    _gauge(
+        "node_mempool_transactions", "transactions", "chain node", "chains",
+        "Transactions that wait in the node's mempool, every quarter of a minute; absent of a node that does not tell.",
     ),
     _gauge(
         "clock_offset_seconds", "seconds", "", "chains",

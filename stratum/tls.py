@@ -13,11 +13,14 @@ from typing import Any
 
 from twisted.internet.protocol import Protocol as TwistedProtocol
 
+from stratum.certificate_end import certificate_end_s
+
 READ_BYTES = 12_288  # as transport.READ_BYTES: a read together with an unfinished line stays below unparsed_bytes
 
 
 class Certificate:
-    """A port's certificate chain and key, PEM files. TLS 1.2 and 1.3; nobody renegotiates."""
+    """A port's certificate chain and key, PEM files. TLS 1.2 and 1.3; nobody renegotiates. `end_s` is the last second
+    of its first certificate, Unix time; None when that cannot be read, which is OpenSSL's affair."""
 
     def __init__(self, certificate_file: Path, key_file: Path) -> None:
         """Raises OSError when the files cannot be used (ssl.SSLError is one)."""
@@ -33,6 +36,14 @@ class Certificate:
         # Without a password OpenSSL would ask the terminal for one; an encrypted key is refused instead.
         context.load_cert_chain(self.certificate_file, self._key_file, password=lambda: "")
         self.context = context
+        self.end_s = _end_s(self.certificate_file)
+
+
+def _end_s(certificate_file: Path) -> int | None:
+    try:
+        return certificate_end_s(certificate_file.read_text("ascii", "replace"))
+    except ValueError:
+        return None
 
 
 class TlsConnection(TwistedProtocol):

@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from chains.kind import Health, Network, NodeState
+from chains.node_glance import NodeGlance
 from chains.node_rpc import NodeTimeoutError, NodeUnavailableError, RpcError
 
 log = logging.getLogger("parapool.chain")
@@ -46,14 +47,23 @@ class WatchedChain:
     """A configured chain at run time: its nodes in order of preference, their health, and the chain's state."""
 
     def __init__(
-        self, name: str, kind_name: str, network: Network, nodes: list[Any], script: bytes, away_s: float
+        self,
+        name: str,
+        kind_name: str,
+        network: Network,
+        nodes: list[Any],
+        script: bytes,
+        away_s: float,
+        glances: Sequence[NodeGlance] = (),
     ) -> None:
+        """`glances` are the nodes' own, for the metrics."""
         self.name = name
         self.kind_name = kind_name
         self.network = network
         self.nodes = nodes
         self.script = script
         self.away_s = away_s
+        self.glances = tuple(glances)
         self.health = [NodeHealth(NodeState.DOWN, detail="not asked yet") for _ in nodes]
         self.template_failed_at: list[float | None] = [None] * len(nodes)
         self.changed = asyncio.Event()
@@ -71,6 +81,7 @@ class WatchedChain:
         self.nodes[:] = newer.nodes
         self.script, self.away_s = newer.script, newer.away_s
         self.health = newer.health
+        self.glances = newer.glances
         self.template_failed_at = newer.template_failed_at
         self.template_node = None
         return former

@@ -93,10 +93,10 @@ class Mining:
             None if pow_name == "sha256d" else POW_HASHES[pow_name],
             self.schemes,
         )
-        self.servers = self._servers(
-            extranonces or ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32))
-        )
-        self._certificates: list[Certificate] = []
+        if extranonces is None:
+            extranonces = ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32))
+        self.servers = self._servers(extranonces)
+        self.certificates: dict[str, Certificate] = {}
         settings = job_settings(config, parent, self._propose, self.schemes.pay_rates)
         self.jobs = JobBroadcast(TemplateBoard(tuple(self.kinds)), self.table, settings, self._broadcast)
         self.job_checks = JobChecks(trial_terms(config, parent))
@@ -144,12 +144,12 @@ class Mining:
                 certificate = Certificate(port.tls.certificate_file, port.tls.key_file)
             except OSError as error:
                 raise StartError(f"the certificate of {port.bind} cannot be used: {error}") from error
-            self._certificates.append(certificate)
+            self.certificates[port.bind] = certificate
         return Entrance(tuple(ip_network(text) for text in port.proxy_protocol_from), certificate)
 
     def _renew_certificates(self) -> None:
         """What a certificate's renewal left in the files, for connections from now on."""
-        for certificate in self._certificates:
+        for certificate in self.certificates.values():
             try:
                 certificate.renew()
             except OSError as error:

@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from pool.accounting.books_away import BooksAwayError, UnusableLogError
 from pool.blocks.solution_store import SolutionStore
 from pool.blocks.space_reserve import RESERVE_BYTES
+from pool.certificate_metrics import CertificateCollector
 from pool.chain_setup import watched_chain
 from pool.config import Config, ConfigError
 from pool.config_reload import Reload, ReloadRefusedError, reload_between
@@ -117,6 +118,7 @@ class RunningPool:
         return LiveStatus(
             self.config, mining.chains, mining.intake, mining.jobs, mining.blocks, self.share_log, self.log_directory,
             books, list(mining.servers.values()),
+        registry.register(CertificateCollector(self.mining.certificates))
         )  # fmt: skip
 
     # -- another configuration ----------------------------------------------------------------------------------------

@@ -8,16 +8,19 @@ import asyncio
 import math
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
 from sqlalchemy import text
 from support.dashboards import queries
-from support.devnet import CHAINS, PARENT, RARE_BITS, Devnet, devnet_in, steps
+from support.devnet import CHAINS, PARENT, RARE_BITS, Devnet, devnet_in, port_terms, steps
+from support.ports import free_port
 from support.prometheus import STEP_S, Prometheus, quicker
 from support.rule_files import PREFIX, SERIES
 
@@ -30,6 +33,7 @@ from pool.storage.database import Database
 # A block of an auxiliary chain takes 1,024 shares; one of the parent, whose tip makes shares stale, is never found.
 BITS = dict.fromkeys(CHAINS, "1e3fffff") | {PARENT: RARE_BITS}
 PAYING = ("regbtc", "alpha")
+CERTIFICATES = Path(__file__).parents[1] / "fixtures" / "tls"
 SHARE_PAUSE_S = 0.03
 JOB_S = 2.0
 QUIET_S = 15.0
@@ -59,6 +63,12 @@ OF_THE_MACHINE = {"LoopLate", "AnswersSlow", "DiskFull"}
 
 
 def _edit(config: dict[str, Any]) -> None:
+    folder = Path(config["pool"]["data_dir"]).parent
+    for name in ("certificate.pem", "key.pem"):
+        shutil.copy(CERTIFICATES / name, folder / name)
+        (folder / name).chmod(0o600)
+    tls = {"certificate_file": str(folder / "certificate.pem"), "key_file": str(folder / "key.pem")}
+    config["stratum"]["ports"].append(port_terms(free_port()) | {"tls": tls})
     config["chains"]["regnmc"]["away_s"] = 2
     for chain in PAYING:
         config["chains"][chain]["payouts"] = {
@@ -192,6 +202,10 @@ async def test_prometheus_raises_the_alerts_of_real_faults(world: World) -> None
     os.utime(devnet.data_dir / "last-backup", (stamp, stamp))
     _edit_ledger(devnet, "alpha", 1)
     held = asyncio.create_task(_cli(devnet, "payouts", "hold", "regbtc", "--reason", "a drill"))
+    steps.info("a certificate that nobody renewed in time")
+    shutil.copy(CERTIFICATES / "ending.pem", devnet.directory / "certificate.pem")
+    assert devnet.pool is not None
+    devnet.pool.process.send_signal(signal.SIGHUP)
     steps.info("a node that is gone, a node that refuses a block, garbage, and a miner that repeats its shares")
     await devnet.kill_node("regnmc")
     repeating = asyncio.create_task(_repeat_shares(devnet))
@@ -200,12 +214,11 @@ async def test_prometheus_raises_the_alerts_of_real_faults(world: World) -> None
     await held
     await world.prometheus.fires(
         "BackupOld", "LedgerDoesNotBalance", "PayoutsOnHold", "ChainDown", "ChainOutOfTree", "BlockNotAccepted",
-        "ManyParseErrors", "RejectedShares",
+        "ManyParseErrors", "RejectedShares", "CertificateEnds",
     )  # fmt: skip
     repeating.cancel()
     await asyncio.gather(repeating, return_exceptions=True)
     steps.info("a process that stands still")
-    assert devnet.pool is not None
     os.kill(devnet.pool.pid, signal.SIGSTOP)
     try:
         await world.prometheus.fires("PoolDown")

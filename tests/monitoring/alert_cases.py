@@ -92,6 +92,11 @@ FAST = (
         quiet={ANSWERS % "0.05": "0+1000x50", ANSWERS % "0.25": "0+1001x50", ANSWERS % "+Inf": "0+1001x50"},
     ),
     AlertCase(
+        "CertificateEnds", "ticket", "16m", labels=POOL | {"port": "0.0.0.0:3443"},
+        fires=pool("certificate_end_timestamp_seconds", "1209000x70", ',port="0.0.0.0:3443"'),
+        quiet=pool("certificate_end_timestamp_seconds", "1211000x70", ',port="0.0.0.0:3443"'),
+    ),
+    AlertCase(
         "LedgerDoesNotBalance", "page", "1m", labels=ALPHA,
         fires=alpha("ledger_imbalance_sat", "0 -1x5"), quiet=alpha("ledger_imbalance_sat", "0x6"),
     ),

@@ -15,6 +15,8 @@ from support.job_factory import JobFactory, aux_template
 
 from chains.families import network
 from chains.kind import NodeState
+from chains.node_glance import NodeGlance
+from chains.node_rpc import NodeTimeoutError
 from pool import data_dir_metrics, metric_samples
 from pool.metric_samples import MetricSamples, difficulty_class
 from pool.metric_table import DIFFICULTY_CLASSES, MAX_SERIES, OF_PROMETHEUS_CLIENT
@@ -27,13 +29,29 @@ from stratum.counters import RTT_CLASSES, Counters
 NODES = [SimpleNamespace(name="first"), SimpleNamespace(name="second")]
 
 
+class Rpc:
+    """A node that tells of its peers, and not of its mempool."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def ask_aside(self, method: str, *params: Any, timeout_s: float | None = None) -> Any:
+        if method == "getnetworkinfo":
+            return {"connections": len(self.name)}
+        raise NodeTimeoutError("no answer")
+
+
+def glances(name: str) -> list[NodeGlance]:
+    return [NodeGlance(Rpc(name)) for _ in NODES]
+
+
 class World:
     """The samples and the parts they read, only as real as needed."""
 
     def __init__(self, folder: Path) -> None:
         self.now = 100.0
         self.chains = {
-            name: WatchedChain(name, kind, network("bitcoin", "regtest"), NODES, b"", 60.0)
+            name: WatchedChain(name, kind, network("bitcoin", "regtest"), NODES, b"", 60.0, glances(name))
             for name, kind in (("regbtc", "bitcoin"), ("alpha", "mm2"))
         }
         self.factory = JobFactory()
@@ -179,6 +197,17 @@ async def test_samples_of_a_hundred_thousand_workers_make_no_series(world: World
     assert world.values("workers") == {"": 100_000}
     assert len(lines) == few < MAX_SERIES
     assert not any("worker " in line for line in lines)
+
+
+async def test_samples_tell_what_usable_nodes_say_of_their_peers(world: World) -> None:
+    chain = world.chains["regbtc"]
+    chain.set_health(0, NodeHealth(NodeState.OK, 5))
+    await world.samples.look_at_nodes()
+    assert world.values("node_peers") == {'chain="regbtc",node="first"': len("regbtc")}
+    assert world.values("node_mempool_transactions") == {}
+    chain.set_health(0, NodeHealth(NodeState.DOWN))
+    await world.samples.look_at_nodes()
+    assert world.values("node_peers") == {}
 
 
 def test_samples_tell_disk_and_backup(world: World, tmp_path: Path) -> None:

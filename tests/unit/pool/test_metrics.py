@@ -24,6 +24,7 @@ from pool.metric_table import (
     LIABILITIES,
     MAX_CHAINS,
     MAX_FREE_VALUES,
+    MAX_PORTS,
     MAX_SERIES,
     METRICS,
     SUBMIT_RESULTS,
@@ -34,7 +35,7 @@ from stratum.counters import RTT_CLASSES
 
 ROOT = Path(__file__).parents[3]
 UNIT_SUFFIXES = {"seconds": "_seconds", "bytes": "_bytes", "fraction": "_fraction", "smallest units": ""}
-OUR_WORDS = {"chain", "state", "result", "reason", "kind", "node", "direction", "rtt", "difficulty"}
+OUR_WORDS = {"port", "chain", "state", "result", "reason", "kind", "node", "direction", "rtt", "difficulty"}
 
 
 class Samples:
@@ -177,6 +178,7 @@ def test_metrics_series_stay_under_the_bound_whatever_the_nodes_and_miners_say()
     of_label = {
         "chain": [f"chain{number:02d}" for number in range(MAX_CHAINS)], "node": ["a[0]", "a[1]"],
         "rtt": RTT_CLASSES, "difficulty": DIFFICULTY_CLASSES,
+        "port": [f"0.0.0.0:{number}" for number in range(MAX_PORTS)],
     }  # fmt: skip
     registry, readers = CollectorRegistry(), {}
     for metric in METRICS:
