@@ -20,6 +20,7 @@ from pool.cli_init import init
 from pool.cli_ledger import ledger
 from pool.cli_losses import absorb, clawback, losses
 from pool.cli_miner import miner
+from pool.cli_operator import operator
 from pool.cli_options import (
     ANY_FILE,
     EXIT_NO,
@@ -203,6 +204,7 @@ commands.add_command(top)
 commands.add_command(ledger)
 commands.add_command(payouts)
 commands.add_command(miner)
+commands.add_command(operator)
 commands.add_command(simulate)
 commands.add_command(completion)
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from pool.config_roles import SERVING, role_in
+from pool.config_secret_files import open_to_all
 from pool.config_section import Section
 from pool.config_values import Bind, FilePath, parse_bind
 
@@ -82,6 +83,6 @@ def token_file_problem(path: Path) -> str | None:
             mode = path.stat().st_mode
     except OSError as error:
         return f"expected a readable file: {error.strerror or error}"
-    if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
-        return f"expected a file that others can neither read nor write: chmod 600 {path}"
-    return None
+    if mode & (stat.S_IWOTH | stat.S_IWGRP):
+        return f"expected a file that nobody else can write: chmod 600 {path}"
+    return open_to_all(path)

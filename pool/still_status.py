@@ -14,7 +14,7 @@ from pool.web.api import ChainStatus
 class StillStatus:
     """Implements pool.web.api.LiveStatus. The chains' state is unknown here, which is no fault of theirs."""
 
-    accepting = True
+    accepting, draining = True, False
     connections = workers = shares_accepted = accepted_work = jobs_sent = 0
     books_lag_s = 0.0
 

@@ -26,11 +26,13 @@ class BanRefusedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """`until` is in the seconds of the clock that the list is asked by."""
+    """`until` is in seconds of the clock that the list is asked by; `until_ms` is the same on the wall's, for people
+    and files, and nothing here looks at it."""
 
     network: Network
     until: float
     reason: str
+    until_ms: int = 0
 
 
 def network_of(text: str) -> Network:

@@ -126,7 +126,9 @@ class StratumServer:
         return listening
 
     def shut(self) -> None:
-        """Nobody new comes in; who is here stays. The ports are closed, so another process may have them."""
+        """Nobody new comes in; who is here stays, and who waits in a port's queue is here. The ports are closed, so
+        another process may have them."""
+        self.take_waiting()
         self.closed_to_new = True
         self.stop_listening()
         for awaited in list(self._awaited):

@@ -99,6 +99,13 @@ class Vardiff:
         """Estimated work per second, in units of difficulty 1."""
         return self.difficulty / self.interval_s
 
+    def measured(self, now: float) -> float | None:
+        """Work per second by the shares that count, in units of difficulty 1; the estimate it stands on while these are
+        too few, None before the first one."""
+        if self._count >= FIRST_SHARES and now > self._start:
+            return self._work / (now - self._start)
+        return self.rate if self.retargets else None
+
     @property
     def silence_at(self) -> float:
         """When silent() is worth asking again."""

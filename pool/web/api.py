@@ -34,6 +34,8 @@ PROVISIONAL_MS = 15_000
 may hold shares that the figures lack.
 """
 
+DRAINING = "miners are being moved to another process"
+
 _CHAIN = re.compile(r"[a-z0-9_-]{1,32}")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(rf"[0-9A-Za-z:_-]{{1,{MAX_ADDRESS}}}")
@@ -89,6 +91,8 @@ class LiveStatus(Protocol):
     def stratum_urls(self) -> Sequence[str]: ...
     @property
     def accepting(self) -> bool: ...
+    @property
+    def draining(self) -> bool: ...
     @property
     def connections(self) -> int: ...
     @property
@@ -147,7 +151,8 @@ class Api:
     def notes(self) -> list[str]:
         """What somebody should look at although miners do not notice; empty when all is well."""
         lag_s = self.live.books_lag_s
-        return [f"the books are {duration_text(lag_s)} behind"] if lag_s > LARGE_BOOKS_LAG_S else []
+        found = [f"the books are {duration_text(lag_s)} behind"] if lag_s > LARGE_BOOKS_LAG_S else []
+        return found + ([DRAINING] if self.live.draining else [])
 
     async def pool(self) -> Json:
         now_ms = self.now_ms()

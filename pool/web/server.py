@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from pool.accounting.books_away import BooksAwayError
 from pool.web.answer_cache import AnswerCache
 from pool.web.answers import add_headers, error_answer, json_answer, page_answer, static_answer
-from pool.web.api import Api, ApiError, LiveStatus
+from pool.web.api import DRAINING, Api, ApiError, LiveStatus
 from pool.web.api import Books as PoolBooks
 from pool.web.client_limit import ClientLimit
 from pool.web.miner_api import MinerApi, MinerBooks
@@ -71,7 +71,7 @@ MONEY_KEPT_S = 0.0
 
 REFUSAL_KEPT_S = 3600.0
 
-UNCOUNTED = frozenset({"/healthz", "/metrics"})
+UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """What load balancers and Prometheus ask; they get an answer however often."""
 
 T = TypeVar("T")
@@ -180,6 +180,7 @@ class WebServer:
                 web.get("/connect", self._connect_page),
                 web.get("/static/{name}", self._static),
                 web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
                 web.get("/api/v1/openapi.json", self._openapi),
                 web.get("/api/v1/pool", self._pool),
@@ -272,6 +273,13 @@ class WebServer:
         if problems:
             return error_answer(503, "; ".join(problems + notes))
         return web.Response(text="\n".join(["ok", *notes]) + "\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        """Whether new miners should come here. A drained process answers 404, which HAProxy (`disable-on-404`) takes
+        for: nobody new, and who is there stays; on a 503 it would end every connection."""
+        if self.api.live.draining and not self.api.problems():
+            return error_answer(404, DRAINING)
+        return await self._healthz(request)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         # The classic text form: in OpenMetrics a gauge `connections` and a counter `connections_total` would clash.

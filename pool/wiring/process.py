@@ -34,6 +34,7 @@ from pool.live_status import LiveStatus
 from pool.log_setup import set_up_log
 from pool.metrics import registry_of
 from pool.notifications import notifying
+from pool.operator_setup import operator_tokens
 from pool.payout_metrics import PayoutCollector
 from pool.scheme_metrics import SchemeCollector
 from pool.services.bookkeeping import Bookkeeping
@@ -50,6 +51,7 @@ from pool.web_setup import web_options
 from pool.wiring.beside import RunningBeside
 from pool.wiring.keeping import Books, Keeping
 from pool.wiring.mining import Mining
+from pool.wiring.operating import Operating, operating
 from pool.wiring.paying import Wallets, changed_wallets
 from pool.wiring.transport import Transport
 
@@ -93,6 +95,7 @@ class RunningPool:
     def _build(self) -> None:
         """The parts, each given what it needs."""
         mining = self.mining = Mining(self.config, self.share_log, self.solutions)
+        self.operating = operating(self.config, mining, self._reload_for_operator)
         sql_books = None if self.books is None else self.books.sql_books
         ingest = self.transport.connect(self.share_log, self.solutions, sql_books, mining)
         if ingest is None or self.books is None:
@@ -124,9 +127,13 @@ class RunningPool:
     # -- another configuration ----------------------------------------------------------------------------------------
 
     async def reload(self) -> bool:
-        """Takes over the configuration as it is on disk now, or nothing of it: whether it did. Nobody is disconnected.
-        All that may fail comes first; an error after that is one of ours, and the pool stops rather than go on with
-        half of each.
+        """Takes over the configuration as it is on disk now, or nothing of it: whether it did."""
+        return (await self.take_over())[0] is not None
+
+    async def take_over(self) -> tuple[Reload | None, list[str]]:
+        """A reload, and what it changed; or None and why it was not done, a sentence each. Nobody is disconnected. All
+        that may fail comes first; an error after that is one of ours, and the pool stops rather than go on with half
+        of each.
         """
         async with self._reloading:
             try:
@@ -135,16 +142,25 @@ class RunningPool:
                 fresh = {name: watched_chain(name, new.chains[name]) for name in (*change.added, *change.renewed)}
                 options = web_options(new)
                 wallets = changed_wallets(change)
+                tokens = operator_tokens(new)
             except (ConfigError, ReloadRefusedError) as error:
-                for line in error.lines:
-                    log.error("configuration not taken over: %s", line)
-                return False
+                refused = error.lines
             except (StartError, OSError) as error:
-                log.error("configuration not taken over: %s", error)
-                return False
-            await self._adopt(change, fresh, options, wallets)
-            log.info("configuration taken over: %s", change)
-            return True
+                refused = [str(error)]
+            else:
+                await self._adopt(change, fresh, options, wallets)
+                if self.operating is not None and tokens is not None:
+                    self.operating.server.adopt(tokens)
+                log.info("configuration taken over: %s", change)
+                return change, []
+            for line in refused:
+                log.error("configuration not taken over: %s", line)
+            return None, refused
+
+    async def _reload_for_operator(self) -> tuple[Reload | None, list[str]]:
+        """As by SIGHUP: it goes on when whoever asked for it has left."""
+        found: tuple[Reload | None, list[str]] = await asyncio.shield(self._spawn(self.take_over()))
+        return found
 
     async def _adopt(
         self, change: Reload, fresh: dict[str, WatchedChain], options: WebOptions, wallets: Wallets
@@ -213,6 +229,8 @@ class RunningPool:
             await self.web.start(*self.config.http.address)
         except OSError as error:
             raise StartError(f"cannot listen on {self.config.http.bind}: {error}") from error
+        if self.operating is not None:
+            await self.operating.start()
         if self.transport.serves:
             self.mining.listen()
 
@@ -221,6 +239,9 @@ class RunningPool:
             self._watching[name] = self._spawn(self.mining.watch(name))
         for work in (*self.mining.work(), *self.status.samples.work()):
             self._spawn(work)
+        if self.operating is not None:
+            for work in self.operating.work():
+                self._spawn(work)
         if self.transport.feed is not None:
             self._spawn(self.transport.feed.run())
         if self.books is not None:
@@ -248,6 +269,9 @@ class RunningPool:
         """Down in order. What a failed start did not build is not there to stop."""
         self._stopping = True
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        operating: Operating | None = vars(self).get("operating")
+        if operating is not None:
+            await operating.stop()
         mining: Mining | None = vars(self).get("mining")
         keeping: Keeping | None = vars(self).get("keeping")
         transport: Transport | None = vars(self).get("transport")

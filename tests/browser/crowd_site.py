@@ -22,6 +22,7 @@ class Live:
     fee_ppm: int = 10_000
     stratum_urls: tuple[str, ...] = ("stratum+tcp://127.0.0.1:3333",)
     accepting: bool = True
+    draining: bool = False
     connections: int = 9_870
     workers: int = 12_345
     shares_accepted: int = 98_765_432

@@ -129,7 +129,8 @@ def test_deploy_kubernetes_gives_each_role_what_it_needs_and_no_more(role: str, 
     config = loaded(folder / "pool.yaml", container["args"][1:], tmp_path, secrets)
     assert config.pool.role == role
     assert ("wallet_password" in secrets) == config.pool.pays
-    assert container["readinessProbe"]["httpGet"]["path"] == "/healthz"
+    ready = "/readyz" if role == "stratum" else "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == ready
     labels = template["metadata"]["labels"]
     for kind in ("Service", "PodDisruptionBudget"):
         selector = found[kind]["spec"]["selector"]

@@ -58,10 +58,10 @@ def test_config_operator_names_its_mistakes(refused: Refused, tmp_path: Path) ->
 def test_config_operator_refuses_tokens_that_everybody_can_read(refused: Refused, tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     path.write_text("x")
-    for mode in (0o604, 0o602, 0o620):
+    for mode, words in ((0o604, "chmod o-r"), (0o602, "chmod 600"), (0o620, "chmod 600")):
         path.chmod(mode)
         [line] = refused(_with(f"{{token_file: {path}}}"))
-        assert f"operator.token_file: expected a file that others can neither read nor write: chmod 600 {path}" in line
+        assert "operator.token_file: expected a file that " in line and f"{words} {path}" in line
     path.chmod(0o640)
     assert _load(tmp_path, f"{{token_file: {path}}}").operator is not None
 

@@ -54,6 +54,7 @@ class Live:
     fee_ppm: int = 10_000
     stratum_urls: tuple[str, ...] = ("stratum+tcp://127.0.0.1:3333",)
     accepting: bool = True
+    draining: bool = False
     connections: int = 2
     workers: int = 3
     shares_accepted: int = 40
