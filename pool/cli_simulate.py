@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from pool.cli_options import ANY_FILE, EXIT_OK
+from pool.cli_simulate_bk import simulate_bk
 from pool.progress import on_stderr
 from pool.shares.scheme import SCHEMES, Scheme
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SHOWN_MINERS = 40
 
 
-@click.command(short_help="Compare reward schemes over the same shares.")
+@click.group(invoke_without_command=True, short_help="Compare reward schemes, or simulate a chain's rules.")
 @click.option("--shares", "shares_path", metavar="PATH", type=ANY_FILE,
               help="A block exported by `pool ledger export` (JSON), or a folder of share log segments.")
 @click.option("--data-dir", metavar="DIR", type=ANY_FILE, help="A pool's data folder: takes the share log in it.")
@@ -43,11 +44,12 @@ SHOWN_MINERS = 40
               help="How often it is drawn which shares solve a block.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same numbers.")
 @click.option("--plot", "plot_path", metavar="FILE", type=ANY_FILE, help="Draw the comparison (.png, .svg, .pdf).")
+@click.pass_context
 def simulate(
-    shares_path: str | None, data_dir: str | None, chain: str | None, schemes_text: str, reward: int, fees: int,
-    fee_ppm: int, blocks: int | None, factor: str, window_min_s: int, miners: int, share_count: int, runs: int,
-    seed: int, plot_path: str | None,
-) -> NoReturn:
+    context: click.Context, shares_path: str | None, data_dir: str | None, chain: str | None, schemes_text: str,
+    reward: int, fees: int, fee_ppm: int, blocks: int | None, factor: str, window_min_s: int, miners: int,
+    share_count: int, runs: int, seed: int, plot_path: str | None,
+) -> None:
     """Replay the same shares under several reward schemes, side by side.
 
     Shares come from a share log, from the export of a block, or are made up. Which of them solve a block is drawn again
@@ -60,6 +62,8 @@ def simulate(
       pool simulate --data-dir /var/lib/parapool --chain namecoin --schemes pplns,solo --blocks 20
       pool simulate --shares split.json --schemes pplns,fpps --reward 315000000 --fees 2500000
     """  # fmt: skip
+    if context.invoked_subcommand is not None:
+        return
     from pool.simulation.plot import NoPlotsError, plot
     from pool.simulation.sources import NoSharesError, described
     from pool.simulation.variance import compare, recorded
@@ -88,6 +92,9 @@ def simulate(
             raise click.ClickException(str(error)) from error
         click.echo(f"drawn: {plot_path}")
     sys.exit(EXIT_OK)
+
+
+simulate.add_command(simulate_bk)
 
 
 def _schemes(text: str) -> list[Scheme]:

@@ -64,7 +64,7 @@ REJECTED, METHOD_NOT_FOUND = -26, -32601
 class Chance(Protocol):
     """What is drawn: `random.Random` has it."""
 
-    def randrange(self, stop: int) -> int: ...
+    def randrange(self, start: int, /) -> int: ...
 
 
 class BkCore:

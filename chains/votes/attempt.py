@@ -23,14 +23,23 @@ def selection(graph: VoteGraph, previous: KnownBlock, leader_key: bytes) -> tupl
     k = graph.rules.k
     if len(previous.votes) < k or not graph.would_be_best(previous, 0):
         return None
-    own = sorted(
-        (vote for vote in previous.votes.values() if vote.datum.leader_key == leader_key), key=lambda vote: vote.size
-    )
+    votes = own_first(previous, leader_key, k)
+    if votes is None:
+        return None
+    smallest = votes[0].size
+    beaten = any(child.leader <= smallest for child in previous.children)
+    return None if beaten or not graph.would_be_best(previous, smallest) else votes
+
+
+def own_first(previous: KnownBlock, leader_key: bytes, k: int) -> tuple[Vote, ...] | None:
+    """The k votes for a block that a key's owner could lead, whatever others have proposed: the smallest own ones, or
+    all own ones and the oldest foreign ones that are not smaller than the smallest own one. None when there are not
+    enough."""
+    own = [vote for vote in previous.votes.values() if vote.datum.leader_key == leader_key]
     if not own:
         return None
+    own.sort(key=lambda vote: vote.size)
     smallest = own[0].size
-    if any(child.leader <= smallest for child in previous.children) or not graph.would_be_best(previous, smallest):
-        return None
     if len(own) >= k:
         return tuple(own[:k])
     # A dict keeps the order of arrival, so the first ones are the oldest.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
-from support.drawn_votes import Leader, read_drawn
+from support.drawn_votes import Leader
 
 from chains.bk.core import BkCore
 from chains.bk.parameters import BkParameters
 from chains.peers.virtual import VirtualNetwork
+from pool.simulation.bk_miner import read_drawn
 
 PARAMETERS = BkParameters("bk-test", k=4, interval_s=20, subsidy=1003, maturity_blocks=3)
 
