@@ -34,9 +34,14 @@ class CallRefusedError(Exception):
 class AccountChain(Protocol):
     """A followed chain, as the wallet calls see it."""
 
-    addresses: AddressFormat
-    accounts: Accounts
-    mempool: Mempool
+    @property
+    def addresses(self) -> AddressFormat: ...
+
+    @property
+    def accounts(self) -> Accounts: ...
+
+    @property
+    def mempool(self) -> Mempool: ...
 
 
 def address_format(hrp: str) -> AddressFormat:

@@ -5,10 +5,10 @@
     root     = Bitcoin's merkle root of SHA-256d of each
     block    = 01000000 ‖ consensus proof id (32) ‖ context (32) ‖ root (32), its id SHA-256d of these 100 bytes
 
-A root must have one body and no other, or two honest followers could hold different ones for ever. Bitcoin's merkle tree
-alone does not give that: an odd row repeats its last hash (CVE-2012-2459), and 64 bytes are both a transaction and two
-hashes. So a body repeats no pair of equal hashes, and no transaction in it has 64 bytes; a coinbase would have 64 with a
-script of 23 bytes, which is P2SH, so no chain of ours pays to those.
+A root must have one body and no other, or two honest followers could hold different ones for ever. Bitcoin's merkle
+tree alone does not give that: an odd row repeats its last hash (CVE-2012-2459), and 64 bytes are both a transaction and
+two hashes. So a body repeats no pair of equal hashes, and no transaction in it has 64 bytes; a coinbase would have 64
+with a script of 23 bytes, which is P2SH, so no chain of ours pays to those.
 """
 
 from __future__ import annotations
@@ -65,6 +65,19 @@ def root_of(body: Sequence[bytes]) -> bytes:
     return merkle_root([sha256d(transaction) for transaction in body])
 
 
+def branch_of(body: Sequence[bytes], index: int) -> tuple[bytes, ...]:
+    """The siblings, leaf first, that fold a body's transaction into its root."""
+    row = [sha256d(transaction) for transaction in body]
+    branch: list[bytes] = []
+    while len(row) > 1:
+        if len(row) % 2:
+            row.append(row[-1])
+        branch.append(row[index ^ 1])
+        row = [sha256d(row[at] + row[at + 1]) for at in range(0, len(row), 2)]
+        index >>= 1
+    return tuple(branch)
+
+
 def serialize_body(body: Sequence[bytes]) -> bytes:
     return compact_size(len(body)) + b"".join(compact_size(len(one)) + one for one in body)
 
@@ -79,6 +92,14 @@ def read_body(wire: bytes) -> Body:
     reason = form_problem(body)
     if reason is not None:
         raise MalformedError(reason)
+    return body
+
+
+def read_body_of(root: bytes, wire: bytes) -> Body:
+    """The body of a wire form that must have this root. Raises MalformedError."""
+    body = read_body(wire)
+    if root_of(body) != root:
+        raise MalformedError("a body of another root")
     return body
 
 

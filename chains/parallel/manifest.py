@@ -10,6 +10,7 @@ leaf names its chain, or a leaf could be relabelled to another chain whose conte
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -61,6 +62,6 @@ def read_manifest(reader: Reader) -> Manifest:
     if count > MAX_ENTRIES:
         raise MalformedError(f"a manifest of {count} chains, the limit is {MAX_ENTRIES}")
     roots = tuple((reader.hash32(), reader.hash32()) for _ in range(count))
-    if any(former[0] >= latter[0] for former, latter in zip(roots, roots[1:], strict=False)):
+    if any(former[0] >= latter[0] for former, latter in itertools.pairwise(roots)):
         raise ManifestOrderError("contexts ascend")
     return Manifest(roots)

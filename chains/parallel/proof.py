@@ -2,7 +2,7 @@
 
 Root mode, in which the proofs are a chain of their own:
 
-    header (80)  = version ‖ previous proof id ‖ merkle root ‖ time ‖ bits ‖ nonce;  id = SHA-256d, also the proof of work
+    header (80)  = version ‖ previous proof id ‖ merkle root ‖ time ‖ bits ‖ nonce;  id = SHA-256d, the proof of work
     merkle root  = txid of the only transaction, a Bitcoin coinbase: scriptSig begins with a push of the proof's height,
                    any outputs, the last of value 0 with script 6a28 ‖ R (32) ‖ nonce (8), lock time 0, no witness
     proof        = header ‖ varint len ‖ coinbase ‖ manifest

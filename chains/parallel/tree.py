@@ -11,7 +11,7 @@ top a held proof is excused, and what is missing counts as a void until it arriv
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chains.parallel.parameters import NetworkParameters
@@ -24,8 +24,10 @@ MEDIAN_OF = 11  # as Bitcoin's median time past
 
 @dataclass(slots=True)
 class Entry:
-    """A proof in its place. `proof` is None for genesis only. `missing` are roots of bodies that this node follows and
-    has not got; `available` says that the proof and all below it are complete or excused, `order` since when."""
+    """A proof in its place. `proof` is None for genesis only. `carried` are the roots of the chains that this node
+    follows, by context; `missing` those of them whose body it has not got; `started` the followed chains that begin at
+    or below this proof. `available` says that the proof and all below it are complete or excused, `order` since when.
+    """
 
     id: bytes
     proof: ConsensusProof | None
@@ -33,6 +35,8 @@ class Entry:
     height: int
     work: int
     anchor_time_s: int
+    started: frozenset[bytes]
+    carried: Mapping[bytes, bytes]
     missing: set[bytes]
     excused: bool = False
     available: bool = False
@@ -53,12 +57,23 @@ class Change:
 
 
 class ProofTree:
-    """Every proof that stands on genesis. `path` is the best path by height, from genesis to `best`."""
+    """Every proof that stands on genesis. `path` is the best path by height, from genesis to `best`; `top` has the most
+    work of all, held or not. `starts` are the chains that this node follows: by context the proof after which each
+    begins; `has_body` says whether the body of a root is there.
+    """
 
-    def __init__(self, parameters: NetworkParameters) -> None:
+    def __init__(
+        self,
+        parameters: NetworkParameters,
+        starts: Mapping[bytes, bytes] | None = None,
+        has_body: Callable[[bytes], bool] = lambda root: False,
+    ) -> None:
         self.parameters = parameters
-        self.genesis = Entry(parameters.genesis, None, None, 0, 0, 0, set(), available=True)
-        self.best = self.genesis
+        self._starts = dict(starts or {})
+        self._has_body = has_body
+        started = self._started(frozenset(), parameters.genesis)
+        self.genesis = Entry(parameters.genesis, None, None, 0, 0, 0, started, {}, set(), available=True)
+        self.best = self.top = self.genesis
         self.path: list[bytes] = [self.genesis.id]
         self._entries: dict[bytes, Entry] = {self.genesis.id: self.genesis}
         self._lacking: dict[bytes, set[bytes]] = {}  # root -> ids of entries that wait for its body
@@ -86,6 +101,26 @@ class ProofTree:
         """How many proofs are known but may not be built on."""
         return sum(not entry.available for entry in self._entries.values())
 
+    def locator(self, first: bytes | None, limit: int) -> list[bytes]:
+        """Proofs that a peer may know, the most wanted first: `first` or the top, ten of the best path from its tip,
+        then ever further apart, and genesis."""
+        names = [first if first is not None else self.top.id]
+        at, step = len(self.path) - 1, 1
+        while at > 0 and len(names) < limit - 1:
+            names.append(self.path[at])
+            step = step * 2 if len(names) > 10 else 1
+            at -= step
+        return [*names, self.genesis.id]
+
+    def wires_after(self, locator: Sequence[bytes]) -> Iterator[bytes]:
+        """The best path above the first proof of a locator that is on it, oldest first."""
+        known = (self._entries.get(name) for name in locator)
+        fork = next((entry for entry in known if entry is not None and self.on_path(entry)), self.genesis)
+        for name in self.path[fork.height + 1 :]:
+            proof = self._entries[name].proof
+            assert proof is not None
+            yield proof.wire
+
     def next_bits(self, entry: Entry) -> int:
         """What a child of this entry must state."""
         return self.parameters.next_bits(entry.height, entry.time_s, entry.anchor_time_s)
@@ -112,9 +147,9 @@ class ProofTree:
 
     # --- changing ---------------------------------------------------------------------------------------------------
 
-    def add(self, proof: ConsensusProof, missing: set[bytes]) -> Change:
-        """Puts a proof in its place. `missing` are roots of followed bodies that this node has not got. A proof that is
-        known changes nothing. Raises InvalidProofError; `orphan` when the one before it is unknown."""
+    def add(self, proof: ConsensusProof) -> Change:
+        """Puts a proof in its place. One that is known changes nothing. Raises InvalidProofError; `orphan` when the one
+        before it is unknown."""
         if proof.id in self._entries:
             return Change()
         reason = self.problem(proof)
@@ -123,8 +158,13 @@ class ProofTree:
         parent = self._entries[proof.previous]
         work = parent.work + work_of(bits_to_target(proof.bits))
         anchor_time_s = parent.anchor_time_s if parent.height else proof.time
-        entry = Entry(proof.id, proof, parent, parent.height + 1, work, anchor_time_s, set(missing))
+        carried = {context: root for context, root in proof.manifest.roots if context in parent.started}
+        missing = {root for root in carried.values() if not self._has_body(root)}
+        started = self._started(parent.started, proof.id)
+        height = parent.height + 1
+        entry = Entry(proof.id, proof, parent, height, work, anchor_time_s, started, carried, missing)
         self._entries[entry.id] = entry
+        self.top = max(self.top, entry, key=lambda one: one.work)
         parent.children.append(entry)
         for root in entry.missing:
             self._lacking.setdefault(root, set()).add(entry.id)
@@ -143,6 +183,17 @@ class ProofTree:
             available += self._settle(entry)
         self._choose(available)
         return Change(tuple(available)), late
+
+    def _started(self, before: frozenset[bytes], proof_id: bytes) -> frozenset[bytes]:
+        begin = {context for context, start in self._starts.items() if start == proof_id}
+        return before | begin if begin else before
+
+    def prefer(self, proof_id: bytes) -> None:
+        """Among proofs of most work that one was first: what a node remembers of the time before it was started."""
+        entry = self._entries.get(proof_id)
+        if entry is not None and entry.available and entry.work == self.best.work:
+            entry.order = 0
+            self._choose([entry])
 
     def _excuse_below(self, entry: Entry) -> Entry | None:
         """The ancestor that this entry excuses: it has EXCUSED_ABOVE proofs on top for the first time."""

@@ -1,0 +1,356 @@
+"""The node of a consensus-proof network, without its edges: events in, effects out (chains/peers/core.py).
+
+It takes proofs from peers and callers, asks for bodies and for what comes before an orphan, lets its chains follow the
+best path, tells others of a new best proof once that is complete, and answers calls (calls.py reads, writes.py
+changes). What it knows is in knowledge.py.
+
+Nothing about a chain's content scores a peer. What does: bytes that are no message, a proof that fails a check which
+every node can make, a body that has not the root it was sent for.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from chains.accounts.mempool import Taken
+from chains.accounts.transfer import Transfer, read_transfer
+from chains.accounts.wallet import CallRefusedError
+from chains.parallel import messages as wire
+from chains.parallel.body import Body, read_body_of, serialize_body
+from chains.parallel.fetching import Fetching
+from chains.parallel.following import FollowedChain
+from chains.parallel.knowledge import Knowledge, Planted
+from chains.parallel.messages import ProofMessage
+from chains.parallel.offers import Candidate
+from chains.parallel.own_transfers import OwnTransfers
+from chains.parallel.parameters import ChainParameters, NetworkParameters
+from chains.parallel.proof import InvalidProofError, read_proof
+from chains.parallel.tree import Entry
+from chains.parallel.writes import WRITES
+from chains.peers.core import (
+    Answer,
+    Asked,
+    Broadcast,
+    Connected,
+    Disconnected,
+    Effect,
+    Event,
+    Fired,
+    Note,
+    PeerId,
+    Received,
+    Refuse,
+    Score,
+    Send,
+    SetTimer,
+    Started,
+    Tell,
+    Write,
+)
+from chains.primitives.hashes import displayed
+from chains.primitives.serialize import MalformedError
+from chains.walk.walk import Outcome
+
+TICK = "tick"
+TICK_MS = 1_000
+SYNC_TICKS = 5  # every so many ticks somebody is asked for his path: heals whatever was lost on the way
+AHEAD_S = 7_200  # how far a proof's time may be ahead of the clock, as Bitcoin's
+OWN_PER_SYNC = 100
+DEEP_REORGANISATION = 6
+
+PROOFS, BODIES, TRANSFERS, TIP = "proof", "body", "transfer", "tip"
+"""Tables of the store."""
+
+MALFORMED_POINTS, INVALID_POINTS, WRONG_BODY_POINTS = 20, 100, 50
+CALLER = PeerId(0)
+"""Where a proof comes from that a caller submitted."""
+
+
+class ParallelNode:
+    """One node. `wallet` holds the secrets of accounts by script; `tag` stands in the coinbases it offers."""
+
+    def __init__(
+        self,
+        network: NetworkParameters,
+        chains: Sequence[ChainParameters],
+        chance: random.Random,
+        wallet: Mapping[bytes, bytes] | None = None,
+        tag: bytes = b"/parapool/",
+    ) -> None:
+        self.parameters = network
+        self.network = network.id
+        self.genesis = network.genesis
+        self.messages = wire.MESSAGES
+        self.known = Knowledge(network, chains)
+        self.tree = self.known.tree
+        self.wallet = dict(wallet or {})
+        self.tag = tag
+        self.now_ms = 0
+        self.peers: dict[PeerId, None] = {}  # in the order of their coming
+        self.candidates: dict[bytes, Candidate] = {}  # aux-mode data handed out, by hash
+        self._chance = chance
+        self._fetching = Fetching(chance)
+        self._own = OwnTransfers()
+        self._path_asked_ms: dict[PeerId, int] = {}
+        self._ticks = 0
+        self._out: list[Effect] = []
+
+    @property
+    def chains(self) -> Mapping[bytes, FollowedChain]:
+        """By context."""
+        return self.known.chains
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def on(self, now_ms: int, event: Event) -> Iterable[Effect]:
+        self.now_ms = max(self.now_ms, now_ms)
+        self._out = []
+        match event:
+            case Started(records):
+                self._start(records)
+            case Connected(peer):
+                self.peers[peer] = None
+                self._ask_path(peer)
+                self._fetch()
+            case Disconnected(peer):
+                self._lost(peer)
+            case Received(peer, name, payload):
+                self._received(peer, name, payload)
+            case Fired():
+                self._tick()
+            case Asked(call, token, parameters):
+                self._asked(call, token, parameters)
+        return self._out
+
+    def emit(self, effect: Effect) -> None:
+        """One more effect of the event at hand."""
+        self._out.append(effect)
+
+    def _note(self, level: int, event: str, **fields: Any) -> None:
+        self.emit(Note(level, event, fields))
+
+    def _lost(self, peer: PeerId) -> None:
+        self.peers.pop(peer, None)
+        self._path_asked_ms.pop(peer, None)
+        self.known.orphans.forget_source(peer)
+        self._fetching.lost(peer)
+        self._fetch()
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        self._fetching.tick()
+        if self._ticks % SYNC_TICKS == 0 and self.peers:
+            self._ask_path(self._chance.choice(list(self.peers)))
+            for keyed in self._own.waiting(OWN_PER_SYNC):  # to whoever came meanwhile, or lost them
+                self.emit(Broadcast(wire.TRANSFER, keyed))
+        self._fetch()
+        self.emit(SetTimer(TICK, self.now_ms + TICK_MS))
+
+    def _asked(self, call: str, token: int, parameters: tuple[Any, ...]) -> None:
+        try:
+            if call not in WRITES:
+                raise CallRefusedError(-32601, f"no such call: {call}")
+            answer = WRITES[call](self, *parameters)
+        except CallRefusedError as refused:
+            self.emit(Refuse(token, refused.code, refused.reason))
+        else:
+            self.emit(Answer(token, answer))
+
+    # --- starting again ---------------------------------------------------------------------------------------------
+
+    def _start(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> None:
+        """Everything that was written, judged again: a store that lost its end gives a shorter path, no wrong one."""
+        bad: list[tuple[str, bytes]] = []
+        for root, stored in records.get(BODIES, ()):
+            try:
+                self.known.keep(root, read_body_of(root, stored))
+            except MalformedError as error:
+                bad.append((BODIES, root))
+                self._note(logging.WARNING, "stored body left out", root=root.hex(), reason=str(error))
+        for proof_id, stored in records.get(PROOFS, ()):
+            try:
+                self.known.plant(read_proof(stored, self.parameters))
+            except InvalidProofError as error:
+                bad.append((PROOFS, proof_id))
+                self._note(logging.WARNING, "stored proof left out", proof=displayed(proof_id), reason=error.reason)
+        for _, tip in records.get(TIP, ()):
+            self.tree.prefer(tip)
+        self.known.follow()
+        sent = records.get(TRANSFERS, ())
+        bad += [(TRANSFERS, name) for name, stored in sent if not self._own.restore(self.chains, name, stored)]
+        if bad:
+            self.emit(Write((), tuple(bad)))
+        self._note(logging.INFO, "node started", proofs=len(self.tree), height=self.tree.best.height)
+        self.emit(SetTimer(TICK, self.now_ms + TICK_MS))
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def _received(self, peer: PeerId, name: str, payload: bytes) -> None:
+        try:
+            match name:
+                case wire.PROOF:
+                    self._take_proof_message(peer, wire.decode_proof(payload))
+                case wire.GET_PATH:
+                    self._tell_path(peer, wire.decode_ids(payload))
+                case wire.PATH:
+                    self._take_path(peer, *wire.decode_path(payload))
+                case wire.GET_BODIES:
+                    self._tell_bodies(peer, wire.decode_ids(payload))
+                case wire.BODY:
+                    self._take_body(peer, *wire.decode_keyed(payload))
+                case wire.NO_BODY:
+                    self._fetching.refused(wire.decode_keyed(payload)[0], peer, self.now_ms)
+                case wire.TRANSFER:
+                    self._take_transfer(peer, *wire.decode_keyed(payload))
+        except MalformedError as error:
+            self.emit(Score(peer, MALFORMED_POINTS, f"{name}: {error}"))
+        self.follow(peer)
+
+    def _take_proof_message(self, peer: PeerId, message: ProofMessage) -> None:
+        entry = self._take_proof(peer, message.proof)
+        if entry is not None:
+            for root, stored in message.bodies:
+                if root in entry.missing:
+                    self._take_body(peer, root, stored)
+
+    def _take_path(self, peer: PeerId, more: bool, wires: Sequence[bytes]) -> None:
+        last: Entry | None = None
+        for proof_wire in wires:
+            last = self._take_proof(peer, proof_wire)
+            if last is None:
+                return
+        if more and last is not None:
+            self._path_asked_ms.pop(peer, None)
+            self._ask_path(peer, last.id)
+
+    def _take_proof(self, peer: PeerId, proof_wire: bytes) -> Entry | None:
+        """A peer's proof. None when it is none (then the peer is scored), an orphan, or too far in the future."""
+        try:
+            return self.take_proof(proof_wire, peer).entry
+        except InvalidProofError as error:
+            if error.reason not in ("orphan", "time-too-new"):
+                self.emit(Score(peer, INVALID_POINTS, error.reason))
+        return None
+
+    def take_proof(self, proof_wire: bytes, peer: PeerId = CALLER) -> Planted:
+        """A proof into the tree, with the orphans that waited for it, and onto the disk. Raises InvalidProofError;
+        an orphan is kept for a while and what comes before it asked for. `follow` is to be called afterwards."""
+        proof = read_proof(proof_wire, self.parameters)
+        if proof.time > self.now_ms // 1000 + AHEAD_S:
+            self._note(logging.INFO, "proof from the future", proof=displayed(proof.id), time=proof.time)
+            raise InvalidProofError("time-too-new")
+        try:
+            planted = self.known.plant(proof)
+        except InvalidProofError as error:
+            if error.reason == "orphan" and self.known.orphans.add(proof.id, proof.previous, peer, proof):
+                self._ask_path(peer)
+            raise
+        if planted.new:
+            self.emit(Write(tuple((PROOFS, new.id, new.wire) for new in planted.new)))
+        for root in planted.entry.missing:
+            self._fetching.hint(root, peer)
+        for source, reason in planted.bad:
+            if source in self.peers:
+                self.emit(Score(PeerId(source), INVALID_POINTS, reason))
+        for entry in planted.excused:
+            lacking = [name for name, root in entry.carried.items() if root in entry.missing]
+            names = ",".join(sorted(self.chains[name].parameters.name for name in lacking))
+            self._note(logging.ERROR, "body missing, void until it comes", proof=displayed(entry.id), chains=names)
+        return planted
+
+    def _take_body(self, peer: PeerId, root: bytes, stored: bytes) -> None:
+        if root not in self.tree.wanted():
+            return  # it came twice, or nobody asked
+        try:
+            self.keep_body(root, read_body_of(root, stored))
+        except MalformedError as error:
+            self._fetching.refused(root, peer, self.now_ms)
+            self.emit(Score(peer, WRONG_BODY_POINTS, str(error)))
+
+    def keep_body(self, root: bytes, body: Body) -> None:
+        """A body that has this root, onto the disk too. `follow` is to be called afterwards."""
+        if root in self.known.bodies:
+            return
+        self.emit(Write(((BODIES, root, serialize_body(body)),)))
+        self._fetching.arrived(root)
+        for entry in self.known.keep(root, body):
+            self._note(logging.ERROR, "missing body came late", proof=displayed(entry.id), height=entry.height)
+
+    def _take_transfer(self, peer: PeerId, context: bytes, data: bytes) -> None:
+        chain = self.chains.get(context)
+        if chain is not None and isinstance(chain.mempool.add(read_transfer(data)), Taken):
+            self.emit(Broadcast(wire.TRANSFER, context + data, (peer,)))
+            self.emit(Tell("template"))
+
+    # --- answers to peers -------------------------------------------------------------------------------------------
+
+    def _tell_path(self, peer: PeerId, locator: Sequence[bytes]) -> None:
+        self.emit(Send(peer, wire.PATH, wire.encode_path(self.tree.wires_after(locator))))
+
+    def _tell_bodies(self, peer: PeerId, roots: Sequence[bytes]) -> None:
+        for root in roots:
+            body = self.known.bodies.get(root)
+            if body is None:
+                self.emit(Send(peer, wire.NO_BODY, root))
+            else:
+                self.emit(Send(peer, wire.BODY, root + serialize_body(body)))
+
+    # --- asking peers -----------------------------------------------------------------------------------------------
+
+    def _ask_path(self, peer: PeerId, first: bytes | None = None) -> None:
+        """Asks a peer for its best path, at most once a second unless it answers in between."""
+        if peer not in self.peers or self.now_ms - self._path_asked_ms.get(peer, -TICK_MS) < TICK_MS:
+            return
+        self._path_asked_ms[peer] = self.now_ms
+        self.emit(Send(peer, wire.GET_PATH, wire.encode_ids(self.tree.locator(first, wire.MAX_LOCATOR))))
+
+    def _fetch(self) -> None:
+        wanted = self.tree.wanted()
+        for peer, roots in self._fetching.choose(wanted, list(self.peers), self.now_ms):
+            self.emit(Send(peer, wire.GET_BODIES, wire.encode_ids(roots)))
+
+    def own(self, chain: FollowedChain, transfer_id: bytes, transfer: Transfer) -> None:
+        """Keeps a caller's transfer and tells the peers. Raises CallRefusedError when there are too many."""
+        keyed = self._own.keep(chain, transfer_id, transfer)
+        self.emit(Write(((TRANSFERS, transfer_id, keyed),)))
+        self.emit(Broadcast(wire.TRANSFER, keyed))
+
+    # --- following the best path ------------------------------------------------------------------------------------
+
+    def follow(self, source: PeerId = CALLER) -> None:
+        """Moves every followed chain to the best path, tells callers and peers what changed, asks for what lacks."""
+        followed = self.known.follow()
+        for chain, moved in followed.moves:
+            undone = sum(done.outcome is Outcome.APPLIED for done in moved.undone)
+            if undone:
+                level = logging.WARNING if undone >= DEEP_REORGANISATION else logging.INFO
+                name, height = chain.parameters.name, chain.state.height
+                self._note(level, "blocks undone", chain=name, blocks=undone, height=height)
+        if followed.new_best:
+            best = self.tree.best
+            self.emit(Write(((TIP, b"best", best.id),)))
+            gone = self._own.forget()
+            if gone:
+                self.emit(Write((), tuple((TRANSFERS, name) for name in gone)))
+            if not best.children:  # otherwise this is a sync, and others ask for it when they want it
+                self._relay(best, source)
+        if followed.new_best or followed.moves:
+            self.emit(Tell("tip"))
+            self.emit(Tell("template"))
+        self._fetch()
+
+    def _relay(self, entry: Entry, source: PeerId) -> None:
+        assert entry.proof is not None
+        bodies: list[tuple[bytes, bytes]] = []
+        left = wire.INLINE_BYTES
+        for _, root in entry.proof.manifest.roots:
+            body = self.known.bodies.get(root)
+            stored = serialize_body(body) if body is not None else b""
+            if body is not None and len(stored) <= left:
+                bodies.append((root, stored))
+                left -= len(stored)
+        besides = (source,) if source in self.peers else ()
+        self.emit(Broadcast(wire.PROOF, ProofMessage(entry.proof.wire, tuple(bodies)).encode(), besides))

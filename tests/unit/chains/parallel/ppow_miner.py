@@ -1,0 +1,125 @@
+"""Mining and paying on a node's core, for the tests of the consensus-proof network."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from coincurve import PrivateKey
+
+from chains.parallel.body import Body, root_of
+from chains.parallel.calls import READS
+from chains.parallel.manifest import Manifest, manifest_of, read_manifest
+from chains.parallel.node import ParallelNode
+from chains.parallel.parameters import ChainParameters, Mode, NetworkParameters
+from chains.parallel.proof import root_coinbase, root_wire
+from chains.peers.core import Answer, Asked, Effect, Refuse, Started, Write
+from chains.primitives.address import pay_to_pubkey_hash
+from chains.primitives.hashes import from_displayed, sha256d
+from chains.primitives.header import Header
+from chains.primitives.serialize import Reader
+from chains.primitives.target import bits_to_target, meets
+
+NETWORK = NetworkParameters("test", first_bits=0x207FFFFF, half_life_s=None)
+AUX_NETWORK = NetworkParameters("test", Mode.AUX, first_bits=0x207FFFFF, half_life_s=None)
+CHAIN_A = ChainParameters("a", "parallel a", subsidy=5000, maturity_blocks=2, hrp="pa", fee_rate=0)
+CHAIN_B = ChainParameters("b", "parallel b", subsidy=700, maturity_blocks=2, hrp="pb", fee_rate=0)
+BOTH = (CHAIN_A, CHAIN_B)
+NOW_MS = 1_700_000_000_000
+
+SECRETS = [bytes(31) + bytes((number,)) for number in range(1, 6)]
+KEYS = [PrivateKey(secret).public_key.format() for secret in SECRETS]
+SCRIPTS = [pay_to_pubkey_hash(key) for key in KEYS]
+
+
+def new_node(
+    chains: Iterable[ChainParameters] = BOTH, network: NetworkParameters = NETWORK, seed: int = 1
+) -> ParallelNode:
+    """A node that is not started yet; its wallet holds all test keys."""
+    return ParallelNode(network, tuple(chains), random.Random(seed), dict(zip(SCRIPTS, SECRETS, strict=True)))
+
+
+class Disk:
+    """What a node wrote, for starting another with it."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[bytes, bytes]] = {}
+
+    def take(self, effects: Iterable[Effect]) -> list[Effect]:
+        effects = list(effects)
+        for effect in effects:
+            if isinstance(effect, Write):
+                for table, key, value in effect.puts:
+                    self.tables.setdefault(table, {})[key] = value
+                for table, key in effect.deletes:
+                    self.tables.get(table, {}).pop(key, None)
+        return effects
+
+    def started(self) -> Started:
+        return Started({table: list(rows.items()) for table, rows in self.tables.items()})
+
+
+def start(node: ParallelNode, disk: Disk | None = None) -> list[Effect]:
+    return list(node.on(NOW_MS, disk.started() if disk is not None else Started({})))
+
+
+def read(node: ParallelNode, call: str, *parameters: Any) -> Any:
+    return READS[call](node, *parameters)
+
+
+def ask(node: ParallelNode, call: str, *parameters: Any, now_ms: int | None = None, disk: Disk | None = None) -> Any:
+    """The answer of a call that writes; a refusal is a (code, reason)."""
+    effects = list(node.on(node.now_ms + 1000 if now_ms is None else now_ms, Asked(call, 1, parameters)))
+    if disk is not None:
+        disk.take(effects)
+    for effect in effects:
+        if isinstance(effect, Answer):
+            return effect.value
+        if isinstance(effect, Refuse):
+            return effect.code, effect.reason
+    raise AssertionError("a call that is never answered")
+
+
+def solve(
+    previous: bytes, height: int, manifest: Manifest, time_s: int, bits: int = 0x207FFFFF, salt: int = 0
+) -> bytes:
+    """The wire form of a root-mode proof; another salt, another proof."""
+    coinbase = root_coinbase(height, manifest.commitment(), b"/test/", salt.to_bytes(8, "little"))
+    for nonce in range(2**32):
+        header = Header(1, previous, sha256d(coinbase), time_s, bits, nonce)
+        if meets(header.hash, bits_to_target(bits)):
+            return root_wire(header, coinbase, manifest)
+    raise AssertionError("no proof of work")
+
+
+def template(node: ParallelNode, who: Mapping[str, int]) -> dict[str, Any]:
+    """A template that pays test account number `who` on each chain named."""
+    answer: dict[str, Any] = read(node, "getconsensustemplate", {name: SCRIPTS[at].hex() for name, at in who.items()})
+    return answer
+
+
+def solved(offer: Mapping[str, Any], salt: int = 0) -> tuple[bytes, dict[str, list[str]]]:
+    """A template's proof, with its bodies by chain."""
+    manifest = read_manifest(Reader(bytes.fromhex(offer["manifest"])))
+    previous = from_displayed(offer["previousblockhash"])
+    proof = solve(previous, offer["height"], manifest, offer["curtime"], int(offer["bits"], 16), salt)
+    return proof, {one["context"]: one["transactions"] for one in offer["chains"]}
+
+
+def mine(node: ParallelNode, who: Mapping[str, int], salt: int = 0, disk: Disk | None = None) -> dict[str, Any]:
+    """One proof, with a body for each chain named."""
+    proof, bodies = solved(template(node, who), salt)
+    answer: dict[str, Any] = ask(node, "submitconsensusproof", proof.hex(), bodies, disk=disk)
+    return answer
+
+
+def manifest_for(bodies: Mapping[bytes, Body]) -> Manifest:
+    return manifest_of({context: root_of(body) for context, body in bodies.items()})
+
+
+def states(node: ParallelNode) -> dict[str, tuple[object, ...]]:
+    """Everything that a node believes of each chain, as values that compare."""
+    return {
+        chain.parameters.name: (chain.state.tip, *chain.accounts.snapshot()) for chain in node.chains.values()
+    }
