@@ -55,9 +55,12 @@ class CallSettings:
 
 
 class CallServer:
-    """One node's RPC port. `refused` is the exception class of the node's `ask`, with `code` and `reason`."""
+    """One node's RPC port. `refused` are exceptions of the node's `ask` and of the calls' functions that are a proper
+    answer; they have `code` and `reason`."""
 
-    def __init__(self, table: CallTable, node: Node, refused: type[Exception], settings: CallSettings) -> None:
+    def __init__(
+        self, table: CallTable, node: Node, refused: tuple[type[Exception], ...], settings: CallSettings
+    ) -> None:
         help_call = Call(
             "help", "All calls, or everything about one.", Access.READ,
             (Parameter("command", TEXT, "the call's name", None),), "text",
@@ -99,7 +102,7 @@ class CallServer:
         body = await request.read()
         try:
             message = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _answer(None, None, CallError(PARSE, "Parse error"))
         request_id = message.get("id") if isinstance(message, dict) else None
         try:
@@ -110,8 +113,9 @@ class CallServer:
             return _answer(request_id, await self._call(call, call.values(given_parameters)), None)
         except CallError as error:
             return _answer(request_id, None, error)
-        except asyncio.CancelledError:
-            raise
+        except self._refused as error:
+            refusal = CallError(getattr(error, "code", MISC), getattr(error, "reason", str(error)))
+            return _answer(request_id, None, refusal)
         except Exception:
             log.exception("a call failed call=%r", str(message.get("method"))[:50])
             return _answer(request_id, None, CallError(MISC, "internal error of the node"))
@@ -136,8 +140,6 @@ class CallServer:
                 value = await self._node.ask(call.name, parameters)
         except TimeoutError:
             raise CallError(MISC, f"no answer within {ANSWER_S:g} s; the call may still take effect") from None
-        except self._refused as error:
-            raise CallError(getattr(error, "code", MISC), getattr(error, "reason", str(error))) from error
         return value if call.show is None else call.show(value)
 
     async def _wait(self, call: Call, topic: str, values: tuple[Any, ...], timeout_s: int) -> Any:

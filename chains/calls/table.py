@@ -15,7 +15,6 @@ from typing import Any
 from chains.calls.errors import INVALID_PARAMETER, METHOD_NOT_FOUND, MISC, TYPE, CallError
 from chains.primitives.hashes import from_displayed
 
-MAX_TEXT = 10_000
 LONGEST_WAIT_S = 600
 
 
@@ -37,8 +36,8 @@ def _boolean(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise CallError(TYPE, f"expected a text of at most {MAX_TEXT} characters")
+    if not isinstance(value, str):
+        raise CallError(TYPE, "expected a text")
     return value
 
 

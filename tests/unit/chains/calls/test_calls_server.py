@@ -64,6 +64,10 @@ def broken(core: Core) -> None:
     raise ZeroDivisionError
 
 
+def refused_by_kind(core: Core) -> None:
+    raise Refused
+
+
 def refusing(core: Core) -> None:
     raise CallError(-5, "no such block")
 
@@ -75,6 +79,7 @@ CALLS = (
     Call("put", "Write.", Access.WRITE, (Parameter("text", TEXT, "what"),), "text", None, lambda value: value[0] + "!"),
     Call("asking", "Of the process.", Access.WRITE, (), "", lambda node: node.asked and 1, of_process=True),
     Call("broken", "", Access.READ, (), "", broken),
+    Call("kinds", "", Access.READ, (), "", refused_by_kind),
     Call("refusing", "", Access.READ, (), "", refusing),
 )  # fmt: skip
 
@@ -83,7 +88,7 @@ class World:
     def __init__(self, open_reads: bool) -> None:
         self.node = FakeNode()
         settings = CallSettings(credentials=("user:secret", "__cookie__:abc"), open_reads=open_reads)
-        self.server = CallServer(CallTable(CALLS), self.node, Refused, settings)
+        self.server = CallServer(CallTable(CALLS), self.node, (Refused,), settings)
 
     async def post(self, data: Any, login: str | None = "user:secret", host: str | None = None) -> tuple[int, Any]:
         headers = {} if login is None else {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
@@ -121,6 +126,7 @@ async def test_calls_server_reads_and_writes(world: World) -> None:
 async def test_calls_server_errors_are_those_of_bitcoin_core(world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert await world.call("nothing") == (404, None, {"code": -32601, "message": "Method not found"})
     assert await world.call("refusing") == (500, None, {"code": -5, "message": "no such block"})
+    assert await world.call("kinds") == (500, None, {"code": -26, "message": "not today"})
     assert await world.call("gettip", 1) == (500, None, {"code": -1, "message": "gettip"})
     assert await world.call("broken") == (500, None, {"code": -1, "message": "internal error of the node"})
     assert "a call failed call='broken'" in caplog.text

@@ -60,7 +60,7 @@ def test_calls_table_wrong_parameters_are_named(given: Any, code: int, message: 
     [
         (INTEGER, 5, 5, [True, 5.0, "5", None]),
         (BOOLEAN, False, False, [0, "false"]),
-        (TEXT, "x", "x", [1, "x" * 10_001]),
+        (TEXT, "x", "x", [1, ["x"]]),
         (HEX, "00ff", b"\x00\xff", ["0", "0 0 ", "zz", 1]),
         (KEY, "01" * 32, b"\x01" * 32, ["01" * 31, 1]),
         (ARRAY, [1], [1], [{}, "[]"]),
