@@ -102,7 +102,7 @@ class Server:
         body = await request.read()
         try:
             call = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _answer(None, None, RpcError(PARSE, "Parse error"))
         faults = self._devnet.node.faults
         if not _is_control(call):

@@ -72,7 +72,7 @@ def decode_entry(data: bytes) -> Entry:
     """Raises BadEntryError."""
     try:
         entry = _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadEntryError(f"an entry cannot be read: {error}") from error
     if entry.version != ENTRY_VERSION:
         raise BadEntryError(f"an entry has version {entry.version}, this program reads {ENTRY_VERSION}")

@@ -135,5 +135,5 @@ class ShareLogReader:
     def _decode(self, payload: bytes, path: Path, offset: int) -> Line:
         try:
             return self._decoder.decode(payload)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise CorruptShareLog(path, offset, f"the record cannot be decoded: {error}") from error

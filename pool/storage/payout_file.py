@@ -258,7 +258,7 @@ def _parse(line: bytes) -> RecordedBatch | None:
                 " pay with the program that wrote it"
             )
         return msgspec.json.decode(body, type=RecordedBatch)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise PayoutFileError(f"a line of the payout file cannot be read: {error}") from error
 
 

@@ -144,10 +144,13 @@ def test_solution_store_refuses_a_chain_that_cannot_name_a_file(tmp_path: Path, 
         store.put(solution(block_hash_hex="AB" * 32))
 
 
-def test_solution_store_passes_over_a_damaged_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("damage", [b'{"chain": ', b'{"chain": "\xff\xfe"}', b""])
+def test_solution_store_passes_over_a_damaged_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
     store = SolutionStore(tmp_path)
     store.put(solution())
-    (tmp_path / "open" / f"regbtc-{'01' * 32}.json").write_bytes(b'{"chain": ')
+    (tmp_path / "open" / f"regbtc-{'01' * 32}.json").write_bytes(damage)
     with caplog.at_level(logging.ERROR, "parapool.blocks"):
         assert store.open_records() == [solution()]
     assert "solution file is damaged" in caplog.text
