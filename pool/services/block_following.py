@@ -25,6 +25,11 @@ LOOKS_PER_AGE = 20
 minute.
 """
 
+REREAD_MS = 3000
+"""While no known block is due, the books are asked this often for new ones: three queries a pass and chain, twice a second,
+cost more than a thousand shares.
+"""
+
 FINAL_STEPS = (Step.MATURE, Step.FIND)
 """What makes a block final, and with it perhaps the newest one, which speaks for all below it."""
 
@@ -106,10 +111,12 @@ class BlockFollowing:
         self._now_ms = now_ms
         self._interval_s = interval_s
         self._look_at_ms: dict[int, int] = {}
+        self._read_ms: int | None = None  # when the books were last asked and all that was due is done
 
     def look_at_all(self) -> None:
         """Makes every block due at the next pass."""
         self._look_at_ms.clear()
+        self._read_ms = None
 
     async def follow(self) -> bool:
         """Looks at every block that is due and takes the steps. False when no node could be asked; raises
@@ -118,6 +125,9 @@ class BlockFollowing:
         if not self._view.synced:
             return False
         now_ms = self._now_ms()
+        if self._nothing_due(now_ms):
+            return True
+        self._read_ms = None
         blocks = await self._in_thread(self._books.watched_blocks, self._chain)
         newest = await self._in_thread(self._books.newest_mature, self._chain)
         known = [*blocks, newest] if newest is not None else blocks
@@ -154,7 +164,15 @@ class BlockFollowing:
             await self._in_thread(self._books.confirm, confirmed, now_ms)
         if faults:
             raise faults[0]
+        self._read_ms = now_ms
         return True
+
+    def _nothing_due(self, now_ms: int) -> bool:
+        """Whether the books were asked a moment ago and none of their blocks has to be looked at. A clock that was put
+        back does not make it longer."""
+        if self._read_ms is None or not 0 <= now_ms - self._read_ms < REREAD_MS:
+            return False
+        return all(at_ms > now_ms for at_ms in self._look_at_ms.values())
 
     def _step(self, block: FoundBlock, status: BlockStatus) -> Step:
         return next_step(

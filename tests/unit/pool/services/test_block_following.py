@@ -1,0 +1,80 @@
+"""How often the books are asked about a chain's blocks when there is nothing to do."""
+
+from __future__ import annotations
+
+from chains.kind import BlockStatus
+from pool.accounting.found_block import ChainTerms
+from pool.services.block_following import REREAD_MS, BlockFollowing
+
+
+class QuietBooks:
+    """No block is watched; `asked` counts the questions."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def watched_blocks(self, chain: str) -> list:
+        self.asked += 1
+        return []
+
+    def newest_mature(self, chain: str) -> None:
+        return None
+
+
+class View:
+    synced = True
+    tip_height = 7
+
+    async def block_status(self, hash_hex: str) -> BlockStatus:
+        raise AssertionError("there is no block to ask about")
+
+    async def block_reward(self, hash_hex: str) -> int:
+        raise AssertionError("there is no block to ask about")
+
+
+class World:
+    def __init__(self) -> None:
+        self.books = QuietBooks()
+        self.now_ms = 1_700_000_000_000
+        self.view = View()
+
+        async def in_thread(call, *arguments):
+            return call(*arguments)
+
+        terms = ChainTerms.__new__(ChainTerms)  # nobody asks for them
+        self.following = BlockFollowing(
+            "main", self.view, self.books, terms, in_thread, hurry=lambda: None, now_ms=lambda: self.now_ms,
+            interval_s=0.5,
+        )  # fmt: skip
+
+
+async def test_block_following_asks_quiet_books_now_and_then():
+    world = World()
+    for _ in range(2 * REREAD_MS // 500):
+        assert await world.following.follow()
+        world.now_ms += 500
+    assert world.books.asked == 2
+
+
+async def test_block_following_asks_at_once_when_told_to_look_at_all():
+    world = World()
+    await world.following.follow()
+    world.following.look_at_all()
+    await world.following.follow()
+    assert world.books.asked == 2
+
+
+async def test_block_following_asks_although_the_clock_went_back():
+    world = World()
+    await world.following.follow()
+    world.now_ms -= 3_600_000
+    await world.following.follow()
+    assert world.books.asked == 2
+
+
+async def test_block_following_does_not_take_an_unsynced_node_for_quiet():
+    world = World()
+    world.view.synced = False
+    assert not await world.following.follow()
+    world.view.synced = True
+    assert await world.following.follow() and world.books.asked == 1
