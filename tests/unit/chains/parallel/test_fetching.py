@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from chains.parallel.fetching import OUTSTANDING, PER_TICK, Fetching
@@ -40,7 +41,7 @@ def test_fetching_asks_another_at_once_when_the_first_has_not_got_it() -> None:
 def test_fetching_asks_for_a_hidden_body_rarely_but_for_ever() -> None:
     fetching = Fetching(random.Random(1))
     times = [now_ms for now_ms in range(0, 3_600_000, 1000) if asked(fetching, [ROOT], [ONE], now_ms)]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert gaps[0] == 3000
     assert max(gaps) == gaps[-1] == 60_000
 
