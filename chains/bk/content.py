@@ -38,6 +38,18 @@ def root_of(transfers: Sequence[bytes]) -> bytes:
     return sha256d(len(transfers).to_bytes(4, "little") + root)
 
 
+def branch_of(transfers: Sequence[bytes], index: int) -> tuple[bytes, ...]:
+    """The merkle branch, leaf first, from one transfer to the root below `tx_root`."""
+    row, branch = [sha256d(one) for one in transfers], []
+    while len(row) > 1:
+        if len(row) % 2:
+            row.append(row[-1])
+        branch.append(row[index ^ 1])
+        row = [sha256d(row[i] + row[i + 1]) for i in range(0, len(row), 2)]
+        index >>= 1
+    return tuple(branch)
+
+
 EMPTY_BODY = body_of(())
 EMPTY_ROOT = root_of(())
 

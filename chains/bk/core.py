@@ -29,6 +29,7 @@ from chains.bk.messages import (
     read_tip,
     read_votes,
 )
+from chains.bk.own_transfers import RESENT, OwnTransfers, wallet_of
 from chains.bk.parameters import BkParameters
 from chains.peers.core import (
     Answer,
@@ -68,10 +69,19 @@ class Chance(Protocol):
 
 
 class BkCore:
-    """A NodeCore. `read_proof` is another one only where hashes are drawn instead of mined (pool/simulation)."""
+    """A NodeCore. `read_proof` is another one only where hashes are drawn instead of mined (pool/simulation). `secrets`
+    are keys of accounts that this node may spend from, for its wallet calls."""
 
-    def __init__(self, parameters: BkParameters, chance: Chance, read_proof: ProofReader = read_mm2_work) -> None:
+    def __init__(
+        self,
+        parameters: BkParameters,
+        chance: Chance,
+        read_proof: ProofReader = read_mm2_work,
+        secrets: Iterable[bytes] = (),
+    ) -> None:
         self.chain = BkChain(parameters)
+        self.wallet = wallet_of(secrets)
+        self.own = OwnTransfers(self.chain)
         self.network = parameters.context
         self.genesis = self.chain.graph.genesis.id
         self.messages: Sequence[MessageType] = message_types(parameters.body_bytes)
@@ -129,9 +139,10 @@ class BkCore:
     def _started(self, records: Any) -> None:
         loaded = load(self.chain, records)
         self.chain.follow()
-        if loaded.unusable:
-            self.out.append(Write(deletes=loaded.unusable))
-            self.out.append(Note(logging.WARNING, "stored records left out", {"records": len(loaded.unusable)}))
+        unusable = loaded.unusable + self.own.restore(records)
+        if unusable:
+            self.out.append(Write(deletes=unusable))
+            self.out.append(Note(logging.INFO, "stored records left out", {"records": len(unusable)}))
         fields = {"height": self.chain.height, "blocks": loaded.blocks, "votes": loaded.votes}
         self.out.append(Note(logging.INFO, "chain loaded", fields))
         self.out.append(SetTimer(GOSSIP, self.now_ms + self._gossip_ms))
@@ -141,14 +152,22 @@ class BkCore:
             self.out.append(Drop(peer, "another genesis: name, k, interval, subsidy or maturity differ"))
             return
         self.fetching.peers[peer] = Peer()
+        self._greet(peer)
+
+    def _greet(self, peer: PeerId) -> None:
+        """What a peer may have missed: the tip with its votes, and transfers of this node's callers."""
         self.out.append(Send(peer, "tip", serving.tip_of(self.chain, wants_answer=True).serialize()))
+        for transfer in self.own.waiting(RESENT):
+            self.out.append(Send(peer, "transfer", transfer))
 
     def _fired(self, timer: str) -> None:
         if timer == GOSSIP:
             peers = sorted(self.fetching.peers)
             if peers:
-                peer = peers[self._chance.randrange(len(peers))]
-                self.out.append(Send(peer, "tip", serving.tip_of(self.chain, wants_answer=True).serialize()))
+                self._greet(peers[self._chance.randrange(len(peers))])
+            gone = self.own.forget()
+            if gone:
+                self.out.append(Write(deletes=gone))
             self.out.append(SetTimer(GOSSIP, self.now_ms + self._gossip_ms))
         elif timer == RETRY:
             self._retry_set = False
@@ -240,7 +259,8 @@ class BkCore:
     # -- calls that write -------------------------------------------------------------------------------------------
 
     def _asked(self, call: str, token: int, parameters: tuple[Any, ...]) -> None:
-        """The table's write calls hand in bytes and values (calls.py); the answer stands behind what it promises."""
+        """The table's write calls hand in what calls.py made of their parameters; the answer stands behind what it
+        promises."""
         if call == "submitvote":
             datum, proof = parameters
             value: Any = self._submit_vote(datum, proof)
@@ -254,6 +274,8 @@ class BkCore:
                 self.out.append(Refuse(token, REJECTED, reason))
                 return
             value = transfer.id_on(self.chain.accounts.chain_id)[::-1].hex()
+        elif call == "signtransfer":
+            (value,) = parameters  # signed already; nothing here changes by it
         else:
             self.out.append(Refuse(token, METHOD_NOT_FOUND, f"{call} is no call that writes"))
             return
@@ -287,5 +309,6 @@ class BkCore:
         if not isinstance(taken, Taken) and taken.reason != "known" and not known:
             return taken.reason
         if not known:
+            self.out.append(Write(puts=(self.own.keep(transfer),)))
             self.out.append(Broadcast("transfer", transfer.serialize()))
         return None

@@ -6,15 +6,18 @@ before its votes asks for them. A refusal is a word; whether it costs the peer p
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
+from chains.accounts.ledger import LedgerBlock
 from chains.bk.chain import BkChain
 from chains.bk.fetching import Fetching, Unfinished
 from chains.bk.messages import Offer, ids
 from chains.bk.records import VOTES, block_record, vote_record
 from chains.bk.serving import locator, pushed
-from chains.peers.core import Broadcast, Effect, PeerId, Score, Send, Tell, Write
+from chains.peers.core import Broadcast, Effect, Note, PeerId, Score, Send, Tell, Write
+from chains.primitives.hashes import displayed
 from chains.votes.graph import KnownBlock
 from chains.votes.validity import (
     MAX_FUTURE_S,
@@ -26,6 +29,7 @@ from chains.votes.validity import (
 )
 from chains.votes.vote import ProofReader, Vote, VoteError, read_vote
 from chains.votes.waiting import Waiting
+from chains.walk.walk import Moved
 
 DEEP = 10
 """Votes and unasked blocks whose predecessor lies further below the preferred block are not taken."""
@@ -132,7 +136,7 @@ class Intake:
         self.out.append(Write(puts=(vote_record(vote),)))
         if block.height + 1 >= graph.best.height:
             self.out.append(Broadcast("vote", vote.serialize(), () if source is None else (source,)))
-            self.out.append(Tell("votes"))
+            self.out.append(Tell("proposal"))
         for entry in list(self.fetching.unfinished.values()):
             if vote.id in entry.offer.block.votes:
                 self._finish_for_sender(entry)
@@ -300,13 +304,22 @@ class Intake:
         moved = self.chain.follow()
         if moved is None:
             return
-        self.out.append(Tell("tip"))
-        self.out.append(Tell("template"))
+        self._note_move(moved)
+        for topic in ("tip", "template", "proposal"):
+            self.out.append(Tell(topic))
         deletes: list[tuple[str, bytes]] = []
         for done in moved.done:
             deletes += self._forget_late_votes(self.chain.graph.blocks[done.id])
         if deletes:
             self.out.append(Write(deletes=tuple(deletes)))
+
+    def _note_move(self, moved: Moved[LedgerBlock]) -> None:
+        best = self.chain.graph.best
+        fields: dict[str, object] = {"height": best.height, "block": displayed(best.id), "votes": len(best.votes)}
+        event = "preferred block"
+        if moved.undone:
+            event, fields["undone"] = "reorganisation", len(moved.undone)
+        self.out.append(Note(logging.INFO, event, fields))
 
     def _forget_late_votes(self, block: KnownBlock) -> list[tuple[str, bytes]]:
         """Votes that no block can include any more: those for blocks just out of reach."""
