@@ -123,13 +123,16 @@ class Bodies:
         self._memory_bytes = memory_bytes
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()  # to hand out, the oldest first
         self._kept_bytes = 0
+        self._newest: tuple[BodyOffer, bytes] | None = None
         self._fetching: OrderedDict[bytes, _Fetching] = OrderedDict()
 
     # -- to hand out --------------------------------------------------------------------------------------------------
 
     def keep(self, name: str, payload: bytes) -> BodyOffer:
         """Hold a body for those to whom it is offered."""
-        offer = offer_of(name, payload)
+        if self._newest is None or self._newest[0].name != name or self._newest[1] is not payload:
+            self._newest = (offer_of(name, payload), payload)  # a broadcast offers the same one to each
+        offer = self._newest[0]
         self._keep(offer.body, payload)
         return offer
 

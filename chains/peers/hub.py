@@ -14,6 +14,7 @@ from typing import Protocol
 from chains.peers.bodies import Ask, Blame, Bodies, Deliver, Step
 from chains.peers.core import Connected, Disconnected, MessageType, PeerHello, PeerId, Received
 from chains.peers.hello import Hello, Role, node_key_of
+from chains.peers.pacing import Pacing
 from chains.peers.scores import BanPolicy, Scores, is_loopback
 from chains.peers.session import (
     INLINE_BYTES,
@@ -63,6 +64,7 @@ class Peer:
     id: PeerId
     wire: Wire
     session: Session
+    pacing: Pacing
     host: str
     dialled: str | None
     since_ms: int
@@ -109,6 +111,7 @@ class Hub:
         self.peers: dict[PeerId, Peer] = {}
         self.proven_keys: dict[str, bytes] = {}  # dialled address -> whose it was the last time
         self.on_ban: Callable[[list[str], int], None] = lambda names, until_ms: None
+        self.on_backlog: Callable[[], None] = lambda: None  # something waits: call drain() soon
         self._next = 1
         self._stopping = False
 
@@ -133,7 +136,8 @@ class Hub:
         now_ms = self._now_ms()
         role = Role.LISTENED if dialled is None else Role.DIALLED
         session = Session(self._own(), self._secret, tuple(self._messages.values()), role, now_ms)
-        peer = Peer(PeerId(self._next), wire, session, host, dialled, now_ms)
+        pacing = Pacing(self._messages.values(), now_ms)
+        peer = Peer(PeerId(self._next), wire, session, pacing, host, dialled, now_ms)
         self._next += 1
         self.peers[peer.id] = peer
         self._flush(peer)
@@ -195,17 +199,34 @@ class Hub:
         if len(payload) > self._messages[name].limit_bytes:
             log.error("a message is too large to be sent type=%s bytes=%d", name, len(payload))
             return
-        offer = None
+        now_ms = self._now_ms()
         for peer_id in peer_ids:
             peer = self.peers.get(peer_id)
             if peer is None or not peer.told or not peer.session.speaks(name):
                 continue
-            if len(payload) <= INLINE_BYTES:
-                peer.session.send(name, payload)
-            else:
-                offer = self.bodies.keep(name, payload) if offer is None else offer
-                peer.session.send_offer(offer)
-            self._flush(peer)
+            if peer.pacing.may_send(name, payload, now_ms):
+                self._put(peer, name, payload)
+                self._flush(peer)
+            elif peer.pacing.waits:
+                self.on_backlog()
+
+    def _put(self, peer: Peer, name: str, payload: bytes) -> None:
+        if len(payload) <= INLINE_BYTES:
+            peer.session.send(name, payload)
+        else:
+            peer.session.send_offer(self.bodies.keep(name, payload))
+
+    def drain(self) -> bool:
+        """Send what had to wait for its rate; whether more of it waits."""
+        now_ms = self._now_ms()
+        waiting = False
+        for peer in list(self.peers.values()):
+            if peer.pacing.waits:
+                for name, payload in peer.pacing.due(now_ms):
+                    self._put(peer, name, payload)
+                self._flush(peer)
+                waiting = waiting or peer.pacing.waits
+        return waiting
 
     def score(self, peer_id: PeerId, points: int, reason: str) -> None:
         """Misbehaviour; at 100 points the peer is dropped and its key and address banned."""

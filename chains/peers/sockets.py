@@ -23,6 +23,7 @@ UNREAD_BYTES = 16 * 2**20  # of one peer; eight blocks of 2 MB
 CLOSE_S = 5.0  # for the last words to be read
 DIAL_S = 5.0
 SWEEP_S = 1.0
+DRAIN_S = 0.1
 
 
 class Connection(Protocol):
@@ -154,6 +155,8 @@ class Sockets:
         self._listening: Any = None
         self._sweeping: Any = None
         self._dialled: dict[str, Any] = {}  # address -> its connector, from the first attempt to the end
+        self._draining: Any = None
+        hub.on_backlog = self._drain_soon
         self._told: set[str] = set()  # addresses of which it was said that nobody answers
 
     def listen(self, host: str, port: int) -> int:
@@ -172,6 +175,9 @@ class Sockets:
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
         if self._listening is not None:
             self._listening.stopListening()
             self._listening = None
@@ -217,3 +223,12 @@ class Sockets:
         known = {address for address, key in self.hub.proven_keys.items() if key in connected}
         for address in self.dialler.due(self._now_ms(), {*self._dialled, *known}, len(self._dialled)):
             self.dial(address)
+
+    def _drain_soon(self) -> None:
+        if self._draining is None and self._sweeping is not None:
+            self._draining = self.reactor.callLater(DRAIN_S, self._drain)
+
+    def _drain(self) -> None:
+        self._draining = None
+        if self.hub.drain():
+            self._drain_soon()

@@ -52,7 +52,7 @@ from chains.peers.virtual_ends import Connection, Reply, Stranger, VirtualNode
 
 START_MS = 1_700_000_000_000
 RECONNECT_MS = 2_000
-OVER_RATE_POINTS = 5
+OVER_RATE_POINTS = 1
 OVER_SIZE_POINTS = 50
 VERSION = 1
 

@@ -226,3 +226,21 @@ def test_peers_hub_stopping_says_so(wires: Wires) -> None:
     (peer,) = b.peers.values()
     wires.run()
     assert peer.session.closed == "peer says: stopping" and a.admits("192.0.2.7") == "stopping"
+
+
+def test_peers_hub_relays_at_the_pace_that_others_allow(wires: Wires) -> None:
+    a, b = two(wires)
+    wires.join(a, b)
+    wires.run()
+    backlog: list[bool] = []
+    a.on_backlog = lambda: backlog.append(True)
+    for number in range(300):
+        a.broadcast("small", b"%d" % number)
+    wires.run()
+    assert backlog and len(wires.told[1]) == 1 + 50
+    for _ in range(40):
+        wires.now_ms += 100
+        a.drain()
+        wires.run()
+    assert [event.payload for event in wires.told[1][1:]] == [b"%d" % number for number in range(300)]
+    assert all(peer.session.over_rate == 0 for peer in b.peers.values())

@@ -89,7 +89,7 @@ def test_peers_virtual_flood_is_dropped_and_scored_until_the_ban() -> None:
         stranger.send("item", b"%d" % number)
     network.run_for(1)
     assert len(network.nodes[0].core.items) == burst and not stranger.closed
-    for number in range(10):
+    for number in range(100):
         stranger.send("item", b"too many %d" % number)
     network.run_for(1)
     assert stranger.closed and network.nodes[0].over_rate == 100 // OVER_RATE_POINTS
