@@ -114,6 +114,7 @@ class RunningPool:
     def _registry(self) -> CollectorRegistry:
         registry = registry_of(self.status)
         registry.register(JobCheckCollector(self.mining.job_checks.results))
+        registry.register(CertificateCollector(self.mining.certificates))
         return registry
 
     def _live_status(self, books: Bookkeeping | ShareFeed) -> LiveStatus:
@@ -121,7 +122,6 @@ class RunningPool:
         return LiveStatus(
             self.config, mining.chains, mining.intake, mining.jobs, mining.blocks, self.share_log, self.log_directory,
             books, list(mining.servers.values()),
-        registry.register(CertificateCollector(self.mining.certificates))
         )  # fmt: skip
 
     # -- another configuration ----------------------------------------------------------------------------------------
