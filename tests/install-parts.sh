@@ -1,7 +1,7 @@
 #!/bin/sh
-# Install what the tests need beside Python: litecoind, PostgreSQL, Redis, Prometheus, Chromium, HAProxy, node and npm from
-# Debian, and from npm a bcoin node and a Stratum client that is not ours. Runs again at no cost when all is there. Exit 1 names what is
-# missing.
+# Install what the tests need beside Python: litecoind, PostgreSQL, Redis, Prometheus, Chromium, HAProxy, curl, sqlite3, node
+# and npm from Debian, and from npm a bcoin node and a Stratum client that is not ours. Runs again at no cost when all is
+# there. Exit 1 names what is missing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -15,6 +15,8 @@ missing() {
     command -v npm >/dev/null 2>&1 || printf ' npm'
     command -v chromium >/dev/null 2>&1 || printf ' chromium'
     command -v haproxy >/dev/null 2>&1 || printf ' haproxy'
+    command -v curl >/dev/null 2>&1 || printf ' curl'
+    command -v sqlite3 >/dev/null 2>&1 || printf ' sqlite3'
 }
 
 # give_up: name what is missing and how to get it.
