@@ -90,7 +90,7 @@ def list_transfers(chain: AccountChain, address: str, since_height: int = 0, lim
             "amount": line.amount,
             "confirmations": chain.accounts.height - line.height + 1,
         }
-        for line in lines[:limit]
+        for line in lines[: max(0, limit)]
     ]
 
 
@@ -113,14 +113,21 @@ def create_transfer(
         raise CallRefusedError(INVALID_PARAMETER, "the address does not belong to the public key")
     if not 1 <= len(outputs) <= MAX_OUTPUTS:
         raise CallRefusedError(INVALID_PARAMETER, f"a transfer has 1 to {MAX_OUTPUTS} outputs")
-    paid = tuple(Payment(script_of(chain, output["address"]), output["amount"]) for output in outputs)
-    if any(not isinstance(one.amount, int) or not 0 < one.amount <= MAX_AMOUNT for one in paid):
-        raise CallRefusedError(TYPE_ERROR, "an amount is a whole number of smallest units above 0")
+    paid = tuple(_payment(chain, output) for output in outputs)
     number = chain.mempool.next_nonce(sender) if nonce is None else nonce
     draft = Transfer(sender, public_key, 0, 0, paid)  # both have a fixed size
     least = chain.mempool.least_fee(len(draft.serialize()) + 64)
     transfer = Transfer(sender, public_key, number, least if fee is None else fee, paid)
     return describe(chain, _checked(transfer))
+
+
+def _payment(chain: AccountChain, output: Any) -> Payment:
+    if not isinstance(output, Mapping) or not isinstance(output.get("address"), str):
+        raise CallRefusedError(TYPE_ERROR, "an output is an object with an address and an amount")
+    amount = output.get("amount")
+    if type(amount) is not int or not 0 < amount <= MAX_AMOUNT:
+        raise CallRefusedError(TYPE_ERROR, "an amount is a whole number of smallest units above 0")
+    return Payment(script_of(chain, output["address"]), amount)
 
 
 def sign_transfer(chain: AccountChain, hex_bytes: str, secret: bytes) -> dict[str, Any]:

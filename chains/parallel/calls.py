@@ -8,7 +8,7 @@ from typing import Any
 from coincurve import PrivateKey
 
 from chains.accounts import wallet
-from chains.accounts.wallet import INVALID_PARAMETER, WALLET_ERROR, CallRefusedError
+from chains.accounts.wallet import INVALID_PARAMETER, CallRefusedError
 from chains.parallel.body import block_header, branch_of
 from chains.parallel.following import FollowedChain, Status
 from chains.parallel.node import ParallelNode
@@ -166,12 +166,14 @@ def list_accounts(node: ParallelNode, chain_name: str) -> list[dict[str, Any]]:
 
 
 def get_balance(node: ParallelNode, chain_name: str, address: str) -> dict[str, Any]:
+    """What an account has: `spendable` now, `spoken_for` by its waiting transfers, `immature` rewards, `next_nonce`."""
     return wallet.get_balance(chain_named(node, chain_name), address)
 
 
 def list_transfers(
     node: ParallelNode, chain_name: str, address: str, since_height: int = 0, limit: int = 1000
 ) -> list[dict[str, Any]]:
+    """An account's confirmed movements above a height, oldest first; `id` is null for a reward."""
     return wallet.list_transfers(chain_named(node, chain_name), address, since_height, limit)
 
 
@@ -184,19 +186,13 @@ def create_transfer(
     fee: int | None = None,
     nonce: int | None = None,
 ) -> dict[str, Any]:
+    """An unsigned transfer with its id; `outputs` are {"address", "amount"}. Without a fee the least that is relayed,
+    without a nonce the next one; give the nonce to replace what waits under it."""
     return wallet.create_transfer(chain_named(node, chain_name), public_key_hex, address, outputs, fee, nonce)
 
 
-def sign_transfer(node: ParallelNode, chain_name: str, hex_bytes: str) -> dict[str, Any]:
-    """Signed with this node's key of the sender; the same bytes each time."""
-    chain = chain_named(node, chain_name)
-    secret = node.wallet.get(wallet.parse(hex_bytes, signed=False).sender)
-    if secret is None:
-        raise CallRefusedError(WALLET_ERROR, "the wallet does not hold the sender's key")
-    return wallet.sign_transfer(chain, hex_bytes, secret)
-
-
 def get_transfer(node: ParallelNode, chain_name: str, id_hex: str) -> dict[str, Any]:
+    """Where a transfer is: `state` is confirmed, waiting or unknown; `confirmations` is 1 in the newest block."""
     return wallet.get_transfer(chain_named(node, chain_name), id_hex)
 
 
@@ -219,6 +215,5 @@ READS: Mapping[str, Callable[..., Any]] = {
     "getbalance": get_balance,
     "listtransfers": list_transfers,
     "createtransfer": create_transfer,
-    "signtransfer": sign_transfer,
     "gettransfer": get_transfer,
 }

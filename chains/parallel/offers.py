@@ -107,6 +107,7 @@ def root_template(node: ParallelNode, scripts: Mapping[str, str]) -> dict[str, A
     coinbase = root_coinbase(answer["height"], bytes.fromhex(answer["commitment"]), node.tag)
     return {
         **answer,
+        "longpollid": answer["previousblockhash"] + answer["commitment"],
         "version": HEADER_VERSION,
         "curtime": time_now_s(node),
         "mintime": node.tree.least_time_s(node.tree.best),

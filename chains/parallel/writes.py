@@ -8,8 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from chains.accounts import wallet
 from chains.accounts.mempool import Refused
-from chains.accounts.wallet import DESERIALIZATION, INVALID_PARAMETER, VERIFY_REJECTED, CallRefusedError, parse
+from chains.accounts.wallet import (
+    DESERIALIZATION,
+    INVALID_PARAMETER,
+    VERIFY_REJECTED,
+    WALLET_ERROR,
+    CallRefusedError,
+    parse,
+)
 from chains.parallel.body import MAX_BODY_SIZE, Body, block_id, form_problem, root_of, serialize_body
 from chains.parallel.manifest import manifest_of
 from chains.parallel.offers import Candidate, bodies_for, chain_named, describe, time_now_s
@@ -145,11 +153,20 @@ def submit_parallel_datum(node: ParallelNode, hash_hex: str, proof_hex: str) -> 
     return _submit(node, aux_wire(candidate.datum, proof_wire, candidate.manifest), candidate.bodies)
 
 
-def send_transfer(node: ParallelNode, chain_name: str, hex_bytes: str) -> dict[str, Any]:
+def sign_transfer(node: ParallelNode, chain_name: str, transfer_hex: str) -> dict[str, Any]:
+    """Signed with this node's key of the sender; the same bytes each time. Changes nothing, but is for the owner."""
+    chain = chain_named(node, chain_name)
+    secret = node.wallet.get(parse(transfer_hex, signed=False).sender)
+    if secret is None:
+        raise CallRefusedError(WALLET_ERROR, "the wallet does not hold the sender's key")
+    return wallet.sign_transfer(chain, transfer_hex, secret)
+
+
+def send_transfer(node: ParallelNode, chain_name: str, transfer_hex: str) -> dict[str, Any]:
     """Takes a signed transfer, writes it down, tells the peers. To be repeated as often as one likes: `result` is then
     `known` or `confirmed`. What the mempool refuses is refused with -26 and its word."""
     chain = chain_named(node, chain_name)
-    transfer = parse(hex_bytes)
+    transfer = parse(transfer_hex)
     transfer_id = transfer.id_on(chain.chain_id)
     if chain.accounts.height_of(transfer_id) is not None:
         return {"id": displayed(transfer_id), "result": "confirmed"}
@@ -167,5 +184,6 @@ WRITES: Mapping[str, Callable[..., dict[str, Any]]] = {
     "submitconsensusproof": submit_consensus_proof,
     "createparalleldatum": create_parallel_datum,
     "submitparalleldatum": submit_parallel_datum,
+    "signtransfer": sign_transfer,
     "sendtransfer": send_transfer,
 }

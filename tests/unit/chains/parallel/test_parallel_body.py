@@ -67,7 +67,10 @@ def test_parallel_bytes_that_are_no_body_are_malformed(wire: bytes) -> None:
         read_body_of(bytes(32), serialize_body([b"ab"]))
 
 
-@pytest.mark.parametrize("data", [b"", b"PPC2" + bytes(38), b"PPC1" + bytes(36) + b"\x00", b"PPC1" + bytes(36) + b"\x02a"])
+SHORT = [b"", b"PPC2" + bytes(38), b"PPC1" + bytes(36) + b"\x00", b"PPC1" + bytes(36) + b"\x02a"]
+
+
+@pytest.mark.parametrize("data", SHORT)
 def test_parallel_bytes_that_are_no_coinbase_are_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
         read_block_coinbase(data)

@@ -259,7 +259,7 @@ def test_parallel_transfer_of_an_undone_block_waits_again() -> None:
     accounts = read(node, "listaccounts", "a")
     outputs = [{"address": accounts[1]["address"], "amount": 10}]
     made = read(node, "createtransfer", "a", accounts[0]["public_key"], accounts[0]["address"], outputs, 5)
-    signed = read(node, "signtransfer", "a", made["hex"])
+    signed = ask(node, "signtransfer", "a", made["hex"])
     assert ask(node, "sendtransfer", "a", signed["hex"]) == {"id": made["id"], "result": "sent"}
     assert ask(node, "sendtransfer", "a", signed["hex"]) == {"id": made["id"], "result": "known"}
     mine(node, {"a": 0})
@@ -404,7 +404,7 @@ def test_parallel_callers_transfer_survives_a_restart_until_it_is_deep() -> None
     accounts = read(node, "listaccounts", "a")
     outputs = [{"address": accounts[1]["address"], "amount": 10}]
     made = read(node, "createtransfer", "a", accounts[0]["public_key"], accounts[0]["address"], outputs)
-    ask(node, "sendtransfer", "a", read(node, "signtransfer", "a", made["hex"])["hex"], disk=disk)
+    ask(node, "sendtransfer", "a", ask(node, "signtransfer", "a", made["hex"])["hex"], disk=disk)
     again = new_node()
     disk.take(again.on(NOW_MS, disk.started()))
     assert read(again, "gettransfer", "a", made["id"])["state"] == "waiting"
