@@ -79,7 +79,7 @@ def _negatives() -> dict[str, bytes]:
 def test_ppow_negative_is_refused_for_its_reason(case: str, reason: str) -> None:
     tree = ProofTree(NETWORK)
     with pytest.raises(InvalidProofError) as refused:
-        tree.add(read_proof(_negatives()[case], NETWORK), set())
+        tree.add(read_proof(_negatives()[case], NETWORK))
     assert refused.value.reason == reason
 
 
@@ -87,12 +87,12 @@ def test_ppow_more_work_wins_and_a_tie_stays_with_the_first_seen() -> None:
     tree = ProofTree(NETWORK)
     read = [read_proof(bytes.fromhex(vector["cp_wire"]), NETWORK) for vector in PROOFS]
     for proof in read[:4]:
-        tree.add(proof, set())
+        tree.add(proof)
     assert tree.best.id == read[3].id
     for proof in read[4:7]:
-        tree.add(proof, set())
+        tree.add(proof)
         assert tree.best.id == read[3].id, "less or equal work changes nothing"
-    tree.add(read[7], set())
+    tree.add(read[7])
     assert tree.best.id == read[7].id
     assert [tree.path[height] for height in (1, 2, 5)] == [read[0].id, read[4].id, read[7].id]
 
@@ -108,7 +108,7 @@ def test_ppow_more_work_wins_and_a_tie_stays_with_the_first_seen() -> None:
 def test_ppow_proof_out_of_its_place_is_refused(changes: dict[str, Any], reason: str) -> None:
     tree = ProofTree(NETWORK)
     first, second = (read_proof(bytes.fromhex(vector["cp_wire"]), NETWORK) for vector in PROOFS[:2])
-    tree.add(first, set())
+    tree.add(first)
     with pytest.raises(InvalidProofError) as refused:
-        tree.add(replace(second, **changes), set())
+        tree.add(replace(second, **changes))
     assert refused.value.reason == reason
