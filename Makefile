@@ -62,6 +62,12 @@ fuzz: install
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --require-hashes -r tests/fuzz/requirements.lock
 	@$(BIN)/python tests/fuzz/run.py --all --messages $(MESSAGES)
 
+# Asks the advisory databases of PyPI about every pinned package; needs a network that reaches them.
+audit: install
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install -q --disable-pip-version-check pip-audit
+	@$(VENV)/audit/bin/pip-audit --no-deps --disable-pip -r requirements.lock
+
 # Half an hour on one core. Afterwards: .venv/bin/mutmut show NAME, .venv/bin/mutmut run 'pool.payouts.compose*'.
 mutation: install
 	@rm -rf mutants

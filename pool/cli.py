@@ -35,6 +35,7 @@ from pool.cli_options import (
 from pool.cli_payouts import payouts
 from pool.cli_simulate import simulate
 from pool.cli_status import status, top
+from pool.cli_withholding import withholding
 
 DEVNET_FILE = "deploy/devnet.yaml"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -195,7 +196,7 @@ def mine(
     sys.exit(run_miner(settings))
 
 
-for command in (losses, absorb, clawback, release, import_balances, front_ends, write_off):
+for command in (losses, absorb, clawback, release, import_balances, front_ends, write_off, withholding):
     ledger.add_command(command)
 commands.add_command(init)
 commands.add_command(doctor)
