@@ -6,9 +6,9 @@ within RETRY_MS was the wrong one. A body that nobody has is asked for ever more
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from chains.parallel.messages import MAX_ROOTS
 from chains.peers.core import PeerId
@@ -17,6 +17,12 @@ RETRY_MS = 3_000
 LONGEST_MS = 60_000
 OUTSTANDING = 32  # bodies asked of one peer at a time; a peer's open offers are limited too
 PER_TICK = 400  # bodies asked for between two ticks, well below the rate at which peers must take them
+
+
+class Chance(Protocol):
+    """What is drawn: `random.Random` has it."""
+
+    def choice(self, seq: Sequence[PeerId], /) -> PeerId: ...
 
 
 @dataclass(slots=True)
@@ -30,7 +36,7 @@ class _Asked:
 class Fetching:
     """The requests under way, by root."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: Chance) -> None:
         self._chance = chance
         self._asked: dict[bytes, _Asked] = {}
         self._hints: dict[bytes, PeerId] = {}

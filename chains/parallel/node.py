@@ -11,7 +11,6 @@ every node can make, a body that has not the root it was sent for.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from chains.accounts.transfer import Transfer, read_transfer
 from chains.accounts.wallet import CallRefusedError
 from chains.parallel import messages as wire
 from chains.parallel.body import Body, read_body_of, serialize_body
-from chains.parallel.fetching import Fetching
+from chains.parallel.fetching import Chance, Fetching
 from chains.parallel.following import FollowedChain
 from chains.parallel.knowledge import Knowledge, Planted
 from chains.parallel.messages import ProofMessage
@@ -76,7 +75,7 @@ class ParallelNode:
         self,
         network: NetworkParameters,
         chains: Sequence[ChainParameters],
-        chance: random.Random,
+        chance: Chance,
         wallet: Mapping[bytes, bytes] | None = None,
         tag: bytes = b"/parapool/",
     ) -> None:
