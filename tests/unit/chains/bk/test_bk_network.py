@@ -8,7 +8,10 @@ import pytest
 from support.drawn_votes import Leader
 
 from chains.bk.core import BkCore
+from chains.bk.messages import Offer
 from chains.bk.parameters import BkParameters
+from chains.bk.serving import answered
+from chains.peers.core import Asked, Started
 from chains.peers.virtual import VirtualNetwork
 from pool.simulation.bk_miner import read_drawn
 
@@ -122,3 +125,94 @@ def test_bk_network_latecomer_catches_up_with_a_long_chain() -> None:
     world.network.run_until(lambda: len(world.tips()) == 1, 60_000)
     assert world.core(2).chain.accounts.snapshot() == world.core(0).chain.accounts.snapshot()
     assert not world.offences()
+
+
+class Equivocator:
+    """Owner of half the hash rate who signs several blocks with one leader vote and shows each to another node."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world, self.leader = world, Leader(90 + number, 9)
+        self.doors = [world.network.stranger(node, bytes([90 + number, node]).ljust(32, b"\x01")) for node in range(5)]
+
+    def act(self) -> None:
+        """A block's worth of votes for what node 0 prefers, released in as many versions as there are nodes."""
+        chain = self.world.core(0).chain
+        best, k = chain.graph.best, chain.rules.k
+        votes = [self.leader.vote(chain, best, self.world.network.now_ms // 1000) for _ in range(k + 4)]
+        votes.sort(key=lambda vote: vote.size)
+        for node, door in enumerate(self.doors):
+            if door.closed:
+                continue
+            chosen = (*votes[: k - 1], votes[k - 1 + node % 5])
+            offer = self.leader.signed(best, chosen, chain.build(bytes(32)), chain.rules)
+            wires = tuple(vote.serialize() for vote in chosen)
+            door.send("block", Offer(offer.block, offer.body_size, offer.body, wires).serialize())
+
+
+def test_bk_network_agrees_although_a_leader_equivocates() -> None:
+    world = World(5, loss=0.1)
+    evil = Equivocator(world, 1)
+    for _ in range(10):
+        world.run(15)
+        evil.act()
+    world.run(60)
+    world.settle()
+    graph = world.core(0).chain.graph
+    signed = {(b.header.previous, b.leader): 0 for b in graph.blocks.values()}
+    for block in graph.blocks.values():
+        signed[block.header.previous, block.leader] += 1
+    assert max(signed.values()) >= 2, "it did equivocate"
+    assert world.core(0).chain.height > 8
+
+
+def test_bk_network_agrees_although_blocks_are_withheld_and_released_late() -> None:
+    """A miner with a third of the votes keeps a fork of its own to itself, then shows all of it at once."""
+    world = World(6)
+    withheld = BkCore(world.parameters, random.Random(66), read_drawn)
+    list(withheld.on(world.network.now_ms, Started({})))
+    leader = Leader(80, 8)
+    for _ in range(6):  # quicker than the others for a while
+        for _ in range(world.parameters.k):
+            now_ms, chain = world.network.now_ms, withheld.chain
+            drawn = leader.draw(chain.graph.best, chain.rules, now_ms // 1000)
+            list(withheld.on(now_ms, Asked("submitvote", 1, drawn)))
+        offer = leader.proposal(withheld.chain)
+        assert offer is not None
+        list(withheld.on(world.network.now_ms, Asked("submitblock", 1, (offer,))))
+    world.run(70)
+    before = world.core(0).chain.height
+    assert 1 <= before < 6
+    door = world.network.stranger(2, b"\x80" * 32)
+    for height in range(1, 7):
+        door.send("block", answered(withheld.chain.block_at(height)).serialize())
+    world.run(10)
+    for number in range(5):
+        chain = world.core(number).chain
+        assert chain.block_at(6).id == withheld.chain.block_at(6).id, "more work wins, whoever made it"
+        issued = chain.height * world.parameters.subsidy
+        assert chain.accounts.issued == issued, "rewards of the losing blocks are gone"
+    world.run(60)
+    world.settle()
+    assert not world.offences()
+
+
+def test_bk_network_votes_are_paid_once_and_to_the_unit_through_reorganisations() -> None:
+    world = World(8, loss=0.2)
+    world.run(60)
+    world.network.partition([[0, 1], [2, 3, 4]])
+    world.run(150)
+    world.network.heal()
+    world.run(60)
+    world.settle()
+    chain = world.core(0).chain
+    paid: dict[bytes, int] = {}
+    for height in range(1, chain.height + 1):
+        block = chain.block_at(height)
+        for vote, amount in zip(block.included(), chain.amounts(block), strict=True):
+            paid[vote.datum.script] = paid.get(vote.datum.script, 0) + amount
+            place = chain.place_of(vote.id)
+            assert place is not None and place.block is block and place.amount == amount
+    for leader in world.leaders:
+        account = chain.accounts.account(leader.script)
+        assert account.balance + chain.accounts.immature(leader.script) == paid.get(leader.script, 0)
+    assert sum(paid.values()) == chain.height * world.parameters.subsidy == chain.accounts.issued
