@@ -14,6 +14,7 @@ from chains.accounts.wallet import address_format
 from chains.mm2_proof.tree import context_of
 from chains.primitives.address import AddressFormat
 from chains.primitives.asert import asert_target
+from chains.primitives.hashes import POW_HASHES
 from chains.primitives.target import bits_to_target, target_to_bits
 
 DIFFICULTY_1_BITS = 0x1D00FFFF
@@ -43,6 +44,8 @@ class NetworkParameters:
     genesis_hash: bytes | None = None
 
     def __post_init__(self) -> None:
+        if self.pow_name not in POW_HASHES:
+            raise ValueError(f"pow_name: expected one of {', '.join(POW_HASHES)}")
         if self.interval_s < 1 or (self.half_life_s is not None and self.half_life_s < 1):
             raise ValueError("interval and half-life are at least one second")
         if bits_to_target(self.first_bits) > self.easiest_target:
@@ -100,6 +103,8 @@ class ChainParameters:
     def __post_init__(self) -> None:
         if not 0 <= self.subsidy <= MAX_AMOUNT or self.halving_blocks < 0 or self.maturity_blocks < 1:
             raise ValueError("subsidy and halving are not negative, and rewards mature after at least one block")
+        if not self.hrp.isascii() or not self.hrp.isalnum() or self.hrp != self.hrp.lower() or len(self.hrp) > 20:
+            raise ValueError("hrp: expected 1 to 20 lower-case letters and digits")
 
     @property
     def context(self) -> bytes:
