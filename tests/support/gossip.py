@@ -40,8 +40,8 @@ class GossipCore:
     network = NETWORK
     genesis = GENESIS
     messages = (
-        MessageType("have", "ids that the sender has, 32 bytes each", 32_000, 50, 100),
-        MessageType("want", "ids that the sender lacks", 32_000, 50, 100),
+        MessageType("have", "ids that the sender has, 32 bytes each", 64_000, 50, 100),
+        MessageType("want", "ids that the sender lacks", 64_000, 50, 100),
         MessageType("item", "one item", LIMIT_BYTES, 200, 400),
         MessageType("joke", "ignored by those who do not know it", 100, 1, 5, required=False),
     )
