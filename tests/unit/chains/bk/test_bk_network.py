@@ -51,7 +51,8 @@ class World:
     def vote(self, number: int) -> None:
         core, leader = self.core(number), self.leaders[number]
         drawn = leader.draw(core.chain.graph.best, core.chain.rules, self.network.now_ms // 1000)
-        assert self.network.ask(number, "submitvote", *drawn).done
+        reply = self.network.ask(number, "submitvote", *drawn)
+        assert reply.done or not self.network.nodes[number].alive
         for one in range(len(self.leaders)):
             self.lead(one)
 
@@ -59,7 +60,8 @@ class World:
         if self.network.nodes[number].alive and number in self.mining:
             offer = self.leaders[number].proposal(self.core(number).chain)
             if offer is not None:
-                assert self.network.ask(number, "submitblock", offer).value is None
+                reply = self.network.ask(number, "submitblock", offer)
+                assert reply.value is None, reply.value
 
     def run(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -216,3 +218,36 @@ def test_bk_network_votes_are_paid_once_and_to_the_unit_through_reorganisations(
         account = chain.accounts.account(leader.script)
         assert account.balance + chain.accounts.immature(leader.script) == paid.get(leader.script, 0)
     assert sum(paid.values()) == chain.height * world.parameters.subsidy == chain.accounts.issued
+
+
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_bk_network_agrees_after_anything(seed: int) -> None:
+    """Loss, partitions, crashes between two effects and equivocations, as the seed has it; healed, all agree."""
+    chance = random.Random(seed)
+    k, interval_s = chance.choice([1, 2, 4, 8]), chance.choice([5, 20, 60])
+    parameters = BkParameters("bk-anything", k=k, interval_s=interval_s, subsidy=1003, maturity_blocks=3)
+    world = World(seed, loss=chance.choice([0.0, 0.1, 0.2, 0.3]), parameters=parameters)
+    network, evil = world.network, Equivocator(world, 1)
+    for _ in range(12):
+        world.run(chance.randrange(5, 40))
+        match chance.choice(["part", "heal", "crash", "restart", "evil", "nothing"]):
+            case "part":
+                nodes = chance.sample(range(5), 5)
+                cut = chance.randrange(1, 4)
+                network.partition([nodes[:cut], nodes[cut:]])
+            case "heal":
+                network.heal()
+            case "crash":
+                network.crash(chance.randrange(5), after_effects=chance.choice([0, 1, 2, 3, 7]))
+            case "restart":
+                for node in [node for node in network.nodes if not node.alive]:
+                    network.restart(node.index)
+            case "evil" if network.nodes[0].alive:
+                evil.act()
+    network.heal()
+    for node in network.nodes:
+        node.effects_left = None
+        if not node.alive:
+            network.restart(node.index)
+    world.run(100)
+    world.settle(120)
