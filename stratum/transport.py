@@ -1,4 +1,4 @@
-"""A TCP transport of Twisted that writes at once and reads without a detour.
+"""A TCP transport of Twisted that writes at once and reads without a detour, many connections in one turn.
 
 Twisted's own write() waits for the reactor's next turn and two epoll calls (twisted#5303, open since 2011), and its
 reactor wraps every read in a logging context; together that is a fifth of the cost of a share. The asyncio reactor is
@@ -9,8 +9,10 @@ behave as Twisted's.
 from __future__ import annotations
 
 import logging
+import select
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import main, tcp
@@ -21,14 +23,90 @@ log = logging.getLogger("parapool.stratum")
 # Limits.unparsed_bytes (16 KiB).
 READ_BYTES = 12_288
 TCP_INFO_RTT = 68  # offset of tcpi_rtt, microseconds (linux/tcp.h, struct tcp_info)
+GATHER_S = 0.008  # on a disk that syncs in a millisecond half of the answers leave within 5 ms, all within 20
+TURN_CONNECTIONS = 256  # read in one turn of the loop, some 10 ms; the others come next, after whatever else is due
 BACKLOG = 1024  # a reconnect storm waits in the kernel while the accept rate lets it in
+
+
+class ReadGate:
+    """Reads all connections of a loop in common turns.
+
+    After a quiet time the first bytes are read at once. From then on what comes is gathered for GATHER_S and read in
+    one turn, until a turn finds nothing: a wake-up for each share costs more than the share, and its answer waits for
+    the share log's next group commit anyway, which then carries the whole turn.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._epoll = select.epoll()
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._armed = False
+        self._due: Any = None  # the next turn, while it is gathered for
+
+    @classmethod
+    def of(cls, reactor: Any) -> ReadGate | None:
+        """The gate of a reactor's asyncio loop; None for a reactor of another kind, and where there is no epoll."""
+        loop = getattr(reactor, "_asyncioEventloop", None)
+        if loop is None or not hasattr(select, "epoll"):
+            return None
+        gate: ReadGate | None = getattr(reactor, "_parapool_read_gate", None)
+        if gate is None:
+            gate = reactor._parapool_read_gate = cls(loop)
+        return gate
+
+    def watch(self, descriptor: int, read: Callable[[], None]) -> None:
+        """Call `read` when there is something to read; it may call forget()."""
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._readers[descriptor] = read
+        if self._due is None and not self._armed:
+            self._arm()
+
+    def forget(self, descriptor: int) -> None:
+        """Before the descriptor is closed."""
+        del self._readers[descriptor]
+        self._epoll.unregister(descriptor)
+        if not self._readers:
+            self._rest()
+
+    def _arm(self) -> None:
+        self._armed = True
+        self._loop.add_reader(self._epoll.fileno(), self._turn)
+
+    def _rest(self) -> None:
+        """Nothing is left to watch: leave no trace in the loop."""
+        if self._armed:
+            self._armed = False
+            self._loop.remove_reader(self._epoll.fileno())
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _turn(self) -> None:
+        self._due = None
+        ready = self._epoll.poll(0, TURN_CONNECTIONS)
+        readers = self._readers
+        for descriptor, _ in ready:
+            read = readers.get(descriptor)
+            if read is not None:  # an earlier one of this turn may have ended it
+                read()
+        if not readers:
+            return
+        if not ready:
+            if not self._armed:
+                self._arm()
+            return
+        if self._armed:
+            self._armed = False
+            self._loop.remove_reader(self._epoll.fileno())
+        wait_s = GATHER_S if len(ready) < TURN_CONNECTIONS else 0.0
+        self._due = self._loop.call_later(wait_s, self._turn)
 
 
 class DirectServer(tcp.Server):
     """One accepted connection."""
 
     bufferSize = READ_BYTES
-    _watched = -1  # file descriptor registered with the loop
+    _watched = -1  # file descriptor registered with the gate
     _queued_bytes = 0
 
     @property
@@ -68,16 +146,18 @@ class DirectServer(tcp.Server):
         super().write(data)
 
     def startReading(self) -> None:
-        loop = getattr(self.reactor, "_asyncioEventloop", None)
-        if loop is None:
+        gate = ReadGate.of(self.reactor)
+        if gate is None:
             super().startReading()
         elif self._watched < 0:
             self._watched = self.fileno()
-            loop.add_reader(self._watched, self._readable)
+            gate.watch(self._watched, self._readable)
 
     def stopReading(self) -> None:
         if self._watched >= 0:
-            self.reactor._asyncioEventloop.remove_reader(self._watched)
+            gate = ReadGate.of(self.reactor)
+            assert gate is not None, "it was watched by it"
+            gate.forget(self._watched)
             self._watched = -1
         else:
             super().stopReading()

@@ -26,7 +26,7 @@ minute.
 """
 
 REREAD_MS = 3000
-"""While no known block is due, the books are asked this often for new ones: three queries a pass and chain, twice a second,
+"""While no known block is due, the books are asked this often for new ones. Twice a second, three queries per chain
 cost more than a thousand shares.
 """
 

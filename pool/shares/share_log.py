@@ -119,6 +119,8 @@ class ShareLog:
         self.durable_sequence = self._sequence
 
         self._condition = threading.Condition()
+        self._gathered: list[tuple[int, bytes, int]] = []  # appended in this turn of the loop, not yet handed over
+        self._gathered_bytes = 0
         self._queue: list[tuple[int, bytes, int]] = []
         self._queued_bytes = 0
         self._closing = False
@@ -157,7 +159,7 @@ class ShareLog:
         """
         if self._failure is not None or self._closing:
             raise ShareLogStopped(f"share log stopped: {self._failure or 'closed'}")
-        if self._queued_bytes > PENDING_BYTES_LIMIT:
+        if self._queued_bytes + self._gathered_bytes > PENDING_BYTES_LIMIT:
             raise ShareLogStopped("share log stopped: the disk does not keep up")
         sequence = self._sequence + 1
         data = b""
@@ -178,12 +180,20 @@ class ShareLog:
         data += frame(self._encode(line))
         self._sequence = sequence
         self._segment_size += len(data)
-        with self._condition:
-            self._queue.append((self._segment, data, sequence))
-            self._queued_bytes += len(data)
-            self.pending += 1
-            self._condition.notify()
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append((self._segment, data, sequence))
+        self._gathered_bytes += len(data)
         return sequence
+
+    def _hand_over(self) -> None:
+        """What one turn of the loop appended goes to the writer together, so that one commit carries it."""
+        with self._condition:
+            self._queue += self._gathered
+            self._queued_bytes += self._gathered_bytes
+            self.pending += len(self._gathered)
+            self._gathered, self._gathered_bytes = [], 0
+            self._condition.notify()
 
     @property
     def appended_sequence(self) -> int:
@@ -196,7 +206,7 @@ class ShareLog:
         """
         with self._condition:
             self._closing = True
-            self._condition.notify()
+            self._hand_over()
         self._thread.join()
 
     # -- the writer's side -------------------------------------------------------------------------------------------
