@@ -114,6 +114,16 @@ def run(config_file: str, overrides: tuple[str, ...], role: str | None) -> NoRet
     sys.exit(run_pool(config, lambda: load(config_file, parse_overrides(overrides))))
 
 
+@commands.command("front-end", hidden=True)
+@click.argument("socket", type=click.Path(path_type=Path))
+@click.argument("slot", type=click.IntRange(1, 32))
+def front_end(socket: Path, slot: int) -> NoReturn:
+    """One of several front ends, as `pool run` starts them (stratum.processes)."""
+    from pool.wiring.front_end import run_front_end
+
+    sys.exit(run_front_end(socket, slot))
+
+
 @commands.command("check-config", short_help="Check a configuration and name every mistake.")
 @config_option(required=False)
 @set_option

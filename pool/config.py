@@ -94,7 +94,7 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config
 
 def _validate(document: Document) -> tuple[Config | None, list[tuple[Location, str, str]]]:
     try:
-        return Config.model_validate(document.values), []
+        return Config.made_of(document.values), []
     except ValidationError as error:
         return None, findings(error, document.values)
 

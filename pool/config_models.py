@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
 from chains.auxpow.params import DIALECTS, Dialect
 from chains.families import FAMILIES
@@ -298,6 +298,21 @@ class Config(Section):
     books: BooksSection = Field(BooksSection(), description="How long shares are kept.")
     parent: ChainName = Field(description="Name of the chain whose blocks are mined; its kind is `bitcoin`.")
     chains: dict[ChainName, ChainSection] = Field(min_length=1, description="All chains by name, the parent too.")
+
+    _values: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What it was made of, the overrides included: `Config.made_of(values)` makes it again elsewhere. It holds
+        secrets."""
+        return self._values
+
+    @classmethod
+    def made_of(cls, values: Mapping[str, Any]) -> Config:
+        """Raises pydantic.ValidationError."""
+        config = cls.model_validate(values)
+        config._values = values
+        return config
 
     @property
     def parent_chain(self) -> BitcoinChain:

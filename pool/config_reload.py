@@ -96,6 +96,8 @@ def _refusals(old: Config, new: Config) -> Iterator[str]:
             yield f"pool.{key}: a change needs a restart"
     if old.stratum.limits != new.stratum.limits:
         yield "stratum.limits: a change needs a restart"
+    if old.stratum.processes != new.stratum.processes:
+        yield "stratum.processes: a change needs a restart"
     yield from _port_refusals(old.stratum.ports, new.stratum.ports)
     for name, chain in new.chains.items():
         before = old.chains.get(name)

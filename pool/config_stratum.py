@@ -146,3 +146,16 @@ class StratumSection(Section):
         min_length=1, description="The ports to listen on, each with its own difficulties."
     )
     limits: LimitsSection = Field(LimitsSection(), description="Limits of connections and requests.")
+    processes: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Processes that serve miners, on the same ports: one a processor core, when one is not enough. 1: "
+        "the pool's own process does it. With 2 or more it starts that many beside itself "
+        "(docs/operating/scale-out.md#several-processes-on-one-machine); what `limits` count, each counts for itself.",
+    )
+    handover_s: Seconds = Field(
+        300.0,
+        description="Seconds over which miners are moved from the old processes to the new ones at a graceful restart "
+        "(SIGUSR2, with `processes` 2 or more).",
+    )

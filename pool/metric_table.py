@@ -321,6 +321,18 @@ METRICS: tuple[MetricDefinition, ...] = (
     ),
     # -- the process
     _gauge(
+        "front_end_up", "boolean", "frontend", "process",
+        "1 while the front end's ports are open. One for each process of stratum.processes (and at a graceful restart"
+        " for those before them); a pool of one process has none.",
+    ),
+    _gauge("front_end_connections", "connections", "frontend", "process", "The front end's part of connections."),
+    _counter("front_end_cpu_seconds_total", "seconds", "frontend", "process", "Processor time that it used."),
+    _counter(
+        "front_end_starts_total", "processes", "", "process",
+        "Processes that were started as front ends: beyond stratum.processes, one for each that died.",
+    ),
+    _gauge("front_end_resident_memory_bytes", "bytes", "", "process", "Memory in use (RSS) of all front ends."),
+    _gauge(
         "reactor_lag_seconds", "seconds", "", "process",
         "How late the loop came to a timer, the worst of the last minute.",
     ),
@@ -339,3 +351,6 @@ METRICS: tuple[MetricDefinition, ...] = (
 DEFINITIONS = {metric.name: metric for metric in METRICS}
 OF_PROMETHEUS_CLIENT = frozenset(name for name in DEFINITIONS if name.startswith("process_"))
 """Read by prometheus_client's own ProcessCollector, not by ours."""
+
+OF_SEVERAL_PROCESSES = frozenset(name for name in DEFINITIONS if name.startswith("front_end_"))
+"""There with `stratum.processes` of two or more only (pool/fleet_status.py)."""

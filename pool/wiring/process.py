@@ -37,7 +37,7 @@ from pool.notifications import notifying
 from pool.operator_setup import operator_tokens
 from pool.payout_metrics import PayoutCollector
 from pool.scheme_metrics import SchemeCollector
-from pool.services.bookkeeping import Bookkeeping
+from pool.services.bookkeeping import Bookkeeping, Ingest
 from pool.services.chain_watch import WatchedChain
 from pool.services.share_feed import ShareFeed
 from pool.shares.log_segment import CorruptShareLog
@@ -104,12 +104,16 @@ class RunningPool:
             self.web = WebServer(self.status, AbsentBooks(), self._registry(), options=web_options(self.config))
             return
         keeping = self.keeping = Keeping(self.config, self.books)
-        keeping.build(ingest, mining)
+        keeping.build(self._ingest(ingest), mining)
         self.status = self._live_status(keeping.bookkeeping)
         registry = self._registry()
         registry.register(PayoutCollector(keeping.payers.services))
         registry.register(SchemeCollector(mining.schemes.bought))
         self.web = WebServer(self.status, keeping.views, registry, keeping.settings, web_options(self.config))
+
+    def _ingest(self, own: Ingest) -> Ingest:
+        """What the bookkeeping takes in."""
+        return own
 
     def _registry(self) -> CollectorRegistry:
         registry = registry_of(self.status)
@@ -232,7 +236,10 @@ class RunningPool:
         if self.operating is not None:
             await self.operating.start()
         if self.transport.serves:
-            self.mining.listen()
+            self._serve()
+
+    def _serve(self) -> None:
+        self.mining.listen()
 
     def _start(self) -> None:
         for name in self.mining.chains:
@@ -331,18 +338,33 @@ def run(config: Config, read: Callable[[], Config] | None = None) -> int:
     from pool.reactor import run as run_reactor
 
     set_up_log(config.log.format, config.log.level)
+    begins_anew = False
 
     async def main() -> int:
+        nonlocal begins_anew
         from twisted.python.log import PythonLoggingObserver
 
         PythonLoggingObserver("twisted").start()
         if config.pool.role in ("payout", "web"):
             return await RunningBeside(config, read).run()
+        if config.pool.serves and config.stratum.processes > 1:
+            from pool.wiring.many import RunningFleet
+
+            pool = RunningFleet(config, read)
+            try:
+                return await pool.run()
+            finally:
+                begins_anew = pool.begins_anew
         return await RunningPool(config, read).run()
 
     try:
         with notifying(config.notifications, config.pool.name):
-            return run_reactor(main())
+            code = run_reactor(main())
     except StartError as error:
         print(f"pool: {error}", file=sys.stderr)
         return 1
+    if begins_anew:
+        from pool.wiring.many import begin_anew
+
+        begin_anew()
+    return code

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pool.fleet_setup import MAX_SLOTS
 from pool.metric_reference import reference
 from pool.metric_table import (
     BATCH_STATES,
@@ -35,7 +36,7 @@ from stratum.counters import RTT_CLASSES
 
 ROOT = Path(__file__).parents[3]
 UNIT_SUFFIXES = {"seconds": "_seconds", "bytes": "_bytes", "fraction": "_fraction", "smallest units": ""}
-OUR_WORDS = {"port", "chain", "state", "result", "reason", "kind", "node", "direction", "rtt", "difficulty"}
+OUR_WORDS = {"port", "chain", "state", "result", "reason", "kind", "node", "direction", "rtt", "difficulty", "frontend"}
 
 
 class Samples:
@@ -179,6 +180,7 @@ def test_metrics_series_stay_under_the_bound_whatever_the_nodes_and_miners_say()
         "chain": [f"chain{number:02d}" for number in range(MAX_CHAINS)], "node": ["a[0]", "a[1]"],
         "rtt": RTT_CLASSES, "difficulty": DIFFICULTY_CLASSES,
         "port": [f"0.0.0.0:{number}" for number in range(MAX_PORTS)],
+        "frontend": [str(number) for number in range(1, MAX_SLOTS + 1)],
     }  # fmt: skip
     registry, readers = CollectorRegistry(), {}
     for metric in METRICS:

@@ -1,0 +1,117 @@
+"""A pool of several processes on one machine: all that one process does but the miners, and the fleet that has these.
+
+SIGUSR2 begins this program anew in the same process, by the files that lie on the disk now, while its front ends go on
+serving: the new one makes jobs within seconds, starts front ends of its own on the same ports and drains the old ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pool.config import Config
+from pool.config_reload import Reload
+from pool.fleet_figures import FleetFigures
+from pool.fleet_status import FleetStatus
+from pool.live_status import LiveStatus
+from pool.services.bookkeeping import Bookkeeping, Ingest
+from pool.services.chain_watch import WatchedChain
+from pool.services.share_feed import ShareFeed
+from pool.services.told_log import ManyIngests
+from pool.web.options import WebOptions
+from pool.wiring.fleet import Fleet
+from pool.wiring.keeping import Keeping
+from pool.wiring.paying import Wallets
+from pool.wiring.process import RunningPool
+
+log = logging.getLogger("parapool")
+
+
+class RunningFleet(RunningPool):
+    """`run` returns the exit code; with `begins_anew` the program is to be started again, in this process."""
+
+    fleet: Fleet
+
+    def __init__(self, config: Config, read: Callable[[], Config] | None = None) -> None:
+        super().__init__(config, read)
+        self.begins_anew = False
+        self._figures = FleetFigures()
+        self._ingests: ManyIngests | None = None
+        self._main: asyncio.Task[Any] | None = None
+
+    async def run(self) -> int:
+        self._main = asyncio.current_task()
+        return await super().run()
+
+    def begin_anew(self) -> None:
+        """Leave in order; the front ends stay."""
+        log.info("restart: front ends go on, this process begins anew")
+        self.begins_anew = True
+        assert self._main is not None
+        self._main.cancel()
+
+    def _ingest(self, own: Ingest) -> Ingest:
+        if self.config.transport.kind != "none":
+            return own
+        self._ingests = ManyIngests(own)
+        return self._ingests
+
+    def _live_status(self, books: Bookkeeping | ShareFeed) -> LiveStatus:
+        mining = self.mining
+        status = FleetStatus(
+            self.config, mining.chains, mining.intake, mining.jobs, mining.blocks, self.share_log, self.log_directory,
+            books, list(mining.servers.values()),
+        )  # fmt: skip
+        status.join(self._figures, lambda: self.fleet.states)
+        return status
+
+    def _build(self) -> None:
+        super()._build()
+        keeping: Keeping | None = vars(self).get("keeping")
+        is_direct = self._ingests is not None and keeping is not None and self.books is not None
+        self.fleet = Fleet(
+            self.config,
+            self.mining,
+            self._spawn,
+            self._figures,
+            self.books.sql_books if is_direct and self.books is not None else None,
+            self._ingests,
+            keeping.bookkeeping.in_thread if keeping is not None else None,
+        )
+
+    def _serve(self) -> None:
+        """Front ends listen, this process does not."""
+
+    async def _listen(self) -> None:
+        await super()._listen()
+        await self.fleet.open()
+
+    def _start(self) -> None:
+        super()._start()
+        self._spawn(self.fleet.run())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, self.begin_anew)
+
+    async def _adopt(
+        self, change: Reload, fresh: dict[str, WatchedChain], options: WebOptions, wallets: Wallets
+    ) -> None:
+        self.fleet.adopt(change.new)
+        await super()._adopt(change, fresh, options, wallets)
+
+    async def _stop(self) -> None:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR2)
+        fleet: Fleet | None = vars(self).get("fleet")
+        if fleet is not None:
+            await (fleet.leave() if self.begins_anew else fleet.stop())
+        await super()._stop()
+        if fleet is not None:
+            await fleet.close()
+
+
+def begin_anew() -> None:
+    """This program from its files, in this process: same id, same command line, same place in the eyes of systemd."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,270 @@
+"""A pool of several processes on one machine: same jobs everywhere, nothing lost when one dies, restarts that miners
+hardly notice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from support.devnet import CHAINS, PARENT, RARE_BITS, TRACEBACK, Devnet, steps
+from support.rig import Rig
+
+from chains.reference.wallet import address
+from pool.mining_client.client import StratumError
+from pool.storage import tables
+from pool.storage.ledger_store import audit
+
+LOGIN = address("miner", 0)
+NO_BLOCKS = dict.fromkeys(CHAINS, RARE_BITS)
+PROCESSES = 2
+RIGS = 8  # by the kernel's dealing of connections they all meet one of two processes once in 128 tries
+ROUNDS = int(os.environ.get("PARAPOOL_KILL_ROUNDS", "3"))
+
+
+def _several(config: dict[str, Any]) -> None:
+    config["stratum"]["processes"] = PROCESSES
+    config["stratum"]["handover_s"] = 2
+    config["log"] = {"level": "info"}
+
+
+def _pids(devnet: Devnet) -> dict[int, int]:
+    """The processes of the front ends by slot."""
+    found = {}
+    for folder in (devnet.data_dir / "front-ends").iterdir():
+        if folder.name.isdigit():
+            with suppress(FileNotFoundError, ValueError):
+                pid = int((folder / "pid").read_text())
+                if _is_ours(pid):
+                    found[int(folder.name)] = pid
+    return found
+
+
+def _is_ours(pid: int) -> bool:
+    with suppress(OSError):
+        return b"front-end" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def _prefix(rig: Rig) -> int:
+    extranonce1 = rig.client.extranonce1
+    assert extranonce1 is not None
+    return extranonce1[0]
+
+
+async def _start(make_devnet: Any, **options: Any) -> Devnet:
+    devnet: Devnet = await make_devnet(edit=_several, start=False, **options)
+    await devnet.start_nodes()
+    await devnet.start_pool()
+    await _all_at_work(devnet, PROCESSES)
+    await devnet.all_chains_mined()
+    return devnet
+
+
+async def _all_at_work(devnet: Devnet, count: int) -> None:
+    async def at_work() -> bool:
+        return sum((await devnet.metric("front_end_up")).values()) == count
+
+    await devnet.until(at_work, f"{count} front ends are at work", 90)
+
+
+async def _rigs(devnet: Devnet, count: int = RIGS) -> list[Rig]:
+    """Miners of several processes."""
+    rigs = [await devnet.rig(f"{LOGIN}.rig{number}") for number in range(count)]
+    for number in range(100):
+        if len({_prefix(rig) for rig in rigs}) == PROCESSES:
+            return rigs
+        rigs.append(await devnet.rig(f"{LOGIN}.more{number}"))
+    raise AssertionError("all connections are dealt to one process")
+
+
+def _stored(devnet: Devnet) -> list[bytes]:
+    with devnet.database() as connection:
+        return list(connection.execute(select(tables.shares.c.header_hash)).scalars())
+
+
+async def _all_stored(devnet: Devnet, rigs: list[Rig]) -> None:
+    """Every answered share is in the books, once, and nothing that nobody sent."""
+    answered = {header_hash for rig in rigs for header_hash in rig.accepted}
+    await devnet.until(lambda: answered <= set(_stored(devnet)), f"{len(answered)} shares are in the books", 60)
+    stored = _stored(devnet)
+    assert len(stored) == len(set(stored)), "a share is counted twice"
+    assert set(stored) - answered <= {header_hash for rig in rigs for header_hash in rig.unanswered}
+    with devnet.database() as connection:
+        assert audit(connection) == []
+
+
+async def test_devnet_front_ends_send_the_same_jobs_and_share_one_book(make_devnet: Any) -> None:
+    devnet = await _start(make_devnet)
+    rigs = await _rigs(devnet)
+    steps.info("the same job at every process, never the same extranonce1")
+    (tip_hex,) = await devnet.advance(PARENT)
+    jobs = [await rig.job_on(tip_hex) for rig in rigs]
+    firsts = {job.job_id: job for job in jobs}
+    assert len({(job.job_id, job.coinb1, job.coinb2, job.time) for job in firsts.values()}) == len(firsts)
+    assert len({rig.client.extranonce1 for rig in rigs}) == len(rigs)
+    assert {_prefix(rig) for rig in rigs} <= set(_pids(devnet))
+
+    steps.info("one hash at one of them: a block of every chain, credited by the mother")
+    _, blocks = await devnet.solve_all(rigs[0])
+    for chain in CHAINS:
+        block = await devnet.block(chain, blocks[chain]["hash"])
+        assert sum(credit["amount"] for credit in block["credits"]) + block["fee"] == block["reward"]
+
+    steps.info("figures are sums")
+    for rig in rigs:
+        await rig.share(above=devnet.target(PARENT))
+    answered = sum(len(rig.accepted) for rig in rigs)
+
+    async def counted() -> bool:
+        shares = await devnet.metric("shares_total")
+        return shares['reason="",result="accepted"'] == answered
+
+    await devnet.until(counted, f"{answered} shares are counted")
+    status = await devnet.api("/pool")
+    assert status["connections"] == len(rigs), status
+    parts = await devnet.metric("front_end_connections")
+    assert sum(parts.values()) == len(rigs) and min(parts.values()) > 0, parts
+    await _all_stored(devnet, rigs)
+
+    steps.info("everything ends in order")
+    pids = _pids(devnet)
+    assert await devnet.stop_pool() == 0
+    assert not [pid for pid in pids.values() if _is_ours(pid)]
+    assert TRACEBACK not in devnet.logs()
+
+
+async def test_devnet_front_ends_killed_lose_no_answered_share(make_devnet: Any) -> None:
+    devnet = await _start(make_devnet, bits=NO_BLOCKS)
+    rigs: list[Rig] = []
+    streams: list[tuple[Rig, asyncio.Task[None]]] = []
+    for number in range(ROUNDS):
+        while len(streams) < 4:
+            rig = await _rig(devnet, f"{LOGIN}.rig{len(rigs)}")
+            rigs.append(rig)
+            streams.append((rig, asyncio.ensure_future(rig.stream())))
+        await asyncio.sleep(0.6)
+        slot, pid = sorted(_pids(devnet).items())[number % PROCESSES]
+        steps.info("kill -9 of front end %d", slot)
+        os.kill(pid, signal.SIGKILL)
+        await devnet.until(lambda slot=slot, pid=pid: _pids(devnet).get(slot, pid) != pid, "it is started again")
+        await _all_at_work(devnet, PROCESSES)
+        streams = [(rig, task) for rig, task in streams if not task.done()]
+    await asyncio.sleep(0.5)
+    for rig, task in streams:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await rig.close()
+    assert sum(len(rig.accepted) for rig in rigs) > 10 * ROUNDS
+    await _all_stored(devnet, rigs)
+    assert "a front end died, it is started again" in devnet.logs()
+
+
+async def test_devnet_front_ends_a_dead_ones_block_is_submitted_by_the_mother(make_devnet: Any) -> None:
+    devnet = await _start(make_devnet)
+    rigs = await _rigs(devnet)
+    rig = rigs[0]
+    slot = _prefix(rig)
+    steps.info("a block is found while its node is away, and its front end dies")
+    found = await rig.find(devnet.target(PARENT), job=(await devnet.full_job(rig))[0])
+    await devnet.kill_node(PARENT)
+    await rig.submit(found)
+    folder = devnet.data_dir / "front-ends" / str(slot) / "solutions" / "open"
+    await devnet.until(lambda: any(PARENT in path.name for path in folder.iterdir()), "its record is on disk")
+    pid = _pids(devnet)[slot]
+    os.kill(pid, signal.SIGKILL)
+    await devnet.until(lambda: _pids(devnet).get(slot, pid) != pid, "it is started again")
+    await devnet.start_node(PARENT)
+    block = await devnet.in_state(PARENT, found.hash_hex, "immature")
+    assert block["credits"]
+    assert devnet.logs().count("resuming submission") >= 1
+
+
+async def test_devnet_front_ends_serve_on_while_the_mother_is_killed_and_end_without_one(make_devnet: Any) -> None:
+    devnet = await _start(make_devnet, bits=NO_BLOCKS)
+    rigs = await _rigs(devnet)
+    pids = _pids(devnet)
+    await devnet.kill_pool()
+    for rig in rigs:
+        await rig.share()
+    assert _pids(devnet) == pids
+    steps.info("the next mother takes them over, and moves their miners to her own")
+    await devnet.start_pool()
+    for rig in rigs:
+        with suppress(StratumError):
+            await rig.share()
+    await devnet.until(lambda: not set(_pids(devnet).values()) & set(pids.values()), "the old ones have ended", 60)
+    await _all_at_work(devnet, PROCESSES)
+    again = await _rigs(devnet)
+    for rig in again:
+        await rig.share()
+    await _all_stored(devnet, rigs + again)
+
+
+async def test_devnet_front_ends_restart_gracefully(make_devnet: Any) -> None:
+    devnet = await _start(make_devnet, bits=NO_BLOCKS)
+    miners = [_Miner(devnet, f"{LOGIN}.rig{number}") for number in range(20)]
+    tasks = [asyncio.ensure_future(miner.run()) for miner in miners]
+    await devnet.until(lambda: all(miner.shares for miner in miners), "all of them mine")
+    before = _pids(devnet)
+    assert devnet.pool is not None
+    pid = devnet.pool.pid
+    os.kill(pid, signal.SIGUSR2)
+    await devnet.until(lambda: not set(_pids(devnet).values()) & set(before.values()), "the old ones have ended", 90)
+    assert devnet.pool.exit_code() is None and devnet.pool.pid == pid
+    await _all_at_work(devnet, PROCESSES)
+    for miner in miners:
+        miner.shares = 0
+    await devnet.until(lambda: all(miner.shares for miner in miners), "all of them mine again")
+    for miner in miners:
+        miner.stopped = True
+    await asyncio.gather(*tasks)
+    assert sum(miner.refused for miner in miners) == 0, "the port was refused"
+    await _all_stored(devnet, [rig for miner in miners for rig in miner.rigs])
+
+
+class _Miner:
+    """Firmware in short: mines, and connects anew at once when its connection ends or it is asked to."""
+
+    def __init__(self, devnet: Devnet, login: str) -> None:
+        self._devnet = devnet
+        self._login = login
+        self.rigs: list[Rig] = []
+        self.shares = self.refused = 0
+        self.stopped = False
+
+    async def run(self) -> None:
+        while not self.stopped:
+            rig = Rig(*self._devnet.config.stratum.ports[0].address, self._login, "x")
+            self.rigs.append(rig)
+            try:
+                await rig.connect()
+                while not self.stopped:
+                    found = await rig.find()
+                    if await rig.submit(found) is None:
+                        self.shares += 1
+                    await asyncio.sleep(0.2)
+            except ConnectionRefusedError:
+                self.refused += 1
+            except (StratumError, OSError):
+                pass
+            finally:
+                await rig.close()
+
+
+async def _rig(devnet: Devnet, login: str) -> Rig:
+    """A miner that tries until it is taken: a process that dies refuses whom it had not let in."""
+    async def tried() -> Rig | None:
+        try:
+            rig: Rig = await devnet.rig(login)
+            return rig
+        except (OSError, StratumError):
+            devnet.rigs.pop()
+            return None
+
+    found: Rig = await devnet.until(tried, "the pool takes a miner")
+    return found
