@@ -10,20 +10,17 @@ import random
 from typing import Any
 
 import pytest
+from support.consensus_mining import solve, solved
 
 from chains.parallel import messages as wire
 from chains.parallel.body import BlockCoinbase, root_of, serialize_body
 from chains.parallel.calls import READS
-from chains.parallel.manifest import manifest_of, read_manifest
+from chains.parallel.manifest import manifest_of
 from chains.parallel.messages import ProofMessage
 from chains.parallel.node import ParallelNode
 from chains.parallel.parameters import ChainParameters, NetworkParameters
-from chains.parallel.proof import root_coinbase, root_wire
 from chains.peers.virtual import VirtualNetwork
-from chains.primitives.hashes import from_displayed, sha256d
-from chains.primitives.header import Header
-from chains.primitives.serialize import Reader
-from chains.primitives.target import bits_to_target, meets
+from chains.primitives.hashes import sha256d
 
 NETWORK = NetworkParameters("simulated", first_bits=0x207FFFFF, half_life_s=None)
 CHAINS = [
@@ -36,16 +33,6 @@ FOLLOWS = [CHAINS, CHAINS, CHAINS[:1], CHAINS[1:], CHAINS]
 
 def script(number: int) -> bytes:
     return b"\x00\x14" + bytes((number,)) * 20
-
-
-def grind(previous: bytes, height: int, manifest_bytes: bytes, time_s: int, bits: int, salt: int) -> bytes:
-    manifest = read_manifest(Reader(manifest_bytes))
-    coinbase = root_coinbase(height, manifest.commitment(), b"/sim/", salt.to_bytes(8, "little"))
-    for nonce in range(2**32):
-        header = Header(1, previous, sha256d(coinbase), time_s, bits, nonce)
-        if meets(header.hash, bits_to_target(bits)):
-            return root_wire(header, coinbase, manifest)
-    raise AssertionError("no proof of work")
 
 
 class World:
@@ -73,11 +60,7 @@ class World:
         names = [chain.name for chain in FOLLOWS[index] if self.random.random() < 0.8]
         offer = READS["getconsensustemplate"](core, {name: script(index + 1).hex() for name in names})
         self.mined += 1
-        proof = grind(
-            from_displayed(offer["previousblockhash"]), offer["height"], bytes.fromhex(offer["manifest"]),
-            max(offer["curtime"], offer["mintime"]), int(offer["bits"], 16), self.mined,
-        )  # fmt: skip
-        bodies = {one["context"]: one["transactions"] for one in offer["chains"]}
+        proof, bodies = solved(offer, self.mined)
         reply = self.network.ask(index, "submitconsensusproof", proof.hex(), bodies)
         assert not self.network.nodes[index].alive or reply.done
 
@@ -161,7 +144,7 @@ def hide(world: World, parent: bytes, height: int, body: tuple[bytes, ...], salt
     """A proof whose body of chain a its miner keeps to himself."""
     context = CHAINS[0].context
     manifest = manifest_of({context: root_of(body)}) if body else manifest_of({})
-    return grind(parent, height, manifest.serialize(), world.network.now_ms // 1000 + height, 0x207FFFFF, salt)
+    return solve(parent, height, manifest, world.network.now_ms // 1000 + height, salt=salt)
 
 
 def test_sim_parallel_hidden_body_stalls_nobody_for_long_and_may_come_late() -> None:

@@ -7,19 +7,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from coincurve import PrivateKey
+from support.consensus_mining import solved
 
 from chains.parallel.body import Body, root_of
 from chains.parallel.calls import READS
-from chains.parallel.manifest import Manifest, manifest_of, read_manifest
+from chains.parallel.manifest import Manifest, manifest_of
 from chains.parallel.node import ParallelNode
 from chains.parallel.parameters import ChainParameters, Mode, NetworkParameters
-from chains.parallel.proof import root_coinbase, root_wire
 from chains.peers.core import Answer, Asked, Effect, Refuse, Started, Write
 from chains.primitives.address import pay_to_pubkey_hash
-from chains.primitives.hashes import from_displayed, sha256d
-from chains.primitives.header import Header
-from chains.primitives.serialize import Reader
-from chains.primitives.target import bits_to_target, meets
 
 NETWORK = NetworkParameters("test", first_bits=0x207FFFFF, half_life_s=None)
 AUX_NETWORK = NetworkParameters("test", Mode.AUX, first_bits=0x207FFFFF, half_life_s=None)
@@ -81,30 +77,10 @@ def ask(node: ParallelNode, call: str, *parameters: Any, now_ms: int | None = No
     raise AssertionError("a call that is never answered")
 
 
-def solve(
-    previous: bytes, height: int, manifest: Manifest, time_s: int, bits: int = 0x207FFFFF, salt: int = 0
-) -> bytes:
-    """The wire form of a root-mode proof; another salt, another proof."""
-    coinbase = root_coinbase(height, manifest.commitment(), b"/test/", salt.to_bytes(8, "little"))
-    for nonce in range(2**32):
-        header = Header(1, previous, sha256d(coinbase), time_s, bits, nonce)
-        if meets(header.hash, bits_to_target(bits)):
-            return root_wire(header, coinbase, manifest)
-    raise AssertionError("no proof of work")
-
-
 def template(node: ParallelNode, who: Mapping[str, int]) -> dict[str, Any]:
     """A template that pays test account number `who` on each chain named."""
     answer: dict[str, Any] = read(node, "getconsensustemplate", {name: SCRIPTS[at].hex() for name, at in who.items()})
     return answer
-
-
-def solved(offer: Mapping[str, Any], salt: int = 0) -> tuple[bytes, dict[str, list[str]]]:
-    """A template's proof, with its bodies by chain."""
-    manifest = read_manifest(Reader(bytes.fromhex(offer["manifest"])))
-    previous = from_displayed(offer["previousblockhash"])
-    proof = solve(previous, offer["height"], manifest, offer["curtime"], int(offer["bits"], 16), salt)
-    return proof, {one["context"]: one["transactions"] for one in offer["chains"]}
 
 
 def mine(node: ParallelNode, who: Mapping[str, int], salt: int = 0, disk: Disk | None = None) -> dict[str, Any]:

@@ -20,12 +20,11 @@ from ppow_miner import (
     mine,
     new_node,
     read,
-    solve,
-    solved,
     start,
     states,
     template,
 )
+from support.consensus_mining import solve, solved
 
 from chains.parallel import messages as wire
 from chains.parallel.body import GENESIS_BLOCK, BlockCoinbase, root_of, serialize_body

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ppow_miner import solve
+from support.consensus_mining import solve
 
 from chains.parallel.manifest import manifest_of
 from chains.parallel.parameters import ChainParameters, NetworkParameters
