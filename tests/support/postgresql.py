@@ -72,6 +72,10 @@ class PostgresqlServer:
         """The SQLAlchemy URL of a database. The password is seldom asked for; no log may ever show it."""
         return f"postgresql+psycopg://parapool:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
+    def program(self, name: str) -> str:
+        """The path of one of its programs, such as pg_restore."""
+        return str(self._programs / name)
+
     def _password_option(self) -> str:
         path = self._folder / "password"
         path.write_text(PASSWORD)

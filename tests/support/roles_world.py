@@ -59,7 +59,7 @@ class RolesWorld:
         self.processes = {process.name: process for process in processes}
         self._config = documents("container/pool.yaml")[0]
         [self._chain] = self._config["chains"].values()
-        self._database = make_url(database).set(password=None)
+        self._database = make_url(database)
         behind = ("devnet", "devnet")
         node, payouts = self._chain["nodes"][0], self._chain["payouts"]
         self.nodes = RpcGate(free_port(), devnet.ports, (node["user"], SECRETS["node_password"]), behind)
