@@ -10,13 +10,13 @@ from typing import Any
 from alembic.script import ScriptDirectory
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 import migrations
 from pool.config import Config
-from pool.doctor.finding import Finding, good, in_thread, note, unchecked, wrong
+from pool.doctor.finding import Finding, Result, good, in_thread, note, wrong
 from pool.storage.database import in_short
 
 POOL = "pool"
@@ -26,10 +26,8 @@ PAGE = "docs/operating/postgresql.md"
 
 
 async def database_finding(config: Config) -> Finding:
-    """A front end has no database to look at."""
+    """For every role but a front end's, which has none."""
     check = "database"
-    if config.pool.role == "stratum":
-        return unchecked(POOL, check, "a front end has none")
     try:
         url = make_url(config.database_url())
     except ArgumentError:
@@ -37,18 +35,18 @@ async def database_finding(config: Config) -> Finding:
     shown = url.render_as_string(hide_password=True)
     try:
         async with asyncio.timeout(BOOKS_S):
-            return await in_thread(_looked_at, url, shown)
+            return await in_thread(_looked_at, url, shown, config.pool.role == "web")
     except TimeoutError:
         return wrong(POOL, check, f"{shown}: no answer within {BOOKS_S:g} s", f"Is the server there? {PAGE}")
 
 
-def _looked_at(url: URL, shown: str) -> Finding:
+def _looked_at(url: URL, shown: str, only_reads: bool) -> Finding:
     check = "database"
     try:
         if url.get_backend_name() == "sqlite":
-            return _sqlite(url, shown)
+            return _sqlite(url, shown, only_reads)
         if url.get_backend_name() == "postgresql":
-            return _postgresql(url, shown)
+            return _postgresql(url, shown, only_reads)
     except sqlite3.Error as error:
         remedy = "Restore the file from a backup (docs/operating/backup.md) if it is damaged; else give us its rights."
         return wrong(POOL, check, f"{shown}: {error}", remedy)
@@ -58,9 +56,11 @@ def _looked_at(url: URL, shown: str) -> Finding:
     return wrong(POOL, check, f"{shown}: of an unknown kind", f"SQLite and PostgreSQL can be used. {PAGE}")
 
 
-def _sqlite(url: URL, shown: str) -> Finding:
+def _sqlite(url: URL, shown: str, only_reads: bool) -> Finding:
     path = Path(url.database or "")
     if not path.exists():
+        if only_reads:
+            return _no_books(shown)
         return good(POOL, "database", f"{shown} will be made at the first start")
     uri = f"{path.absolute().as_uri()}?mode=ro"
     if not path.with_name(f"{path.name}-wal").exists():
@@ -69,30 +69,53 @@ def _sqlite(url: URL, shown: str) -> Finding:
     try:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "alembic_version" not in tables:
-            return _of_version(shown, None, is_empty=not tables)
+            return _of_version(shown, None, only_reads, is_empty=not tables)
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        return _of_version(shown, row and row[0], is_empty=row is None)
+        return _of_version(shown, row and row[0], only_reads, is_empty=row is None)
     finally:
         connection.close()
 
 
-def _postgresql(url: URL, shown: str) -> Finding:
+def _postgresql(url: URL, shown: str, only_reads: bool) -> Finding:
     words = {"connect_timeout": CONNECT_S, "fallback_application_name": "parapool doctor"}
     engine = create_engine(url.set(drivername="postgresql+psycopg"), poolclass=NullPool, connect_args=words)
     with engine.connect() as connection:
         connection.execute(text("SET default_transaction_read_only = on"))
         connection.execute(text(f"SET statement_timeout = {CONNECT_S * 1000}"))
-        if connection.scalar(text("SELECT pg_is_in_recovery()")):
+        if not only_reads and connection.scalar(text("SELECT pg_is_in_recovery()")):
             remedy = "Point pool.database_url at the primary: a standby takes no books."
             return wrong(POOL, "database", f"{shown} is a standby", remedy)
         if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-            if not connection.scalar(text("SELECT has_schema_privilege(current_schema(), 'CREATE')")):
+            may_make = text("SELECT has_schema_privilege(current_schema(), 'CREATE')")
+            if not only_reads and not connection.scalar(may_make):
                 return wrong(POOL, "database", f"{shown}: our user may make no tables", f"Make it the owner: {PAGE}")
-            return _of_version(shown, None, is_empty=True)
-        return _of_version(shown, connection.scalar(text("SELECT version_num FROM alembic_version")), is_empty=False)
+            return _of_version(shown, None, only_reads, is_empty=True)
+        if not _may(connection, "alembic_version", "SELECT"):
+            return _no_right(shown, "read")
+        version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        found = _of_version(shown, version, only_reads, is_empty=False)
+        if found.result is Result.WRONG or _may(connection, "transfers", "SELECT" if only_reads else "INSERT"):
+            return found
+        return _no_right(shown, "read" if only_reads else "write")
 
 
-def _of_version(shown: str, version: str | None, *, is_empty: bool) -> Finding:
+def _may(connection: Connection, table: str, right: str) -> bool:
+    words = {"table": table, "right": right}
+    return bool(connection.scalar(text("SELECT has_table_privilege(:table, :right)"), words))
+
+
+def _no_right(shown: str, what: str) -> Finding:
+    remedy = f"Make it the owner ({PAGE}); `web` needs to read only (docs/operating/scale-out.md)."
+    return wrong(POOL, "database", f"{shown}: our user may not {what} its tables", remedy)
+
+
+def _no_books(shown: str) -> Finding:
+    return wrong(POOL, "database", f"{shown} has no books yet", "Start the accountant first: it makes them.")
+
+
+def _of_version(shown: str, version: str | None, only_reads: bool, *, is_empty: bool) -> Finding:
+    if is_empty and only_reads:
+        return _no_books(shown)
     if is_empty:
         return good(POOL, "database", f"{shown} is empty, the first start fills it")
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
@@ -102,7 +125,8 @@ def _of_version(shown: str, version: str | None, *, is_empty: bool) -> Finding:
     if version is None or version not in {script.revision for script in scripts.walk_revisions()}:
         remedy = "Run the version of the pool that wrote it, or a newer one; or point pool.database_url elsewhere."
         return wrong(POOL, "database", f"{shown} is of a version that this program does not know: {version}", remedy)
-    remedy = "The next start of the pool brings it up to date. Back it up before (docs/operating/backup.md)."
+    who = "accountant" if only_reads else "pool"
+    remedy = f"The next start of the {who} brings it up to date. Back it up before (docs/operating/backup.md)."
     return note(POOL, "database", f"{shown} is of version {version}, this program's is {head}", remedy)
 
 

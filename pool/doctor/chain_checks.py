@@ -99,8 +99,6 @@ async def wallet_findings(config: Config, name: str) -> list[Finding]:
     chain = config.chains[name]
     if chain.payouts is None:
         return []
-    if not config.pool.pays:
-        return [unchecked(name, "wallet", f"a process with the role {config.pool.role} pays nobody")]
     key = f"chains.{name}.payouts"
     try:
         wallet, rpc = open_wallet(config, name), wallet_rpc(config, name)

@@ -1,7 +1,8 @@
 """`pool doctor`: everything a pool needs, looked at before miners depend on it. Nothing is changed by looking.
 
 Places, books, nodes and wallets are looked at side by side, each with a time limit of its own; then the job that miners
-would get is made of what the nodes offered and tried (job_trial.py).
+would get is made of what the nodes offered and tried (job_trial.py). Of a process with a role only what that one needs:
+what it must not have (docs/operating/scale-out.md) may be out of its reach.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any
 from chains.kind import AuxTemplate, ParentTemplate
 from pool.chain_setup import node_rpc, watched_chain
 from pool.config import Config
+from pool.config_roles import MINING, SERVING
 from pool.doctor.books_checks import database_finding, redis_findings
 from pool.doctor.chain_checks import agreement, template_of, wallet_findings
 from pool.doctor.finding import Finding, Progress, in_thread, wrong
 from pool.doctor.job_trial import JobTrial
 from pool.doctor.node_checks import ANSWER_S, NodeUnderTest, node_findings
-from pool.doctor.place_checks import folder_findings, port_findings
+from pool.doctor.place_checks import certificate_findings, folder_findings, port_findings
 from pool.services.chain_watch import WatchedChain
 
 WHOLE_S = 28.0
@@ -40,20 +42,24 @@ async def examine(config: Config, tell: Callable[[str], None] = lambda text: Non
 
 async def _examine(config: Config, looks: _Looks) -> None:
     names = [config.parent, *config.aux_chains]
-    chains = [_Chain(config, name) for name in names]
-    work = [
-        looks.look("data folder", in_thread(folder_findings, config)),
-        looks.look("database", _one(database_finding(config))),
-        looks.look("redis", redis_findings(config)),
-        looks.look("ports", port_findings(config)),
-    ]
+    role = config.pool.role
+    chains = [_Chain(config, name) for name in names] if role in MINING else []
+    work = [looks.look("data folder", in_thread(folder_findings, config))]
+    if role != "stratum":
+        work.append(looks.look("database", _one(database_finding(config))))
+    if role in MINING:
+        work.append(looks.look("redis", redis_findings(config)))
+    work.append(looks.look("ports", port_findings(config)))
+    if role in SERVING:
+        work.append(looks.look("certificates", in_thread(certificate_findings, config)))
     for chain in chains:
         work += chain.looks(looks)
-        work.append(looks.look(f"{chain.name} wallet", wallet_findings(config, chain.name)))
+    if config.pool.pays:
+        work += [looks.look(f"{name} wallet", wallet_findings(config, name)) for name in names]
     try:
         await asyncio.gather(*work)
         work = [looks.look(f"{chain.name} nodes", agreement(chain.nodes)) for chain in chains]
-        if chains[0].watched is not None:
+        if role in SERVING and chains[0].watched is not None:
             trial = JobTrial(config, chains[0].watched, {chain.name: chain.nodes for chain in chains})
             aux = {chain.name: chain.offer for chain in chains if isinstance(chain.offer, AuxTemplate)}
             offer = chains[0].offer

@@ -9,15 +9,19 @@ import asyncio
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from pool.config import Config
+from pool.config_ports import TlsSection
 from pool.config_values import parse_bind
-from pool.doctor.finding import Finding, good, note, wrong
+from pool.doctor.finding import Finding, good, note, unchecked, wrong
+from stratum.tls import Certificate
 
 POOL = "pool"
 PORT_S = 3.0
@@ -25,6 +29,10 @@ DISK_WRONG_BYTES = 2**30
 DISK_NOTE_BYTES = 10 * 2**30
 """A pool of 10,000 shares a minute writes some 2 GB a day into its share log, which is kept for a day and longer while
 the database is away."""
+
+DAY_S = 86_400
+CERTIFICATE_NOTE_DAYS = 14
+"""From here on the alert CertificateEnds tells it, too."""
 
 FEW_FILES = 10_000
 KEPT = ("lock", "name", "pool.sqlite", "shares", "solutions", "payouts")
@@ -84,6 +92,29 @@ def _disk(folder: Path) -> Finding:
     if files.f_files and files.f_favail < FEW_FILES:
         return wrong(POOL, check, f"{files.f_favail} files (inodes) left at {place}", remedy)
     return note(POOL, check, words, remedy) if free < DISK_NOTE_BYTES else good(POOL, check, words)
+
+
+def certificate_findings(config: Config) -> list[Finding]:
+    """Of each port with TLS: whether its certificate can be used, and for how long."""
+    return [_certificate(port.bind, port.tls) for port in config.stratum.ports if port.tls is not None]
+
+
+def _certificate(bind: str, tls: TlsSection) -> Finding:
+    check = f"certificate {bind}"
+    try:
+        end_s = Certificate(tls.certificate_file, tls.key_file).end_s
+    except OSError as error:
+        remedy = f"Put a certificate and its own key into {tls.certificate_file} and {tls.key_file}."
+        return wrong(POOL, check, f"it cannot be used: {error.strerror or error}", remedy)
+    if end_s is None:
+        return unchecked(POOL, check, "its end cannot be read")
+    days = (end_s - time.time()) / DAY_S
+    words = f"until {datetime.fromtimestamp(end_s, UTC):%Y-%m-%d %H:%M} UTC"
+    if days < 0:
+        return wrong(POOL, check, f"{words}: it has ended", "Renew it, and reload the pool.")
+    if days < CERTIFICATE_NOTE_DAYS:
+        return note(POOL, check, f"{words}, {days:.0f} days", "Renew it in time, and reload the pool then.")
+    return good(POOL, check, words)
 
 
 async def port_findings(config: Config) -> list[Finding]:

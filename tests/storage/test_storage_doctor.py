@@ -11,8 +11,8 @@ from pool.doctor.books_checks import database_finding
 from pool.doctor.finding import Finding, Result
 
 
-async def looked_at(url: str) -> Finding:
-    config: Any = SimpleNamespace(pool=SimpleNamespace(role="both"), database_url=lambda: url)
+async def looked_at(url: str, role: str = "all") -> Finding:
+    config: Any = SimpleNamespace(pool=SimpleNamespace(role=role), database_url=lambda: url)
     return await database_finding(config)
 
 
@@ -44,6 +44,29 @@ async def test_storage_doctor_tells_older_books_from_newer_ones(url: str) -> Non
     run(url, "UPDATE alembic_version SET version_num = '9999'")
     found = await looked_at(url)
     assert found.result is Result.WRONG and "newer" in found.remedy
+
+
+async def test_storage_doctor_tells_web_that_others_make_the_books(url: str, bare_url: str) -> None:
+    assert (await looked_at(url, "web")).result is Result.GOOD
+    found = await looked_at(bare_url, "web")
+    assert found.result is Result.WRONG and "accountant first" in found.remedy
+    run(url, "UPDATE alembic_version SET version_num = '0001'")
+    assert "accountant" in (await looked_at(url, "web")).remedy
+
+
+async def test_storage_doctor_asks_for_the_rights_that_a_role_needs(
+    new_postgresql_url: Any, postgresql_server: Any
+) -> None:
+    url, reader = new_postgresql_url(), "reader_of_the_doctor"
+    as_reader = make_url(url).set(username=reader).render_as_string(hide_password=False)
+    run(url, f"CREATE ROLE {reader} LOGIN")
+    try:
+        assert "may not read its tables" in (await looked_at(as_reader, "web")).found
+        run(url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}")
+        assert (await looked_at(as_reader, "web")).result is Result.GOOD
+        assert "may not write its tables" in (await looked_at(as_reader, "payout")).found
+    finally:
+        run(url, f"DROP OWNED BY {reader}", f"DROP ROLE {reader}")
 
 
 async def test_storage_doctor_finds_a_user_without_rights(new_postgresql_url: Any, postgresql_server: Any) -> None:

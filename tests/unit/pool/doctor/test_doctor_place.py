@@ -201,11 +201,6 @@ async def test_doctor_gives_a_silent_database_up(world: DoctorWorld, monkeypatch
     assert found.result is Result.WRONG and "no answer within 0.2 s" in found.found
 
 
-async def test_doctor_does_not_look_for_a_front_ends_database(world: DoctorWorld) -> None:
-    _over_redis(world, "redis://127.0.0.1:9/0", role="frontend")
-    assert (await database_finding(world.config)).result is Result.UNCHECKED
-
-
 def _over_redis(world: DoctorWorld, url: str, **pool: str) -> None:
     file = world.directory / "redis.url"
     file.write_text(url + "\n")
