@@ -1,4 +1,4 @@
-"""Five real processes of a consensus-proof network: loss, a partition, kill -9, and nodes that follow different chains."""
+"""Five real processes of a consensus-proof network: loss, a partition, kill -9, nodes that follow different chains."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ FOLLOWS = ["alpha,beta", "alpha,beta", "alpha", "beta", "-"]
 
 def command(node: NodeChild) -> list[str]:
     follows = FOLLOWS[int(node.name.removeprefix("node"))]
-    return python("-m", "support.parallel_node", str(node.data), str(node.port), str(node.rpc_port), follows, *node.peers)
+    ports = (str(node.port), str(node.rpc_port))
+    return python("-m", "support.parallel_node", str(node.data), *ports, follows, *node.peers)
 
 
 class Miner:
