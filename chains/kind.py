@@ -133,7 +133,8 @@ class AuxTemplate:
     """What an auxiliary node offers: a block or datum hash (natural order) that a proof of work may commit to.
 
     `node` names the node that made it: a submission goes back there. `chain_id` is the MM1 chain id, `context` the MM2
-    context (32 bytes, natural order); the field that does not belong to the kind is None.
+    context (32 bytes, natural order), `datum` what `aux_hash` is the hash of, where a submission needs it; the fields
+    that do not belong to the kind are None.
     """
 
     chain: str
@@ -145,6 +146,7 @@ class AuxTemplate:
     node: str
     chain_id: int | None = None
     context: bytes | None = None
+    datum: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +189,16 @@ class ParentKind(Protocol):
 
 
 class AuxKind(Protocol):
-    """A kind whose chains are mined along with a parent."""
+    """A kind whose chains are mined along with a parent. Templates of all kinds with one `tree` are committed together,
+    by any of them. A template of a kind with `many` is solved by every header that meets its target (a vote), of others
+    once (a block)."""
 
     name: str
+    tree: str
+    many: bool
+
+    def found_hash(self, template: AuxTemplate, header_hash: bytes) -> bytes:
+        """What the chain's nodes know a solve by, natural order; `header_hash` is SHA-256d of the parent's header."""
 
     def commit(self, templates: Sequence[AuxTemplate]) -> Commitment: ...
 

@@ -35,6 +35,12 @@ class AuxPowKind:
     """Merged mining as Namecoin introduced it (MM1, AuxPoW)."""
 
     name = "auxpow"
+    tree = "mm1"
+    many = False
+
+    def found_hash(self, template: AuxTemplate, header_hash: bytes) -> bytes:
+        """The child's block hash is fixed by its template."""
+        return template.aux_hash
 
     def commit(self, templates: Sequence[AuxTemplate]) -> Commitment:
         """The tag over these templates and each chain's slot. Raises EqualChainIdsError, which names both chains."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from chains.kind import AuxTemplate, Commitment, SolvedHeader
+from chains.mm2_proof import commitment
 from chains.mm2_proof.proof import build_proof, serialize
-from chains.mm2_proof.tree import DuplicateContextError, MerkleLink, build_tree
+from chains.mm2_proof.tree import MerkleLink
 from chains.primitives.hashes import displayed
 
 
@@ -15,18 +16,16 @@ class Mm2Kind:
     """Merged Mining 2: all chains share one trie, its root in the coinbase's last output; a slot is a MerkleLink."""
 
     name = "mm2"
+    tree = commitment.TREE
+    many = False
+
+    def found_hash(self, template: AuxTemplate, header_hash: bytes) -> bytes:
+        """The child's block hash is fixed by its template."""
+        return template.aux_hash
 
     def commit(self, templates: Sequence[AuxTemplate]) -> Commitment:
         """The root over these templates and each chain's link. Raises DuplicateContextError naming both chains."""
-        if not templates:
-            return Commitment()
-        owners: dict[bytes, str] = {}
-        for template in templates:
-            other = owners.setdefault(_context(template), template.chain)
-            if other != template.chain:
-                raise DuplicateContextError(f"chains {other} and {template.chain} have the same MM2 context")
-        tree = build_tree([(_context(template), template.aux_hash) for template in templates])
-        return Commitment(root=tree.root, slots={t.chain: tree.links[_context(t)] for t in templates})
+        return commitment.commit(templates)
 
     def provable(self, coinbase: bytes) -> bool:
         """Always: the root stands at a fixed place, whatever the extranonces are."""
@@ -37,9 +36,3 @@ class Mm2Kind:
         assert isinstance(slot, MerkleLink)
         proof = build_proof(solved.header, solved.coinbase, solved.merkle_branch, slot, template.aux_hash)
         return {"hash": displayed(template.aux_hash), "proof": serialize(proof).hex()}
-
-
-def _context(template: AuxTemplate) -> bytes:
-    if template.context is None:
-        raise ValueError(f"the template of chain {template.chain} has no context")
-    return template.context

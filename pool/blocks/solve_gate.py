@@ -26,7 +26,8 @@ class SolveGate:
         self._closed: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
     def enter(self, chain: str, header_hash: bytes, aux_hash: bytes | None) -> bool:
-        """Whether this solve goes out; `aux_hash` is None for the parent. A solve let in must `leave` when answered."""
+        """Whether this solve goes out; `aux_hash` is None where every header counts: for the parent, for votes. A solve
+        let in must `leave` when answered."""
         key = (chain, header_hash)
         if key in self._submitted:
             return False

@@ -24,11 +24,11 @@ class Commitments:
 
 
 def commit(templates: TemplateSet, kinds: Mapping[str, AuxKind]) -> Commitments:
-    """Let every kind commit to its chains; `kinds` gives the kind of each auxiliary chain by chain name."""
+    """Let every tree's kind commit to its chains; `kinds` gives the kind of each auxiliary chain by chain name."""
     members: dict[str, tuple[AuxKind, list[AuxTemplate]]] = {}
     for chain, template in templates.aux.items():
         kind = kinds[chain]
-        members.setdefault(kind.name, (kind, []))[1].append(template)
+        members.setdefault(kind.tree, (kind, []))[1].append(template)
     script_sig: list[bytes] = []
     outputs: list[bytes] = []
     slots: dict[str, Any] = {}

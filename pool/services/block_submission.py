@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from chains.kind import AuxKind, ParentKind, SubmitAnswer, SubmitResult
+from chains.kind import AuxKind, AuxTemplate, ParentKind, SubmitAnswer, SubmitResult
 from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.primitives.hashes import displayed
 from pool.blocks.solution_store import Outcome, SolutionRecord, SolutionStore, SolvingShare
@@ -104,14 +104,18 @@ class BlockSubmission:
         found = []
         for chain in verdict.solved:
             template = job.templates.aux.get(chain)
-            aux_hash = None if template is None else template.aux_hash
-            if not self.gate.enter(chain, verdict.header_hash, aux_hash):
+            once = self._once(chain, template)
+            if not self.gate.enter(chain, verdict.header_hash, once):
                 continue
-            if aux_hash is not None and not self.kinds[chain].provable(verdict.proven(job).coinbase):
-                self.gate.leave(chain, aux_hash, closes=False)
+            if template is None:
+                found.append((chain, verdict.header_hash))
+                continue
+            kind = self.kinds[chain]
+            if not kind.provable(verdict.proven(job).coinbase):
+                self.gate.leave(chain, once, closes=False)
                 log.warning("solve without a proof: its extranonces spoil the commitment chain=%s", chain)
                 continue
-            found.append((chain, verdict.header_hash if aux_hash is None else aux_hash))
+            found.append((chain, kind.found_hash(template, verdict.header_hash)))
         return tuple(found)
 
     def send(
@@ -133,7 +137,7 @@ class BlockSubmission:
         for chain, block_hash in solves:
             self.found[chain] = self.found.get(chain, 0) + 1
             template = job.templates.aux.get(chain)
-            aux_hash = None if template is None else template.aux_hash
+            once = self._once(chain, template)
             source = job.templates.parent if template is None else template
             try:
                 payload = self._assemble(chain, job, verdict)
@@ -145,7 +149,7 @@ class BlockSubmission:
                     exc_info=True,
                 )  # fmt: skip
                 self._count(chain, UNBUILT)
-                self.gate.leave(chain, aux_hash, closes=False)
+                self.gate.leave(chain, once, closes=False)
                 continue
             record = SolutionRecord(
                 chain=chain,
@@ -164,7 +168,7 @@ class BlockSubmission:
             )
             height = source.height
             log.info("solved chain=%s height=%d hash=%s stale=%s", chain, height, record.block_hash_hex, verdict.stale)
-            self._start(record, aux_hash, durable=False)
+            self._start(record, once, durable=False)
 
     def resume(self) -> int:
         """Take up every record without a final answer; how many there are."""
@@ -192,6 +196,10 @@ class BlockSubmission:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
+    def _once(self, chain: str, template: AuxTemplate | None) -> bytes | None:
+        """What the gate closes after one success: an auxiliary block; None where every header counts."""
+        return None if template is None or self.kinds[chain].many else template.aux_hash
+
     def _assemble(self, chain: str, job: Job, verdict: Verdict) -> dict[str, str]:
         solved = verdict.proven(job)
         template = job.templates.aux.get(chain)
@@ -199,9 +207,9 @@ class BlockSubmission:
             return self.parent_kind.assemble(solved, job.templates.parent)
         return self.kinds[chain].assemble(solved, template, job.commitments.slots[chain])
 
-    def _start(self, record: SolutionRecord, aux_hash: bytes | None, *, durable: bool) -> None:
+    def _start(self, record: SolutionRecord, once: bytes | None, *, durable: bool) -> None:
         self._proofs.setdefault((record.chain, record.block_hash_hex), []).append(None)
-        task = asyncio.get_running_loop().create_task(self._carry(record, aux_hash, durable=durable))
+        task = asyncio.get_running_loop().create_task(self._carry(record, once, durable=durable))
         self._carrying.add(task)
         task.add_done_callback(self._carried)
 
@@ -210,7 +218,7 @@ class BlockSubmission:
         if not task.cancelled() and task.exception() is not None:
             log.critical("block submission broke off; its record stays open", exc_info=task.exception())
 
-    async def _carry(self, record: SolutionRecord, aux_hash: bytes | None, *, durable: bool) -> None:
+    async def _carry(self, record: SolutionRecord, once: bytes | None, *, durable: bool) -> None:
         """One record to its end: durable and on its way at the same time, then the outcome written down."""
         started = time.monotonic()
         kept = None if durable else self._tell(self._on_disk(record, partial(self.store.put, record)))
@@ -221,7 +229,7 @@ class BlockSubmission:
             self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
         times = self.submit_times.setdefault(record.chain, Buckets(SUBMIT_BOUNDS_S))
         times.observe(time.monotonic() - started)
-        self.gate.leave(record.chain, aux_hash, closes=ending.word in _CLOSING)
+        self.gate.leave(record.chain, once, closes=ending.word in _CLOSING)
         log.log(
             logging.ERROR if ending.word in (SubmitResult.REJECTED.value, GIVEN_UP) else logging.INFO,
             "submitted chain=%s height=%d hash=%s result=%s %s",

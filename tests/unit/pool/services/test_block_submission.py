@@ -9,8 +9,10 @@ import threading
 import pytest
 from support.job_factory import KINDS, JobFactory, aux_template, parent_template
 
+from chains.auxpow.commitment import AuxPowKind
 from chains.bitcoin.block import BitcoinKind
 from chains.kind import SubmitAnswer, SubmitResult
+from chains.mm2.commitment import Mm2Kind
 from chains.node_rpc import NodeUnavailableError, RpcError
 from pool.blocks.solution_store import ClosedSolution, SolutionStore, SolvingShare
 from pool.services import block_submission
@@ -209,7 +211,7 @@ async def test_submission_of_one_header_to_five_chains_is_five_submissions(world
 
 async def test_submission_goes_on_for_the_others_when_one_chains_block_cannot_be_made(world, caplog, monkeypatch):
     w = world()
-    broken = type("Broken", (), {"provable": lambda *_: True, "assemble": lambda *_: 1 // 0})()
+    broken = type("Broken", (AuxPowKind,), {"provable": lambda *_: True, "assemble": lambda *_: 1 // 0})()
     monkeypatch.setitem(w.blocks.kinds, "regnmc", broken)
     w.solve("regnmc", "regbtc", "alpha")
     ends = await w.ended("regbtc", "alpha")
@@ -389,3 +391,13 @@ async def test_submission_of_a_replayed_header_costs_nothing(world):
     assert w.solve("regbtc", "alpha") == ()
     await w.ended("regbtc", "alpha")
     assert len(w.nodes["regbtc"][0].told) == 1
+
+
+async def test_submission_of_votes_takes_every_header_of_one_template(world, monkeypatch):
+    """A kind with `many`: each header is a find of its own, known by its own hash."""
+    votes = type("Votes", (Mm2Kind,), {"many": True, "found_hash": lambda self, template, header_hash: header_hash})()
+    w = world()
+    monkeypatch.setitem(w.blocks.kinds, "alpha", votes)
+    once = [dict(w.solve("alpha", nonce=nonce)) for nonce in range(6)]
+    assert [found["alpha"] for found in once] == [w.verdict(nonce).header_hash for nonce in range(6)]
+    assert [w.solve("alpha", nonce=nonce) for nonce in range(6)] == [()] * 6, "the same header twice is one vote"
