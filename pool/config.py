@@ -12,25 +12,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pool.config_chains import AuxpowChain, BitcoinChain, ChainSection, Mm2Chain, NodeSection, PplnsSection
 from pool.config_checks import mistakes
 from pool.config_includes import KEY as INCLUDE
 from pool.config_includes import read_files
 from pool.config_lines import Document, Location, Problem, dotted, scalar_from_text, with_override
 from pool.config_messages import findings
-from pool.config_models import (
-    AuxpowChain,
-    BitcoinChain,
-    ChainSection,
-    Config,
-    HttpSection,
-    LimitsSection,
-    Mm2Chain,
-    NodeSection,
-    PoolSection,
-    PortSection,
-    PplnsSection,
-    StratumSection,
-)
+from pool.config_models import Config, HttpSection, LimitsSection, PoolSection, PortSection, StratumSection
 
 __all__ = [
     "AuxpowChain",

@@ -17,8 +17,8 @@ from chains.auxpow.slots import never_distinct
 from chains.families import FAMILIES, ConfigurationError, network
 from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script
+from pool.config_chains import CHAIN_KINDS, network_name_of
 from pool.config_lines import Location, dotted
-from pool.config_models import CHAIN_KINDS, network_name_of
 from pool.config_roles import role_in
 from pool.config_secret_files import open_to_all
 

@@ -10,21 +10,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from pool.config_chains import CHAIN_KINDS, NodeSection, PplnsSection, PpsSection
 from pool.config_http import HttpLimitsSection
 from pool.config_lines import Location
-from pool.config_models import (
-    CHAIN_KINDS,
-    Config,
-    HttpSection,
-    LimitsSection,
-    NodeSection,
-    PoolSection,
-    PortSection,
-    PplnsSection,
-    PpsSection,
-    Section,
-    StratumSection,
-)
+from pool.config_models import Config, HttpSection, LimitsSection, PoolSection, PortSection, Section, StratumSection
 from pool.config_operator import OperatorSection
 from pool.config_payouts import PayoutsSection
 from pool.config_transport import BooksSection, TransportSection

@@ -15,20 +15,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from pool.config_chains import AuxpowChain, BitcoinChain, Mm2Chain, NodeSection, PplnsSection, PpsSection
 from pool.config_http import HttpLimitsSection
 from pool.config_models import (
-    AuxpowChain,
-    BitcoinChain,
     Config,
     HttpSection,
     LimitsSection,
     LogSection,
-    Mm2Chain,
-    NodeSection,
     PoolSection,
     PortSection,
-    PplnsSection,
-    PpsSection,
     Section,
     StratumSection,
 )

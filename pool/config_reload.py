@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pool.config_models import ChainSection, Config, PortSection
+from pool.config_chains import ChainSection
+from pool.config_models import Config, PortSection
 
 FIXED = ("http", "operator", "transport", "log", "notifications", "books", "parent")
 FIXED_OF_POOL = ("name", "data_dir", "database_url", "front_end", "role")

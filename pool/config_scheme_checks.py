@@ -11,8 +11,8 @@ from typing import Any
 
 from chains.subsidies import SUBSIDIES
 from pool.config_chain_checks import ChainFacts, Mistake, mapping_at, members_at
+from pool.config_chains import CHAIN_KINDS, network_name_of
 from pool.config_lines import Location
-from pool.config_models import CHAIN_KINDS, network_name_of
 from pool.shares.scheme import PER_SHARE
 
 

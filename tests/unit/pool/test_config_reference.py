@@ -13,7 +13,8 @@ from chains.families import network
 from chains.primitives.address import address_to_script
 from chains.reference.wallet import script
 from pool.config import AuxpowChain, ConfigError, load
-from pool.config_models import CHAIN_KINDS, LimitsSection, PortSection
+from pool.config_chains import CHAIN_KINDS
+from pool.config_models import LimitsSection, PortSection
 from pool.config_reference import reference_page
 from pool.config_schema import schema_text
 
