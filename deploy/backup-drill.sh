@@ -21,7 +21,10 @@ python=$(dirname "$(command -v "$pool")")/python
 scratch=$(mktemp -d)
 server=
 finish() {
-    if [ -n "$server" ]; then kill -QUIT "$server" 2>/dev/null && wait "$server" 2>/dev/null; fi
+    if [ -n "$server" ]; then
+        kill -QUIT "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
     rm -rf "$scratch"
 }
 trap finish EXIT
