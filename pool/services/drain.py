@@ -86,7 +86,7 @@ class Drain:
             raise
         if self.draining:
             self.draining = False
-            log.info("drain ended before its time here=%d", self.state().here)
+            log.info("drain ended, the ports are open again here=%d", self.state().here)
 
     def state(self) -> DrainState:
         connections = [one for server in self._servers for one in server.connections]

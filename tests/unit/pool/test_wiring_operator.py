@@ -9,6 +9,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,9 @@ from config_file import ADDRESS
 
 from pool.config import Config, load
 from pool.data_dir import lock_data_dir
+from pool.operator.api import OperatorError
+from pool.operator.tokens import Tokens
+from pool.wiring.operating import Operating
 from pool.wiring.process import RunningPool
 
 CONFIG = """\
@@ -241,3 +245,24 @@ async def test_wiring_operator_tells_miners_and_lists_them(world: World) -> None
     assert [item["number"] for item in page["items"]] == [seen[1]["number"]] and page["after"] is None
     for miner in miners:
         await miner.close()
+
+
+def test_wiring_operator_says_so_where_others_have_the_miners(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    config = world.config()
+    many = config.model_copy(update={"stratum": config.stratum.model_copy(update={"processes": 2})})
+    mining: Any = SimpleNamespace(servers={}, intake=SimpleNamespace(pow_name="sha256d"))
+    assert many.operator is not None
+    operating = Operating(many.operator, Tokens({"anna": "a" * 40}), many, mining, never)
+    for call in (
+        operating.drain_state, lambda: operating.begin_drain(1), operating.end_drain, operating.bans,
+        lambda: asyncio.run(operating.ban("192.0.2.1", 1, "x")), lambda: asyncio.run(operating.unban("192.0.2.1")),
+        lambda: asyncio.run(operating.tell("x", None, None)), lambda: operating.connections(0, 1, None, None),
+    ):  # fmt: skip
+        with pytest.raises(OperatorError, match="the 2 processes of") as refusal:
+            call()
+        assert refusal.value.status == 501
+
+
+async def never() -> tuple[None, list[str]]:
+    raise AssertionError
