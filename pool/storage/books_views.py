@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pool.storage import miner_views, views
 from pool.storage.database import Database
+from pool.storage.pool_hashrates import PoolHashrates
 from pool.storage.recent_shares import RecentShares
 
 T = TypeVar("T")
@@ -24,10 +25,14 @@ class BooksViews:
     def __init__(self, url: str) -> None:
         self._database = Database(url, read_only=True)
         self._recent = RecentShares()
+        self._hashrates = PoolHashrates(self._recent)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="books-views")
 
     async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]:
         return await self.read(views.pool_overview, now_ms, started_ms, self._recent)
+
+    async def pool_hashrates(self, now_ms: int) -> Mapping[str, Any]:
+        return await self.read(self._hashrates.series, now_ms)
 
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         return await self.read(views.chain_blocks, chain, cursor, limit)

@@ -70,6 +70,19 @@ class RecentShares:
             whole=left > 0,
         )
 
+    def weights(self, now_ms: int, step_ms: int) -> list[int]:
+        """The last hour by step, oldest first, as far as totals() has read."""
+        found = [0] * (HOUR_MS // step_ms)
+        for second, (weight, _) in self._seconds.items():
+            step = (second * SECOND_MS - (now_ms - HOUR_MS)) // step_ms
+            if 0 <= step < len(found):
+                found[step] += weight
+        return found
+
+    def weight_since(self, time_ms: int) -> int:
+        """Of a time within the last hour, to the second."""
+        return sum(weight for second, (weight, _) in self._seconds.items() if second * SECOND_MS >= time_ms)
+
     def _read_log(self, connection: Connection, log_id: int, now_ms: int, limit: int) -> int:
         """Takes a log's next rows in. Returns `limit` when there are more, else 0."""
         if limit <= 0:

@@ -14,6 +14,9 @@ class AbsentBooks:
     async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]:
         _elsewhere()
 
+    async def pool_hashrates(self, now_ms: int) -> Mapping[str, Any]:
+        _elsewhere()
+
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
         _elsewhere()
 

@@ -34,6 +34,9 @@ PROVISIONAL_MS = 15_000
 may hold shares that the figures lack.
 """
 
+SPANS = ("1h", "24h", "7d")
+"""Of the plots."""
+
 DRAINING = "miners are being moved to another process"
 
 _CHAIN = re.compile(r"[a-z0-9_-]{1,32}")
@@ -115,6 +118,7 @@ class Books(Protocol):
     loop. Those that take a cursor raise ValueError for one that is none of their own."""
 
     async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]: ...
+    async def pool_hashrates(self, now_ms: int) -> Mapping[str, Any]: ...
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
     async def block_with_credits(
         self, chain: str, hash_hex: str, cursor: str | None, limit: int
@@ -185,6 +189,10 @@ class Api:
             "jobs_sent": live.jobs_sent,
             "chains": {name: _booked(sums) for name, sums in overview["chains"].items()},
         }
+
+    async def hashrates(self) -> Json:
+        found = await self.books.pool_hashrates(self.now_ms())
+        return {"spans": {span: {key: found[span][key] for key in ("step_ms", "end_ms", "points")} for span in SPANS}}
 
     def chains(self) -> Json:
         return {"items": [_chain_item(chain) for chain in self.live.chains()], "cursor": None}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from chains.primitives.target import target_to_difficulty
-from pool.web.api import ApiError, Json, LiveStatus, checked_address, checked_cursor, checked_limit
+from pool.web.api import SPANS, ApiError, Json, LiveStatus, checked_address, checked_cursor, checked_limit
 from pool.web.options import WebOptions
 from pool.web.payout_estimate import estimate
 
@@ -17,7 +17,6 @@ ONLINE_MS = 10 * 60 * 1000
 """A worker is online when it sent a share so long ago at most; vardiff aims at many in that time."""
 
 MAX_WORKERS = 1000
-SPANS = ("1h", "24h", "7d")
 
 _CREDIT_FIELDS = ("chain", "height", "hash", "state", "amount", "held", "found_ms")
 _PAYMENT_FIELDS = (

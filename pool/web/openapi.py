@@ -127,6 +127,7 @@ def openapi() -> dict[str, Any]:
                 }
             },
             "/api/v1/pool": _get("pool", "The whole pool", "Pool"),
+            "/api/v1/pool/hashrate": _get("poolHashrate", "The whole pool's hashrate over time", "PoolHashrate"),
             "/api/v1/chains": _get("chains", "Every chain now", "Chains"),
             "/api/v1/blocks": _get(
                 "blocks",

@@ -57,6 +57,13 @@ BLOCK_FIELDS: dict[str, Schema] = {
 
 _CHAIN_SETTINGS = _by_chain(_object(minimum_payout=_or_null(AMOUNT), registered=YES))
 
+SPANS = _object(
+    **dict.fromkeys(
+        ("1h", "24h", "7d"),
+        _object(step_ms={"type": "integer", "minimum": 1}, end_ms=TIME, points=_list(_or_null(RATE))),
+    )
+)
+
 SCHEMAS: dict[str, Schema] = {
     "Error": _object(error=TEXT),
     "Block": _object(**BLOCK_FIELDS),
@@ -135,15 +142,8 @@ SCHEMAS: dict[str, Schema] = {
             )
         ),
     ),
-    "Hashrate": _object(
-        address=TEXT,
-        spans=_object(
-            **dict.fromkeys(
-                ("1h", "24h", "7d"),
-                _object(step_ms={"type": "integer", "minimum": 1}, end_ms=TIME, points=_list(_or_null(RATE))),
-            )
-        ),
-    ),
+    "PoolHashrate": _object(spans=SPANS),
+    "Hashrate": _object(address=TEXT, spans=SPANS),
     "Payouts": _object(
         next=_by_chain(
             _object(

@@ -54,9 +54,10 @@ class Pages:
 
     async def overview(self) -> str:
         pool = await self._api.pool()
+        spans = (await self._api.hashrates())["spans"]
         blocks = await self._api.blocks({"limit": str(NEWEST_BLOCKS)})
         return await self._render(
-            "overview.html", "/", pool=pool, chains=self._chains(), blocks=blocks["items"],
+            "overview.html", "/", pool=pool, chains=self._chains(), blocks=blocks["items"], spans=spans,
             problems=self._api.problems() + self._api.notes(), refresh_s=REFRESH_S,
         )  # fmt: skip
 

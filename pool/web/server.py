@@ -184,6 +184,7 @@ class WebServer:
                 web.get("/metrics", self._metrics),
                 web.get("/api/v1/openapi.json", self._openapi),
                 web.get("/api/v1/pool", self._pool),
+                web.get("/api/v1/pool/hashrate", self._pool_hashrate),
                 web.get("/api/v1/chains", self._chains),
                 web.get("/api/v1/blocks", self._blocks),
                 web.get("/api/v1/blocks/{chain}/{hash}", self._block),
@@ -290,6 +291,9 @@ class WebServer:
 
     async def _pool(self, request: web.Request) -> web.Response:
         return json_answer(await self._keep("pool", OVERVIEW_KEPT_S, self.api.pool))
+
+    async def _pool_hashrate(self, request: web.Request) -> web.Response:
+        return json_answer(await self._keep("pool hashrate", PLOT_KEPT_S, self.api.hashrates))
 
     async def _chains(self, request: web.Request) -> web.Response:
         return json_answer(self.api.chains())

@@ -85,6 +85,25 @@ async def test_web_block_credits_are_paged(site: Site):
     assert (beyond["credits"], beyond["cursor"]) == ([], None)
 
 
+async def test_web_pool_hashrate_over_time(site: Site):
+    status, found = await site.ask("/api/v1/pool/hashrate")
+    assert status == 200
+    assert {span: len(series["points"]) for span, series in found["spans"].items()} == {"1h": 12, "24h": 24, "7d": 168}
+    assert found["spans"]["1h"]["points"][-1] == 10_000 * 1000 // 300_000
+    page = (await site.ask("/"))[1]
+    assert page.count("<figure class=\"plot\">") == 3 and "Hashrate, last 7 days: mean" in page
+
+
+async def test_web_readyz_sends_nobody_new_to_who_is_drained(site: Site):
+    assert await site.ask("/readyz") == (200, "ok\n")
+    site.live.draining = True
+    status, words = await site.ask("/readyz")
+    assert status == 404 and "moved to another process" in words["error"], "HAProxy's disable-on-404 keeps who is there"
+    assert await site.ask("/healthz") == (200, "ok\nminers are being moved to another process\n")
+    site.live.accepting = False
+    assert (await site.ask("/readyz"))[0] == 503
+
+
 async def test_web_miner_hashrate_over_time(site: Site):
     status, found = await site.ask(f"/api/v1/miners/{ADA}/hashrate")
     assert status == 200

@@ -22,6 +22,8 @@ from pool.shares.route import route_login
 from pool.storage import miner_views, views
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database, sqlite_url, upgrade
+from pool.storage.pool_hashrates import PoolHashrates
+from pool.storage.recent_shares import RecentShares
 from pool.web.api import ChainStatus, wall_ms
 from pool.web.server import WebServer
 from stratum.words import parse_login
@@ -86,6 +88,9 @@ class BooksInThread:
 
     async def pool_overview(self, now_ms: int, started_ms: int) -> Any:
         return await self._ask(views.pool_overview, now_ms, started_ms)
+
+    async def pool_hashrates(self, now_ms: int) -> Any:
+        return await self._ask(PoolHashrates(RecentShares()).series, now_ms)
 
     async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Any:
         return await self._ask(views.chain_blocks, chain, cursor, limit)
