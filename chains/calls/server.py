@@ -78,7 +78,8 @@ class CallServer:
         """Open the port; its number. Raises OSError when it is taken."""
         application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
+        # A caller that has left waits for nothing; what it asked the core to write, the core has by then.
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
         return int(self._runner.addresses[0][1])

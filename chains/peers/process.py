@@ -132,6 +132,7 @@ class NodeProcess:
                 future.cancel()
             for topic in self._topics.values():
                 topic.set()
+            self._topics.clear()
 
     def stop_soon(self) -> None:
         """Stop, once the call that asked for it has been answered."""

@@ -7,10 +7,12 @@ import os
 import random
 from pathlib import Path
 
+import pytest
 from support.gossip import GENESIS, NETWORK, GossipCore
 from support.network import NodeChild, RealNetwork, python, until
 from support.ports import free_port
 
+from chains.node_rpc import NodeUnavailableError
 from chains.peers.core import MessageType
 from chains.peers.frames import frame
 from chains.peers.hello import Hello, Role, node_key_of
@@ -219,6 +221,34 @@ async def test_network_second_process_on_the_same_folder_is_told_why(tmp_path: P
         assert other.exit_code() == 1
         assert "is in use by another process" in other.log()
         assert await network.nodes[0].call("uptime") >= 0
+
+
+async def test_network_node_stops_at_once_while_somebody_waits(tmp_path: Path) -> None:
+    async with RealNetwork(tmp_path, 1, free_port, gossip) as network:
+        node = network.nodes[0]
+        waiting = asyncio.create_task(node.call("waitforitems", 5, 25))
+        await asyncio.sleep(0.5)
+        node.terminate()
+
+        async def has_ended() -> bool:
+            return node.exit_code() is not None
+
+        await until(has_ended, "the node ends", 15)
+        with pytest.raises(NodeUnavailableError):
+            await waiting
+
+
+async def test_network_call_stop_ends_the_node_in_order(tmp_path: Path) -> None:
+    async with RealNetwork(tmp_path, 1, free_port, gossip) as network:
+        node = network.nodes[0]
+        assert (node.data / ".cookie").stat().st_mode & 0o777 == 0o600
+        assert await node.call("stop") == "node stopping"
+
+        async def has_ended() -> bool:
+            return node.exit_code() == 0
+
+        await until(has_ended, "the node ends with 0")
+        assert not (node.data / ".cookie").exists()
 
 
 def test_network_gossip_limits_fit_the_tests() -> None:

@@ -79,6 +79,10 @@ class NodeChild:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    def terminate(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+
     async def stop(self) -> int:
         """In order; its exit code."""
         await self.rpc.close()

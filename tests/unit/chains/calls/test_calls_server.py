@@ -164,6 +164,16 @@ async def test_calls_server_waits_for_news(world: World) -> None:
     assert (await world.call("waitfortip", 2, 0))[2]["code"] == -8
 
 
+async def test_calls_server_caller_that_leaves_waits_no_longer(world: World) -> None:
+    waiting = asyncio.create_task(world.call("waitfortip", 1, 60))
+    async with asyncio.timeout(30):
+        while world.server._waiting == 0:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        while world.server._waiting == 1:
+            await asyncio.sleep(0.01)
+
+
 async def test_calls_server_waiting_is_limited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 0)
     assert (await world.call("waitfortip", 2, 5))[2]["message"] == "0 calls are waiting already"
