@@ -5,10 +5,10 @@ No messages and no clock: the node (node.py) feeds it and tells others what chan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chains.parallel.body import Body
+from chains.parallel.body import Body, root_of
 from chains.parallel.chain_state import Carried
 from chains.parallel.following import FollowedChain
 from chains.parallel.parameters import ChainParameters, NetworkParameters
@@ -18,6 +18,7 @@ from chains.votes.waiting import Waiting
 from chains.walk.walk import Moved
 
 MAX_ORPHANS, MAX_ORPHANS_OF_PEER = 500, 100
+MAX_SPARE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Knowledge:
         self.tree = ProofTree(network, starts, self.bodies.__contains__)
         self.chains = {chain.context: FollowedChain(network, chain, self.tree, self.bodies.get) for chain in chains}
         self.orphans: Waiting[ConsensusProof] = Waiting(MAX_ORPHANS, MAX_ORPHANS_OF_PEER)
+        self._spare: dict[bytes, Body] = {}
         self._late: list[tuple[Entry, bytes]] = []  # (entry, root) whose chain has to be walked anew
         self._followed = self.tree.best
 
@@ -80,6 +82,19 @@ class Knowledge:
         for chain in self.chains.values():
             chain.know(entry)
         return entry
+
+    def spare(self, bodies: Iterable[Body]) -> None:
+        """Bodies of a caller's proof that came before the one it stands on: kept for a while."""
+        for body in bodies:
+            self._spare[root_of(body)] = body
+        while len(self._spare) > MAX_SPARE:
+            del self._spare[next(iter(self._spare))]
+
+    def take_spare(self, proof_id: bytes) -> list[tuple[bytes, Body]]:
+        """Those that a proof lacks."""
+        entry = self.tree.get(proof_id)
+        assert entry is not None
+        return [(root, self._spare.pop(root)) for root in list(entry.missing) if root in self._spare]
 
     def keep(self, root: bytes, body: Body) -> tuple[Entry, ...]:
         """Keeps a body that has this root; the proofs that were excused for the lack of it."""

@@ -27,8 +27,8 @@ PROOF, GET_PATH, PATH, GET_BODIES, BODY, NO_BODY, TRANSFER = (
 
 MESSAGES: Sequence[MessageType] = (
     MessageType(PROOF, "a new best proof, and small bodies", MAX_PROOF_SIZE + INLINE_BYTES + 8_000, 20, 200),
-    MessageType(GET_PATH, "the best path above the first of these proofs that is on it", 1 + 32 * MAX_LOCATOR, 20, 100),
-    MessageType(PATH, "proofs of the best path, and whether there are more", PATH_BYTES + MAX_PROOF_SIZE + 10, 20, 100),
+    MessageType(GET_PATH, "the best path above the first of these proofs that is on it", 1 + 32 * MAX_LOCATOR, 10, 50),
+    MessageType(PATH, "proofs of the best path, and whether there are more", PATH_BYTES + MAX_PROOF_SIZE + 10, 10, 50),
     MessageType(GET_BODIES, "the bodies of these roots", 1 + 32 * MAX_ROOTS, 50, 500),
     MessageType(BODY, "the body of a root", 32 + MAX_BODY_SIZE, 1000, 4000),
     MessageType(NO_BODY, "a body that the peer has not got", 32, 1000, 4000),

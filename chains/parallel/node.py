@@ -22,8 +22,10 @@ from chains.parallel.body import Body, read_body_of, serialize_body
 from chains.parallel.fetching import Chance, Fetching
 from chains.parallel.following import FollowedChain
 from chains.parallel.knowledge import Knowledge, Planted
+from chains.parallel.loading import BODIES, PROOFS, TIP, TRANSFERS, Records, load
 from chains.parallel.messages import ProofMessage
 from chains.parallel.offers import Candidate
+from chains.parallel.outbox import Outbox
 from chains.parallel.own_transfers import OwnTransfers
 from chains.parallel.parameters import ChainParameters, NetworkParameters
 from chains.parallel.proof import InvalidProofError, read_proof
@@ -58,10 +60,8 @@ TICK_MS = 1_000
 SYNC_TICKS = 5  # every so many ticks somebody is asked for his path: heals whatever was lost on the way
 AHEAD_S = 7_200  # how far a proof's time may be ahead of the clock, as Bitcoin's
 OWN_PER_SYNC = 100
+ANSWER_BYTES = 4_000_000  # of bodies, for one question; what is left out is asked for again
 DEEP_REORGANISATION = 6
-
-PROOFS, BODIES, TRANSFERS, TIP = "proof", "body", "transfer", "tip"
-"""Tables of the store."""
 
 MALFORMED_POINTS, INVALID_POINTS, WRONG_BODY_POINTS = 20, 100, 50
 CALLER = PeerId(0)
@@ -95,7 +95,7 @@ class ParallelNode:
         self._own = OwnTransfers()
         self._path_asked_ms: dict[PeerId, int] = {}
         self._ticks = 0
-        self._out: list[Effect] = []
+        self._out = Outbox()
 
     @property
     def chains(self) -> Mapping[bytes, FollowedChain]:
@@ -106,7 +106,6 @@ class ParallelNode:
 
     def on(self, now_ms: int, event: Event) -> Iterable[Effect]:
         self.now_ms = max(self.now_ms, now_ms)
-        self._out = []
         match event:
             case Started(records):
                 self._start(records)
@@ -122,11 +121,11 @@ class ParallelNode:
                 self._tick()
             case Asked(call, token, parameters):
                 self._asked(call, token, parameters)
-        return self._out
+        return self._out.take()
 
     def emit(self, effect: Effect) -> None:
         """One more effect of the event at hand."""
-        self._out.append(effect)
+        self._out.add(effect)
 
     def _note(self, level: int, event: str, **fields: Any) -> None:
         self.emit(Note(level, event, fields))
@@ -158,30 +157,12 @@ class ParallelNode:
         else:
             self.emit(Answer(token, answer))
 
-    # --- starting again ---------------------------------------------------------------------------------------------
-
-    def _start(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> None:
-        """Everything that was written, judged again: a store that lost its end gives a shorter path, no wrong one."""
-        bad: list[tuple[str, bytes]] = []
-        for root, stored in records.get(BODIES, ()):
-            try:
-                self.known.keep(root, read_body_of(root, stored))
-            except MalformedError as error:
-                bad.append((BODIES, root))
-                self._note(logging.WARNING, "stored body left out", root=root.hex(), reason=str(error))
-        for proof_id, stored in records.get(PROOFS, ()):
-            try:
-                self.known.plant(read_proof(stored, self.parameters))
-            except InvalidProofError as error:
-                bad.append((PROOFS, proof_id))
-                self._note(logging.WARNING, "stored proof left out", proof=displayed(proof_id), reason=error.reason)
-        for _, tip in records.get(TIP, ()):
-            self.tree.prefer(tip)
-        self.known.follow()
-        sent = records.get(TRANSFERS, ())
-        bad += [(TRANSFERS, name) for name, stored in sent if not self._own.restore(self.chains, name, stored)]
+    def _start(self, records: Records) -> None:
+        bad, notes = load(self.known, self._own, self.parameters, records)
         if bad:
             self.emit(Write((), tuple(bad)))
+        for note in notes:
+            self.emit(note)
         self._note(logging.INFO, "node started", proofs=len(self.tree), height=self.tree.best.height)
         self.emit(SetTimer(TICK, self.now_ms + TICK_MS))
 
@@ -247,8 +228,10 @@ class ParallelNode:
             if error.reason == "orphan" and self.known.orphans.add(proof.id, proof.previous, peer, proof):
                 self._ask_path(peer)
             raise
-        if planted.new:
-            self.emit(Write(tuple((PROOFS, new.id, new.wire) for new in planted.new)))
+        for new in planted.new:
+            self._out.put(PROOFS, new.id, new.wire)
+            for root, body in self.known.take_spare(new.id):
+                self.keep_body(root, body)
         for root in planted.entry.missing:
             self._fetching.hint(root, peer)
         for source, reason in planted.bad:
@@ -273,7 +256,7 @@ class ParallelNode:
         """A body that has this root, onto the disk too. `follow` is to be called afterwards."""
         if root in self.known.bodies:
             return
-        self.emit(Write(((BODIES, root, serialize_body(body)),)))
+        self._out.put(BODIES, root, serialize_body(body))
         self._fetching.arrived(root)
         for entry in self.known.keep(root, body):
             self._note(logging.ERROR, "missing body came late", proof=displayed(entry.id), height=entry.height)
@@ -290,12 +273,17 @@ class ParallelNode:
         self.emit(Send(peer, wire.PATH, wire.encode_path(self.tree.wires_after(locator))))
 
     def _tell_bodies(self, peer: PeerId, roots: Sequence[bytes]) -> None:
+        left = ANSWER_BYTES
         for root in roots:
             body = self.known.bodies.get(root)
             if body is None:
                 self.emit(Send(peer, wire.NO_BODY, root))
-            else:
-                self.emit(Send(peer, wire.BODY, root + serialize_body(body)))
+                continue
+            stored = serialize_body(body)
+            left -= len(stored)
+            if left < 0:
+                break
+            self.emit(Send(peer, wire.BODY, root + stored))
 
     # --- asking peers -----------------------------------------------------------------------------------------------
 
@@ -314,7 +302,7 @@ class ParallelNode:
     def own(self, chain: FollowedChain, transfer_id: bytes, transfer: Transfer) -> None:
         """Keeps a caller's transfer and tells the peers. Raises CallRefusedError when there are too many."""
         keyed = self._own.keep(chain, transfer_id, transfer)
-        self.emit(Write(((TRANSFERS, transfer_id, keyed),)))
+        self._out.put(TRANSFERS, transfer_id, keyed)
         self.emit(Broadcast(wire.TRANSFER, keyed))
 
     # --- following the best path ------------------------------------------------------------------------------------
@@ -330,7 +318,7 @@ class ParallelNode:
                 self._note(level, "blocks undone", chain=name, blocks=undone, height=height)
         if followed.new_best:
             best = self.tree.best
-            self.emit(Write(((TIP, b"best", best.id),)))
+            self._out.put(TIP, b"best", best.id)
             gone = self._own.forget()
             if gone:
                 self.emit(Write((), tuple((TRANSFERS, name) for name in gone)))

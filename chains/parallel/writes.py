@@ -57,6 +57,8 @@ def _submit(node: ParallelNode, proof_wire: bytes, bodies: Mapping[bytes, Body])
         known = proof.id in node.tree
         entry = node.take_proof(proof_wire).entry
     except InvalidProofError as error:
+        if error.reason == "orphan":
+            node.known.spare(bodies.values())
         return {"result": error.reason, "id": None, "missing": [], "blocks": []}
     for body in bodies.values():
         node.keep_body(root_of(body), body)

@@ -352,6 +352,38 @@ def test_parallel_new_peer_gets_the_path_in_pieces(monkeypatch: pytest.MonkeyPat
     assert new.tree.path == full.tree.path
 
 
+def test_parallel_path_is_written_in_one_batch() -> None:
+    full, new = started(), started(chains=[])
+    for _ in range(5):
+        mine(full, {})
+    connect(new)
+    effects = receive(new, wire.PATH, wire.encode_path(full.tree.wires_after([])))
+    writes = [effect for effect in effects if isinstance(effect, Write)]
+    assert [len(write.puts) for write in writes] == [6], "five proofs and the tip"
+
+
+def test_parallel_answer_with_bodies_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chains.parallel.node.ANSWER_BYTES", 150)
+    full = started()
+    connect(full)
+    for _ in range(3):
+        mine(full, {"a": 0})
+    asked = wire.encode_ids([bytes(32), *full.known.bodies])
+    effects = receive(full, wire.GET_BODIES, asked)
+    assert [effect.name for effect in effects if isinstance(effect, Send)] == [wire.NO_BODY, wire.BODY, wire.BODY]
+
+
+def test_parallel_bodies_of_a_callers_orphan_are_there_when_it_is_none_any_more() -> None:
+    ahead, node = started(), started()
+    first, second = mine(ahead, {"a": 0})["id"], mine(ahead, {"a": 0})["id"]
+    proof, bodies = wire_of(ahead, second)
+    assert ask(node, "submitconsensusproof", proof.hex(), bodies)["result"] == "orphan"
+    proof, bodies = wire_of(ahead, first)
+    ask(node, "submitconsensusproof", proof.hex(), bodies)
+    assert node.tree.path == ahead.tree.path
+    assert states(node) == states(ahead)
+
+
 # --- restart --------------------------------------------------------------------------------------------------------
 
 
