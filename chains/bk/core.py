@@ -14,7 +14,7 @@ from chains.accounts.mempool import Taken
 from chains.accounts.transfer import Transfer, read_transfer
 from chains.bk import serving
 from chains.bk.chain import BkChain
-from chains.bk.fetching import RETRY_MS, Fetching, Peer
+from chains.bk.fetching import PACE_MS, RETRY_MS, Fetching, Peer
 from chains.bk.intake import DUPLICATE, INCOMPLETE, Intake
 from chains.bk.loading import load
 from chains.bk.messages import (
@@ -56,7 +56,7 @@ from chains.primitives.serialize import MalformedError
 from chains.votes.rules import MAX_VOTES
 from chains.votes.vote import ProofReader, VoteError, make_vote, read_mm2_work
 
-GOSSIP, RETRY = "gossip", "retry"
+GOSSIP, RETRY, FETCH = "gossip", "retry", "fetch"
 MALFORMED_POINTS = 20
 TRANSFER_POINTS = 5
 REJECTED, METHOD_NOT_FOUND = -26, -32601
@@ -169,6 +169,8 @@ class BkCore:
             if gone:
                 self.out.append(Write(deletes=gone))
             self.out.append(SetTimer(GOSSIP, self.now_ms + self._gossip_ms))
+        elif timer == FETCH:
+            self._fetch_all()
         elif timer == RETRY:
             self._retry_set = False
             for entry in self.fetching.overdue(self.now_ms):
@@ -186,9 +188,7 @@ class BkCore:
         except MalformedError:
             self.out.append(Score(peer, MALFORMED_POINTS, f"malformed-{name}"))
         if name in ("block", "votes", "body"):  # a batch may be complete
-            for other, state in self.fetching.peers.items():
-                if (state.queue or state.more) and not state.out:
-                    self._fetch(other)
+            self._fetch_all()
 
     def _on_tip(self, peer: PeerId, payload: bytes) -> None:
         tip, graph = read_tip(payload), self.chain.graph
@@ -215,10 +215,8 @@ class BkCore:
             self.intake.vote_of_peer(peer, wire)
 
     def _on_getblocks(self, peer: PeerId, payload: bytes) -> None:
-        for block_id in read_ids(payload, MAX_BLOCKS_ASKED):
-            known = self.chain.graph.blocks.get(block_id)
-            if known is not None and known.block is not None:
-                self.out.append(Send(peer, "block", serving.answered(known).serialize()))
+        for block in serving.blocks_payloads(self.chain, read_ids(payload, MAX_BLOCKS_ASKED)):
+            self.out.append(Send(peer, "block", block))
 
     def _on_getbody(self, peer: PeerId, payload: bytes) -> None:
         known = self.chain.graph.blocks.get(payload)
@@ -237,9 +235,17 @@ class BkCore:
         state.more = len(listed) == MAX_CHAIN
         self._fetch(peer)
 
+    def _fetch_all(self) -> None:
+        for peer, state in self.fetching.peers.items():
+            if (state.queue or state.more) and not state.out:
+                self._fetch(peer)
+
     def _fetch(self, peer: PeerId) -> None:
-        """The next part of a peer's list."""
+        """The next part of a peer's list, not sooner than peers bear to be asked."""
         state = self.fetching.peers[peer]
+        if self.now_ms < state.asked_ms + PACE_MS:
+            self.out.append(SetTimer(FETCH, state.asked_ms + PACE_MS))
+            return
         batch = state.next_batch(self.chain.graph.blocks, self.now_ms)
         if batch:
             self.fetching.want(batch, self.now_ms)

@@ -14,6 +14,9 @@ from chains.peers.core import PeerId
 from chains.votes.vote import Vote
 
 RETRY_MS = 4_000
+PACE_MS = 100
+"""Between two batches of one peer's list: 160 blocks a second, which is within the rates of messages.py."""
+
 MAX_TRIES = 5
 MAX_UNFINISHED = 64
 MAX_WANTED = 2_000
@@ -147,6 +150,11 @@ class Fetching:
             state.queue.clear()
             state.more = False
         return late
+
+    @property
+    def syncing(self) -> bool:
+        """Whether a peer's list of a chain is being worked off."""
+        return any(peer.queue or peer.out or peer.more for peer in self.peers.values())
 
     @property
     def busy(self) -> bool:

@@ -43,6 +43,7 @@ opens doors to a block, so it must cost work."""
 
 MAX_WAITING_VOTES, MAX_WAITING_VOTES_OF_PEER = 4_096, 512
 MAX_WAITING_BLOCKS, MAX_WAITING_BLOCKS_OF_PEER = 256, 32
+WALKED_BACK = 4
 MAX_WIRES = 8_192
 
 ACCEPTED, DUPLICATE, INCOMPLETE = "accepted", "duplicate", "incomplete"
@@ -121,7 +122,7 @@ class Intake:
             if source is None:
                 return UNKNOWN_BLOCK
             if not self.waiting_votes.add(vote.id, vote.previous, source, vote):
-                return "too-many-waiting"
+                return UNKNOWN_BLOCK if self.fetching.syncing else "too-many-waiting"
             if vote.size <= ASKED_FOR_TARGETS * graph.best.target:
                 self._ask_block(source, vote.previous)
             return UNKNOWN_BLOCK
@@ -146,16 +147,34 @@ class Intake:
     # -- blocks -----------------------------------------------------------------------------------------------------
 
     def block_of_peer(self, peer: PeerId, offer: Offer) -> None:
-        """A block from outside, perhaps with votes."""
+        """A block from outside, perhaps with votes, which are read only if the block is worth it: a proof costs a
+        thousand times what the claims of a header cost."""
         votes: dict[bytes, Vote] = {}
-        for wire in offer.votes:
-            try:
-                vote = self.read(wire)
-            except VoteError as error:
-                self.out.append(Score(peer, VOTE_POINTS, error.reason))
+        previous = self.chain.graph.blocks.get(offer.block.header.previous)
+        if previous is not None and offer.id not in self.chain.graph.blocks:
+            problem = self._problem_of_claims(offer, previous)
+            if problem is not None:
+                self.score(peer, problem)
                 return
-            votes[vote.id] = vote
+            for wire in offer.votes:
+                try:
+                    vote = self.read(wire)
+                except VoteError as error:
+                    self.out.append(Score(peer, VOTE_POINTS, error.reason))
+                    return
+                if vote.id not in offer.block.votes:
+                    self.out.append(Score(peer, VOTE_POINTS, "block-vote-foreign"))
+                    return
+                votes[vote.id] = vote
         self.score(peer, self.block(offer, votes, peer))
+
+    def _problem_of_claims(self, offer: Offer, previous: KnownBlock) -> str | None:
+        """What is wrong with a block whatever its votes are."""
+        problem = form_problem(offer.block, self.chain.rules)
+        if problem is None:
+            problem = place_problem(offer.block, previous.id, previous.height, previous.target)
+        too_long = offer.body_size > self.chain.limits.body_bytes
+        return problem or ("block-body-size" if too_long else None)
 
     def block(self, offer: Offer, votes: Mapping[bytes, Vote], source: PeerId | None) -> str:
         """What becomes of a block; checks in the order of validity.py, what needs others last."""
@@ -171,11 +190,9 @@ class Intake:
             if source is not None:
                 self._wait_for_previous(offer, source)
             return UNKNOWN_PREVIOUS
-        problem = place_problem(block, previous.id, previous.height, previous.target)
+        problem = self._problem_of_claims(offer, previous)
         if problem is not None:
             return problem
-        if offer.body_size > self.chain.limits.body_bytes:
-            return "block-body-size"
         proposals = graph.proposals(previous, block.votes[0])
         if not self.fetching.is_wanted(offer.id):
             if previous.height < graph.best.height - DEEP:
@@ -242,8 +259,8 @@ class Intake:
 
     def _wait_for_previous(self, offer: Offer, source: PeerId) -> None:
         self.waiting_blocks.add(offer.id, offer.block.header.previous, source, offer)
-        if offer.block.header.height > self.chain.graph.best.height + 2:
-            self.ask_chain(source)
+        if offer.block.header.height > self.chain.graph.best.height + 2 or len(self.waiting_blocks) > WALKED_BACK:
+            self.ask_chain(source)  # its whole list: a long fork is not walked back one by one
         else:
             self._ask_block(source, offer.block.header.previous)
 
@@ -297,7 +314,7 @@ class Intake:
 
     def _tell(self, known: KnownBlock, source: PeerId | None) -> None:
         """Pass a block on, unless it is history that this node is catching up with."""
-        if known.height + 1 >= self.chain.graph.best.height and not any(p.queue for p in self.fetching.peers.values()):
+        if known.height + 1 >= self.chain.graph.best.height and not self.fetching.syncing:
             self.out.append(Broadcast("block", pushed(known).serialize(), () if source is None else (source,)))
 
     def _follow(self) -> None:

@@ -1,7 +1,7 @@
 """What nodes of B_k say to each other: the table of messages and their bytes. All integers are little-endian.
 
-`block` pushes a block without its votes, which everybody has seen; as the answer to `getblocks` it carries them. A body
-over INLINE_BODY bytes is left out and fetched with `getbody`, because most who hear of a block have it already.
+`block` pushes a block without its votes, which everybody has seen; as the answer to `getblocks` it carries them. A push
+leaves out a body over INLINE_BODY bytes, because most who hear of a block have it already; `getbody` fetches it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,24 @@ MAX_TRANSFER_BYTES = 100_000
 VOTES_MESSAGE = 200_000
 """Votes of one `votes` message, and of one `block`, in bytes; what is left is asked for again."""
 
+ANSWERED_BYTES = 1_000_000
+"""Bodies and votes that go along with the answers to one `getblocks`; the rest has to be asked for."""
+
 _IDS = 5 + 32 * MAX_VOTES
 
 
 def message_types(body_bytes: int) -> tuple[MessageType, ...]:
-    """The table that a chain registers. Rates are ten and more times what a healthy network needs."""
+    """The table that a chain registers. Rates leave room for what a node asks and answers that catches up as fast as it
+    may (fetching.PACE_MS); what a healthy network needs otherwise is a hundredth."""
     return (
         MessageType("tip", "the sender's preferred block and its votes for it", 69 + _IDS, 5, 100),
         MessageType("vote", "a vote that is new", MAX_VOTE_BYTES, 200, 5_000),
-        MessageType("block", "a block that is new or was asked for", MAX_BLOCK_MESSAGE, 100, 2_000),
-        MessageType("getvotes", "votes wanted, by id", _IDS, 20, 500),
-        MessageType("votes", "votes that were asked for", VOTES_MESSAGE + MAX_VOTE_BYTES + 9, 100, 2_000),
-        MessageType("getblocks", "blocks wanted, by id", 9 + 32 * MAX_BLOCKS_ASKED, 20, 500),
-        MessageType("getbody", "a block's content wanted, by block id", 32, 10, 200),
-        MessageType("body", "a block's content", 32 + body_bytes, 10, 200),
+        MessageType("block", "a block that is new or was asked for", MAX_BLOCK_MESSAGE, 400, 4_000),
+        MessageType("getvotes", "votes wanted, by id", _IDS, 200, 1_000),
+        MessageType("votes", "votes that were asked for", VOTES_MESSAGE + MAX_VOTE_BYTES + 9, 400, 4_000),
+        MessageType("getblocks", "blocks wanted, by id", 9 + 32 * MAX_BLOCKS_ASKED, 20, 100),
+        MessageType("getbody", "a block's content wanted, by block id", 32, 200, 400),
+        MessageType("body", "a block's content", 32 + body_bytes, 200, 400),
         MessageType("getchain", "what follows the first of these blocks that the receiver prefers too",
                     9 + 32 * MAX_LOCATOR, 5, 50),
         MessageType("chain", "ids of blocks, oldest first", 9 + 32 * MAX_CHAIN, 5, 50),
@@ -71,7 +75,7 @@ def read_tip(payload: bytes) -> Tip:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A block as it travels: its body, unless it is long, and none, some or all of its votes in wire form."""
+    """A block as it travels: perhaps with its body, and with none, some or all of its votes in wire form."""
 
     block: SignedBlock
     body_size: int
@@ -83,14 +87,14 @@ class Offer:
         return self.block.header.id
 
     def serialize(self) -> bytes:
-        body = b"" if self.body is None or self.body_size > INLINE_BODY else self.body
+        body = b"\x00" if self.body is None else b"\x01" + self.body
         return self.block.serialize() + compact_size(self.body_size) + body + _strings(self.votes)
 
 
 def read_offer(payload: bytes) -> Offer:
     reader = Reader(payload)
     block, size = read_block(reader), reader.compact_size()
-    body = reader.read(size) if size <= INLINE_BODY else None
+    body = reader.read(size) if reader.read(1) != b"\x00" else None
     votes = _read_strings(reader)
     return Offer(block, size, body, votes)
 

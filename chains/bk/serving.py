@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from chains.bk.chain import BkChain
-from chains.bk.messages import INLINE_BODY, MAX_CHAIN, VOTES_MESSAGE, Offer, Tip, vote_batches
+from chains.bk.messages import ANSWERED_BYTES, INLINE_BODY, MAX_CHAIN, VOTES_MESSAGE, Offer, Tip, vote_batches
 from chains.votes.graph import KnownBlock
 from chains.votes.rules import MAX_VOTES
 
@@ -28,17 +28,32 @@ def pushed(known: KnownBlock) -> Offer:
     return Offer(known.block, len(known.body), body)
 
 
-def answered(known: KnownBlock) -> Offer:
-    """A block with its votes, as many of them as go into one message."""
-    offer, size = pushed(known), 0
+def answered(known: KnownBlock, limit: int = ANSWERED_BYTES) -> Offer:
+    """A block with its body and its votes, as far as they go into one message and `limit` bytes."""
+    assert known.block is not None
+    body = known.body if len(known.body) <= limit else None
+    size = 0 if body is None else len(body)
     votes: list[bytes] = []
     for vote in known.included():
         wire = vote.serialize()
         size += len(wire) + 3
-        if size > VOTES_MESSAGE:
+        if size > limit or size - len(body or b"") > VOTES_MESSAGE:
             break
         votes.append(wire)
-    return Offer(offer.block, offer.body_size, offer.body, tuple(votes))
+    return Offer(known.block, len(known.body), body, tuple(votes))
+
+
+def blocks_payloads(chain: BkChain, wanted: Iterable[bytes]) -> list[bytes]:
+    """`block` messages with those of the wanted blocks that are known; what goes along is bounded for all of them."""
+    payloads: list[bytes] = []
+    left = ANSWERED_BYTES
+    for block_id in wanted:
+        known = chain.graph.blocks.get(block_id)
+        if known is not None and known.block is not None:
+            offer = answered(known, left)
+            left -= sum(map(len, offer.votes)) + len(offer.body or b"")
+            payloads.append(offer.serialize())
+    return payloads
 
 
 def locator(chain: BkChain) -> tuple[bytes, ...]:

@@ -203,7 +203,7 @@ def chain_info(core: BkCore) -> dict[str, Any]:
         "blocks": chain.height,
         "bestblockhash": displayed(chain.graph.best.id),
         "mediantime": chain.graph.best.time_s,
-        "initialblockdownload": any(peer.queue or peer.more for peer in core.fetching.peers.values()),
+        "initialblockdownload": core.fetching.syncing,
         "connections": len(core.fetching.peers),
         "k": parameters.k,
         "interval_s": parameters.interval_s,

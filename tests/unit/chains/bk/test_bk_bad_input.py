@@ -264,7 +264,7 @@ def test_bk_body_that_is_another_one_is_scored_and_asked_for_elsewhere(world: Be
     records = [bytes([number]) * 3000 for number in range(5)]  # nothing that can be applied: ignored, and carried
     content = BuiltContent(root_of(records), body_of(records))
     votes = world.votes(world.best, 3)
-    offer = world.offer(votes, content=content)
+    offer = replace(world.offer(votes, content=content), body=None)
     assert world.send_block(offer, votes) == []
     assert ("getbody", offer.id) in world.door.received and world.best.id != offer.id
     honest = world.enter(5)
@@ -289,12 +289,17 @@ def test_bk_block_whose_votes_are_missing_asks_for_them_and_gives_up(world: Besi
     assert world.send_block(offer, votes) == [] and world.best.id == offer.id
 
 
+def test_bk_block_with_votes_that_are_not_its_own_is_scored(world: Besieged) -> None:
+    votes = world.votes(world.best, 4)
+    assert world.send_block(world.offer(votes[:3]), votes) == ["block-vote-foreign"]
+
+
 def test_bk_third_proposal_of_a_leader_vote_is_not_taken(world: Besieged) -> None:
     votes = world.votes(world.best, 5)
     previous = world.best
     offers = [world.offer([votes[0], votes[1], last], previous) for last in votes[2:]]
     for offer in offers:
-        assert world.send_block(offer, votes) == []
+        assert world.send_block(offer, [vote for vote in votes if vote.id in offer.block.votes]) == []
     known = world.core.chain.graph.blocks
     assert [offer.id in known for offer in offers] == [True, True, False]
     assert world.best.id == offers[0].id, "the first one seen"

@@ -198,6 +198,20 @@ def test_bk_network_agrees_although_blocks_are_withheld_and_released_late() -> N
     assert not world.offences()
 
 
+def test_bk_network_forks_of_many_blocks_come_together() -> None:
+    """Longer than what waits, and than what is walked back block by block."""
+    parameters = BkParameters("bk-forks", k=1, interval_s=2, subsidy=10, maturity_blocks=3)
+    world = World(9, nodes=4, parameters=parameters)
+    world.network.partition([[0, 1], [2, 3]])
+    world.run(300)
+    heights = [world.core(number).chain.height for number in range(4)]
+    assert min(heights) > 50
+    world.network.heal()
+    world.run(10)
+    world.settle()
+    assert not [reason for reason in world.offences() if reason != "vote-deep"]
+
+
 def test_bk_network_votes_are_paid_once_and_to_the_unit_through_reorganisations() -> None:
     world = World(8, loss=0.2)
     world.run(60)
