@@ -22,7 +22,7 @@ import pytest
 import pytest_asyncio
 from click.testing import CliRunner
 from ruamel.yaml import YAML
-from support.devnet import CHAINS, Devnet, devnet_in
+from support.devnet import CHAINS, Devnet, devnet_in, steps
 from support.doc_commands import ROOT, DocCommand, commands_of, documents
 from support.ports import free_port
 
@@ -157,7 +157,7 @@ class Machine:
             (r"\bPID\b", str(self.devnet.pool.pid)),
             (r"--seconds 30\b", "--seconds 3"),
             (r" -[go] parapool\S*", ""),
-            (r"pool simulate ", "pool simulate --runs 5 "),
+            (r"pool simulate ", "pool simulate --runs 5 --share-count 500 "),
         ]
         if file != "docs/start.md":
             places += [(r"(?<![\w./-])bitcoin(?![\w./-])", "regbtc"), (r"(?<![\w./-])namecoin(?![\w./-])", "regnmc")]
@@ -327,6 +327,7 @@ async def test_docs_every_command_can_be_typed(
                 code, said = _would_start(text)
             else:
                 code, said = await machine.type(text, folder, _found(TYPED, command.text) or "")
+            steps.info("%s: %s", command.place, command.text)
             assert code == (_found(EXIT_CODES, command.text) or 0), f"{command.place}: {command.text}\n{said}"
         assert _unlike(shown, said) == [], f"{command.place}: {command.text}\n{said}"
     for child in reversed(endless):
