@@ -20,6 +20,7 @@ from pool.cli_init import init
 from pool.cli_ledger import ledger
 from pool.cli_losses import absorb, clawback, losses
 from pool.cli_miner import miner
+from pool.cli_network import up
 from pool.cli_operator import operator
 from pool.cli_options import (
     ANY_FILE,
@@ -264,7 +265,11 @@ def devnet() -> None:
     \b
     Example:
       pool devnet demo                       everything at once
+      pool devnet up --kind bk --nodes 5     a network of our own nodes
     """
+
+
+devnet.add_command(up)
 
 
 @devnet.command("node", short_help="Run one chain's reference node.")

@@ -1,0 +1,249 @@
+"""`pool devnet up`: a local network of our own nodes (kinds bk and parallel), its miner, and what they achieve.
+
+Every node dials every other one. A node that ends (try kill -9) is started again; one that ends again and again
+ends the network. Everything is kept in the data folder: the next start goes on where this one ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from chains.parallel.description import DEVNET
+from chains.primitives.target import target_to_bits
+from pool.demo.children import Child, ChildEndedError, stop, wait_until
+from pool.demo.plan import Port, port_problems
+from pool.devnet_network_view import NodeView, look, plain_lines, table
+
+HASHES_PER_S = 20_000  # of all miners together: some per cent of a processor
+START_S = 120.0
+RESTART_S = 2.0
+QUICK_END_S = 10.0  # a node that lives shorter has something wrong with it
+MAX_QUICK_ENDS = 3
+TABLE_INTERVAL_S = 1.0
+LINES_INTERVAL_S = 5.0
+MATURITY_BLOCKS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """What to start. Node i listens on first_port + 2i for peers and one above for calls."""
+
+    kind: str
+    count: int
+    k: int
+    interval_s: int
+    data_dir: Path
+    first_port: int
+    miner: bool = True
+
+    def port(self, index: int) -> int:
+        return self.first_port + 2 * index
+
+    def rpc_port(self, index: int) -> int:
+        return self.first_port + 2 * index + 1
+
+    def node_dir(self, index: int) -> Path:
+        return self.data_dir / f"node{index}"
+
+    def ports(self) -> list[Port]:
+        remedy = "choose another with --port"
+        names = [(self.port, "peers"), (self.rpc_port, "calls")]
+        return [
+            Port("127.0.0.1", number(index), f"node{index}'s {what}", remedy)
+            for index in range(self.count)
+            for number, what in names
+        ]
+
+    def network(self) -> dict[str, Any]:
+        """The file that all nodes share."""
+        hashes = max(1, HASHES_PER_S * self.interval_s)
+        if self.kind == "bk":
+            numbers = {"k": self.k, "interval_s": self.interval_s, "maturity_blocks": MATURITY_BLOCKS}
+            return {
+                "kind": "bk",
+                "network": {"name": "devnet", **numbers, "first_difficulty": max(1, hashes // self.k)},
+            }
+        bits = f"{target_to_bits(min(2**256 // hashes, 2**255 - 1)):08x}"
+        return {"kind": "parallel", "network": {**DEVNET, "first_bits": bits, "interval_s": self.interval_s}}
+
+    def node_command(self, index: int) -> list[str]:
+        others = [f"--peer=127.0.0.1:{self.port(other)}" for other in range(self.count) if other != index]
+        return [
+            sys.executable, "-P", "-m", "chains.network_run", "--network", str(self.data_dir / "network.yaml"),
+            "--data", str(self.node_dir(index)), "--port", str(self.port(index)),
+            "--rpc-port", str(self.rpc_port(index)), "--devnet", "--open-reads", "--wallet", *others,
+        ]  # fmt: skip
+
+    def miner_command(self) -> list[str]:
+        nodes = [f"{self.rpc_port(index)}:{self.node_dir(index)}" for index in range(self.count)]
+        return [
+            sys.executable, "-P", "-m", "pool.devnet_network_miner", "--kind", self.kind,
+            "--rate", str(HASHES_PER_S), *nodes,
+        ]  # fmt: skip
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    index: int
+    child: Child
+    started_s: float
+    starts: int = 1
+    quick_ends: int = 0
+    again_s: float | None = None  # when it is started again
+
+
+@dataclass(eq=False, slots=True)
+class Network:
+    """One run."""
+
+    plan: NetworkPlan
+    interrupted: threading.Event
+    nodes: list[_Node] = field(default_factory=list)
+    miners: list[Child] = field(default_factory=list)
+
+    def run(self) -> int:
+        """The exit code: 0 after Ctrl-C, 1 when something ended that should not."""
+        code = 0
+        try:
+            if self._start():
+                self._show()
+        except ChildEndedError as ended:
+            tail = "".join(f"\n  {line}" for line in ended.child.tail())
+            print(f"\n{ended}; its last lines ({ended.child.log_path}):{tail or ' none'}", file=sys.stderr)
+            code = 1
+        except OSError as error:
+            print(f"the network cannot run: {error}", file=sys.stderr)
+            code = 1
+        finally:
+            self._stop()
+        return code
+
+    # -- start --------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> bool:
+        """False when the user wants to stop already."""
+        plan = self.plan
+        plan.data_dir.mkdir(parents=True, exist_ok=True)
+        (plan.data_dir / "network.yaml").write_text(json.dumps(plan.network(), indent=1) + "\n")
+        self._say(f"network of kind {plan.kind}: {plan.count} nodes, data and logs in {plan.data_dir}")
+        for index in range(plan.count):
+            self.nodes.append(_Node(index, self._child(index), time.monotonic()))
+        for node in self.nodes:
+            if not wait_until(node.child.is_ready, [n.child for n in self.nodes], self.interrupted.wait, START_S):
+                if self.interrupted.is_set():
+                    return False
+                raise ChildEndedError(node.child, f"was not ready after {START_S:g} s")
+            where = f"peers 127.0.0.1:{plan.port(node.index)}, calls http://127.0.0.1:{plan.rpc_port(node.index)}"
+            self._say(f"  {node.child.name}  process {node.child.pid}, {where}")
+        if plan.miner:
+            self.miners.append(Child("miner", plan.miner_command(), plan.data_dir / "miner.log"))
+            self._say(f"  miner  process {self.miners[0].pid}, {HASHES_PER_S} hashes a second over all nodes")
+        self._say("Kill a node and watch it come back. Stop with Ctrl-C.\n")
+        return True
+
+    def _child(self, index: int) -> Child:
+        name = f"node{index}"
+        return Child(name, self.plan.node_command(index), self.plan.data_dir / f"{name}.log")
+
+    # -- show ---------------------------------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        console = Console()
+        if not console.is_terminal:
+            for views in self._views(LINES_INTERVAL_S):
+                self._say("\n".join(plain_lines(views)))
+            return
+        with Live(console=console, auto_refresh=False) as live:
+            for views in self._views(TABLE_INTERVAL_S):
+                live.update(table(self.plan.kind, views), refresh=True)
+
+    def _views(self, interval_s: float) -> Iterator[list[NodeView]]:
+        while not self.interrupted.is_set():
+            self._tend()
+            plan = self.plan
+            yield [
+                look(plan.kind, node.child.name, node.child.pid, plan.port(node.index), plan.rpc_port(node.index),
+                     node.starts)
+                for node in self.nodes
+            ]  # fmt: skip
+            until_s = time.monotonic() + interval_s
+            while time.monotonic() < until_s and not self.interrupted.wait(min(0.25, interval_s)):
+                self._tend()
+
+    def _tend(self) -> None:
+        """Start again what has ended. Raises ChildEndedError when that is no use."""
+        now_s = time.monotonic()
+        for node in self.nodes:
+            if node.again_s is None and node.child.exit_code() is not None:
+                node.quick_ends = node.quick_ends + 1 if now_s - node.started_s < QUICK_END_S else 0
+                if node.quick_ends >= MAX_QUICK_ENDS:
+                    raise ChildEndedError(node.child, "ends again and again")
+                node.again_s = now_s + RESTART_S
+            elif node.again_s is not None and now_s >= node.again_s:
+                node.child, node.started_s, node.again_s = self._child(node.index), now_s, None
+                node.starts += 1
+        for miner in self.miners:
+            code = miner.exit_code()
+            if code is not None:
+                raise ChildEndedError(miner, f"ended with exit code {code}")
+
+    # -- say and stop -------------------------------------------------------------------------------------------------
+
+    def _say(self, text: str) -> None:
+        try:
+            print(text, flush=True)
+        except OSError:  # whoever read our lines has gone: that is a wish to stop
+            self.interrupted.set()
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+    def _stop(self) -> None:
+        if not self.nodes:
+            return
+        self._say("\nstopping ...")
+        for stage in (self.miners, [node.child for node in self.nodes]):
+            for name in stop(stage):
+                print(f"{name} did not end by itself and was killed", file=sys.stderr)
+        self._say(f"stopped; everything is kept in {self.plan.data_dir}, the next start goes on from there")
+
+
+def up(plan: NetworkPlan) -> int:
+    """Run until Ctrl-C; the exit code."""
+    problems = port_problems(plan.ports())
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        return 1
+    with _signals() as interrupted:
+        return Network(plan, interrupted).run()
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that SIGINT, SIGTERM and SIGHUP set."""
+    event = threading.Event()
+
+    def set_event(number: int, frame: FrameType | None) -> None:
+        event.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, set_event) for number in numbers}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

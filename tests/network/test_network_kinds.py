@@ -1,0 +1,93 @@
+"""Five real nodes of each kind and their miner, while links lose a fifth of all messages, are cut, and nodes are killed
+: all end on one tip, and on the same coins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.network import NodeChild, RealNetwork, python, until
+from support.ports import free_port
+
+from pool.demo.children import Child, stop
+from pool.devnet_network import NetworkPlan
+
+NODES = 5
+BLOCK_S = 2
+
+
+def plan_of(kind: str, folder: Path) -> NetworkPlan:
+    return NetworkPlan(kind, NODES, k=4, interval_s=BLOCK_S, data_dir=folder, first_port=1)
+
+
+async def view(node: NodeChild) -> dict[str, Any]:
+    """Tip, height, and what has been issued on each chain."""
+    found = await node.call("getchainview")
+    if "bestblockhash" in found:
+        return {"tip": found["bestblockhash"], "height": found["blocks"], "issued": [found["issued"]]}
+    issued = [chain["issued"] for chain in found["chains"]]
+    return {"tip": found["tip"], "height": found["height"], "issued": issued}
+
+
+async def heights(network: RealNetwork, indices: tuple[int, ...]) -> list[int]:
+    return [(await view(network.nodes[index]))["height"] for index in indices]
+
+
+async def grown(network: RealNetwork, indices: tuple[int, ...], by: int) -> None:
+    """These nodes' chains have become so much longer."""
+    start = max(await heights(network, indices))
+
+    async def longer() -> bool:
+        return min(await heights(network, indices)) >= start + by
+
+    await until(longer, f"nodes {indices} have {by} more", 180)
+
+
+@pytest.mark.parametrize("kind", ["bk", "parallel"])
+async def test_network_of_a_kind_converges_under_faults(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "network.json"
+    file.write_text(json.dumps(plan_of(kind, tmp_path).network()))
+
+    def command(node: NodeChild) -> list[str]:
+        login = node.data / "login"
+        if not login.exists():
+            login.touch(0o600)
+            login.write_text("user:secret\n")
+        peers = [word for peer in node.peers for word in ("--peer", peer)]
+        return python(
+            "-m", "chains.network_run", "--network", str(file), "--data", str(node.data), "--port", str(node.port),
+            "--rpc-port", str(node.rpc_port), "--devnet", "--wallet", "--login", str(login), *peers,
+        )  # fmt: skip
+
+    async with RealNetwork(tmp_path, NODES, free_port, command, loss=0.2) as network:
+        places = [f"{node.rpc_port}:{node.data}" for node in network.nodes]
+        mining = python("-P", "-m", "pool.devnet_network_miner", "--kind", kind, "--rate", "20000", *places)
+        miner = Child("miner", mining, tmp_path / "miner.log")
+        try:
+            await grown(network, (0, 1, 2, 3, 4), 3)
+            network.partition([0, 1], [2, 3, 4])
+            await grown(network, (2, 3, 4), 2)
+            network.nodes[4].kill()
+            network.heal()
+            network.nodes[1].kill()
+            await grown(network, (0, 2, 3), 1)
+            await network.nodes[4].start()
+            await network.nodes[1].start()
+            await grown(network, (0, 1, 2, 3, 4), 2)
+        finally:
+            killed = await asyncio.to_thread(stop, [miner])
+        assert not killed and miner.exit_code() == 0, miner.log_text()[-3000:]
+
+        async def agree() -> dict[str, Any] | None:
+            found = [await view(node) for node in network.nodes]
+            return found[0] if all(one == found[0] for one in found) else None
+
+        agreed = await until(agree, "all nodes agree")
+        assert agreed["height"] >= 6 and all(issued > 0 for issued in agreed["issued"])
+        assert sum(link.lost for link in network.links.values()) > 0
+        for node in network.nodes:
+            assert "Traceback" not in node.log() and "banned" not in node.log(), node.log()[-3000:]
+        assert "Traceback" not in miner.log_text()
