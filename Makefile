@@ -48,6 +48,7 @@ unit: install
 # rounds of kill -9 of front end, accountant, Redis and PostgreSQL under load; ROUNDS=20 for fewer.
 nightly: install
 	@$(BIN)/python tests/sim/nightly.py --seeds $(SEEDS)
+	@$(BIN)/pool simulate bk --full --jobs 2
 	@sh tests/install-parts.sh
 	@$(MAKE) --no-print-directory asan
 	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py -k kill_rounds -o log_cli=true -o log_cli_level=INFO
