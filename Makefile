@@ -17,7 +17,7 @@ MESSAGES ?= 10000000
 install: $(STAMP)
 
 # uv only speeds up the installation; every package is pinned with its hash in requirements.lock.
-$(STAMP): requirements.lock pyproject.toml hatch_build.py chains/primitives/_share_kernel.c
+$(STAMP): requirements.lock pyproject.toml hatch_build.py chains/primitives/_share_kernel.c stratum/_submit_scan.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "parapool needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked packages into $(VENV) ..."
@@ -53,7 +53,7 @@ nightly: install
 	@$(MAKE) --no-print-directory asan
 	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py -k kill_rounds -o log_cli=true -o log_cli_level=INFO
 
-# The share kernel with AddressSanitizer and UBSan, and its tests with many more examples.
+# What of the share path is written in C, with AddressSanitizer and UBSan, and its tests with many more examples.
 asan: install
 	@$(BIN)/python tests/fuzz/share_kernel_asan.py
 

@@ -1,6 +1,6 @@
-"""Builds the C half of the share kernel when the package is installed; without a compiler the Python one is used.
+"""Builds what of the share path is written in C when the package is installed; without a compiler Python does it all.
 
-`make install`, `pip install .` and building a wheel come by here. The extension lies beside its source, where an
+`make install`, `pip install .` and building a wheel come by here. An extension lies beside its source, where an
 editable install looks for it, and goes into a wheel that is then one for this platform.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCES = ("chains/primitives/_share_kernel.c",)
+SOURCES = ("chains/primitives/_share_kernel.c", "stratum/_submit_scan.c")
 FLAGS = ("-O2", "-std=c11", "-Wall", "-Wextra", "-fPIC", "-shared")
 
 

@@ -1,24 +1,21 @@
-"""What a session tells its owner. Plain slotted classes: a Submit is made for every share."""
+"""What a session tells its owner. A Submit is made for every share, and costs a third as a msgspec Struct."""
 
 from __future__ import annotations
 
+import msgspec
 
-class Submit:
+
+class Submit(msgspec.Struct, gc=False, eq=False):
     """A well-formed mining.submit; the owner answers with accept(), or reject(): always for a worker unknown to the
     session's `users`."""
 
-    __slots__ = ("extranonce2", "id", "job_id", "nonce", "ntime", "version_bits", "worker")
-
-    def __init__(
-        self, id: bytes, worker: str, job_id: str, extranonce2: bytes, ntime: int, nonce: int, version_bits: int | None
-    ) -> None:
-        self.id = id  # the request id as JSON, to be echoed
-        self.worker = worker  # as sent: the spelling of a login, or an unknown worker
-        self.job_id = job_id
-        self.extranonce2 = extranonce2  # exactly the negotiated size
-        self.ntime = ntime
-        self.nonce = nonce
-        self.version_bits = version_bits  # as sent, perhaps outside the mask; None with five parameters
+    id: bytes  # the request id as JSON, to be echoed
+    worker: str  # as sent: the spelling of a login, or an unknown worker
+    job_id: str
+    extranonce2: bytes  # exactly the negotiated size
+    ntime: int
+    nonce: int
+    version_bits: int | None  # as sent, perhaps outside the mask; None with five parameters
 
 
 class AuthorizeRequest:

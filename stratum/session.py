@@ -32,7 +32,7 @@ from stratum.message_rate import MessageRate
 from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
 from stratum.outbox import Outbox
 from stratum.standing import Standing
-from stratum.submission import read_submit
+from stratum.submission import read_submit, scan
 
 _WANTS_JOB = WantsJob()
 
@@ -131,6 +131,14 @@ class Session:
 
     def _line(self, line: bytes, now: float, events: list[Event]) -> None:
         self.counters.messages += 1
+        if scan is not None and self.subscribed:
+            plain = scan(line, self._submit_digits, Submit)
+            if plain is not None:
+                deadlines = self.deadlines
+                deadlines.last_line = now
+                deadlines.spoke = True
+                events.append(plain)
+                return
         request = decode(line)
         if type(request) is Malformed:
             self._malformed(request, line, now)

@@ -4,11 +4,14 @@ The order of checks is visible and tested: shape, worker, lengths, hex, version 
 duplicate) is the pool's. A well-formed submission of an unknown worker is the pool's to refuse as well: a miner that
 resumes may send what it found before it logs in, and the hash may be a block. Lengths are exact: where ckpool pads and
 cuts, two spellings of one share exist, and node-stratum-pool paid some twice. Parameters beyond the sixth are ignored.
+
+`scan` reads the plain form of the whole line in C, where that was compiled (None elsewhere), and gives what jsonrpc.py
+and read_submit() give; anything else than a plain and well-formed line it leaves to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stratum import errors
@@ -16,6 +19,12 @@ from stratum.errors import StratumError
 from stratum.events import Submit
 from stratum.jsonrpc import Request
 from stratum.version_rolling import parse_word
+
+scan: Callable[[bytes, int, type[Submit]], Submit | None] | None
+try:
+    from stratum._submit_scan import scan
+except ImportError:
+    scan = None
 
 _SHAPE = errors.other("Expected [worker, job_id, extranonce2, ntime, nonce] as strings")
 _WORDS = errors.other("ntime and nonce must be 8 hex digits each")

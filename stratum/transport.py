@@ -136,12 +136,13 @@ class DirectServer(tcp.Server):
         if not data or not self.connected or self.disconnecting:
             return
         if not self.dataBuffer and not self._tempDataLen:
-            sent = self.writeSomeData(data)
-            if isinstance(sent, int):
-                if sent == len(data):
-                    return
-                data = data[sent:]
-            # A lost connection shows again at the queued write below, which knows how to end it.
+            try:
+                sent = self.socket.send(data)
+            except OSError:
+                sent = 0  # no room, or a lost connection: the queued write below knows how to wait and how to end it
+            if sent == len(data):
+                return
+            data = data[sent:]
         self._queued_bytes += len(data)
         super().write(data)
 
@@ -163,8 +164,20 @@ class DirectServer(tcp.Server):
             super().stopReading()
 
     def _readable(self) -> None:
+        why: Any = None
         try:
-            why: Any = self.doRead()
+            try:
+                data = self.socket.recv(READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                why = main.CONNECTION_LOST
+            else:
+                if data:
+                    protocol: Any = self.protocol  # zope's interface counts self among a method's arguments
+                    protocol.dataReceived(data)
+                else:
+                    why = main.CONNECTION_DONE
         except Exception:
             log.exception("connection dropped by an error of ours")
             why = main.CONNECTION_LOST

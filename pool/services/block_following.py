@@ -25,7 +25,7 @@ LOOKS_PER_AGE = 20
 minute.
 """
 
-REREAD_MS = 3000
+REREAD_MS = 5000
 """While no known block is due, the books are asked this often for new ones. Twice a second, three queries per chain
 cost more than a thousand shares.
 """
@@ -143,7 +143,7 @@ class BlockFollowing:
             look_at_ms[block.id] = now_ms + self._wait_ms(now_ms - block.found_ms)
             steps.append((self._step(block, status), block, status))
         becomes_final = any(step in FINAL_STEPS for step, _, _ in steps)
-        final = await self._look_at_final(at_once=becomes_final)
+        final = await self._look_at_final(newest, at_once=becomes_final)
         faults: list[Exception] = []
         for wanted in (Step.ORPHAN, Step.FIND, Step.RETIRE, Step.MATURE, Step.REINSTATE, Step.CREDIT):
             for step, block, status in steps:
@@ -183,11 +183,12 @@ class BlockFollowing:
             now_ms=self._now_ms(),
         )
 
-    async def _look_at_final(self, *, at_once: bool) -> bool:
+    async def _look_at_final(self, newest: FoundBlock | None, *, at_once: bool) -> bool:
         """Whether the newest final block, which speaks for all below it, is in its chain. While it is not, it is lost
         and the next one is asked for, all the way down before another block may become the newest.
         """
-        while (block := await self._in_thread(self._books.newest_mature, self._chain)) is not None:
+        block = newest
+        while block is not None:
             if not at_once and self._look_at_ms.get(block.id, 0) > self._now_ms():
                 return True
             status = await self._ask(self._view.block_status(block.hash_hex))
@@ -199,6 +200,7 @@ class BlockFollowing:
                 return status.found and status.confirmations > 0
             await self._take(Step.LOSE, block, status)
             at_once = True
+            block = await self._in_thread(self._books.newest_mature, self._chain)
         return True
 
     async def _still(self, step: Step, block: FoundBlock) -> bool:

@@ -1,8 +1,8 @@
 """The share log: an accepted share is on disk before its answer is sent.
 
 Append-only segments DATA_DIR/shares/NNNNNNNN.log, written by one thread as a group commit: everything that arrived
-since the last commit is written and fdatasync'ed together, at most once per `interval_s`, and then told to the loop
-in one call.
+since the last commit is written and fdatasync'ed together, and then told to the loop in one call. What one turn of the
+loop appends is one commit; miners are read in common turns (stratum/transport.py), which sets the rhythm.
 
 Three rules:
  * An error of write or fdatasync is never retried: after EIO the kernel may have dropped the pages and a second
@@ -21,10 +21,12 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
+from zlib import crc32
 
 import msgspec
 
 from pool.shares.log_segment import (
+    FRAME_HEADER,
     SegmentFile,
     cut_torn_tail,
     frame,
@@ -84,14 +86,15 @@ class ShareLog:
         loop: AbstractEventLoop,
         on_durable: Callable[[int], None],
         on_error: Callable[[BaseException], None],
-        interval_s: float = 0.005,
+        interval_s: float = 0.0,
         segment_bytes: int = SEGMENT_BYTES,
         consumed: tuple[Position, int] = (BEGINNING, 0),
         open_file: Callable[[Path], AppendFile] = SegmentFile,
         keep_s: float = 3600.0,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
-        """Opens the log and cuts a torn tail.
+        """Opens the log and cuts a torn tail. `interval_s` is the shortest time between two commits, for who brings
+        shares one by one.
 
         `consumed` is how far the books are and the highest sequence they hold: should the files be lost, the new ones
         go on after both. Raises OSError when the directory cannot be written, CorruptShareLog when the last segment is
@@ -177,7 +180,9 @@ class ShareLog:
             chain_set = self._chain_sets[chains] = len(self._chain_sets)
             data += frame(self._encode(ChainSet(chain_set, chains)))
         line = ShareLine(sequence, time_ms, route.digest, worker, weight, chain_set, header_hash, stale, solved)
-        data += frame(self._encode(line))
+        payload = self._encode(line)
+        share = FRAME_HEADER.pack(len(payload), crc32(payload)) + payload
+        data = data + share if data else share
         self._sequence = sequence
         self._segment_size += len(data)
         if not self._gathered:
@@ -252,8 +257,9 @@ class ShareLog:
             self.pending -= count
             closing = self._closing
         self._tell(self._on_durable, self.durable_sequence)
-        if not closing:
-            time.sleep(max(0.0, self._interval_s - (ended - began)))
+        pause_s = self._interval_s - (ended - began)
+        if pause_s > 0.0 and not closing:
+            time.sleep(pause_s)
         return True
 
     def _rotate(self, segment: int) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from chains.kind import SolvedHeader
 from chains.primitives.share_kernel import MEETS_NOTABLE, MEETS_SHARE, target_bytes
 from chains.primitives.target import MAX_TARGET
@@ -23,34 +25,20 @@ VERSION_BITS = errors.StratumError(20, "Version bits outside the negotiated mask
 _NO_CHAINS: tuple[str, ...] = ()
 
 
-class Verdict:
+class Verdict(msgspec.Struct, gc=False, eq=False):
     """The outcome: `error` is None for an accepted share. `header_hash` is SHA-256d of the header (natural order) on
     every chain, the key of dedupe; `solved` names the chains whose target the proof of work met. `value` is the proof
     of work as a number where it is at most the job's near target, and MAX_TARGET beyond."""
 
-    __slots__ = ("error", "extranonce1", "header_hash", "layout", "solved", "stale", "submit", "value", "version")
-
-    def __init__(
-        self,
-        error: errors.StratumError | None,
-        header_hash: bytes,
-        layout: Layout,
-        submit: Submit,
-        extranonce1: bytes,
-        version: int,
-        solved: tuple[str, ...],
-        stale: bool,
-        value: int = MAX_TARGET,
-    ) -> None:
-        self.error = error
-        self.header_hash = header_hash
-        self.layout = layout
-        self.submit = submit
-        self.extranonce1 = extranonce1
-        self.version = version
-        self.solved = solved
-        self.stale = stale
-        self.value = value
+    error: errors.StratumError | None
+    header_hash: bytes
+    layout: Layout
+    submit: Submit
+    extranonce1: bytes
+    version: int
+    solved: tuple[str, ...]
+    stale: bool
+    value: int = MAX_TARGET
 
     @property
     def nonce(self) -> bytes:

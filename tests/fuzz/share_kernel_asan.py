@@ -1,4 +1,4 @@
-"""Builds the share kernel with AddressSanitizer and UBSan in a copy of the tree, and runs its tests there.
+"""Builds what is C of the share path with AddressSanitizer and UBSan in a copy of the tree, and runs its tests there.
 
     python tests/fuzz/share_kernel_asan.py [EXAMPLES]
 
@@ -17,10 +17,14 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("chains/primitives/_share_kernel.c",)
+SOURCES = ("chains/primitives/_share_kernel.c", "stratum/_submit_scan.c")
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 COMPILER = os.environ.get("CC", "cc")
-TESTS = ("tests/unit/chains/primitives/test_share_kernel.py", "tests/vectors/test_vectors_share_kernel.py")
+TESTS = (
+    "tests/unit/chains/primitives/test_share_kernel.py",
+    "tests/vectors/test_vectors_share_kernel.py",
+    "tests/unit/stratum/test_stratum_submit_scan.py",
+)
 
 
 def runtime() -> str:
@@ -33,7 +37,7 @@ def main() -> int:
     examples = sys.argv[1] if len(sys.argv) > 1 else "20000"
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("chains", "stratum", "pool", "tests/support", "tests/unit/chains/primitives", "tests/vectors"):
+        for name in ("chains", "stratum", "pool", "tests/support", "tests/unit", "tests/vectors"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         for source in SOURCES:

@@ -1,0 +1,3 @@
+from stratum.events import Submit
+
+def scan(line: bytes, extranonce2_digits: int, submit_class: type[Submit]) -> Submit | None: ...
