@@ -21,7 +21,7 @@ from stratum.server import Connection, StratumServer
 log = logging.getLogger("parapool.stratum")
 
 TICK_S = 1.0
-IDLE_S = 120.0  # thirty times what vardiff aims at between two shares
+IDLE_SHARES = 30.0  # times what the port aims at between two shares: two minutes by default
 SLICE = 250  # connections that are asked per turn of the loop: a few milliseconds, between which shares are answered
 
 
@@ -125,8 +125,9 @@ class Drain:
 
 
 def _is_idle(connection: Connection, now: float) -> bool:
-    deadlines = connection.session.deadlines
-    return not connection.session.ready or now - deadlines.last_valid_share >= IDLE_S
+    session = connection.session
+    idle_s = IDLE_SHARES * session.policy.share_interval_s
+    return not session.ready or now - session.deadlines.last_valid_share >= idle_s
 
 
 def _ask(connection: Connection) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from pool.services.drain import IDLE_S, Drain
+from pool.services.drain import IDLE_SHARES, Drain
+
+INTERVAL_S = 20.0
 
 
 class FakeConnection:
@@ -21,6 +23,7 @@ class FakeConnection:
         self.aborted: str | None = None
         self.session = SimpleNamespace(
             ready=ready,
+            policy=SimpleNamespace(share_interval_s=INTERVAL_S),
             assignment=SimpleNamespace(difficulty=difficulty),
             deadlines=SimpleNamespace(last_valid_share=last_share),
         )
@@ -60,7 +63,7 @@ def _names(connections: list[Any]) -> list[str]:
 
 
 def test_drain_takes_the_idle_first_and_the_biggest_last() -> None:
-    idle = FakeConnection("idle", 1e9, 1000.0 - IDLE_S)
+    idle = FakeConnection("idle", 1e9, 1000.0 - IDLE_SHARES * INTERVAL_S)
     anonymous = FakeConnection("anonymous", 1.0, 1000.0, ready=False)
     active = [FakeConnection(f"d{difficulty}", difficulty, 990.0) for difficulty in (64, 1, 1024, 8)]
     servers = FakeServer(idle, *active[:2]), FakeServer(anonymous, *active[2:])
