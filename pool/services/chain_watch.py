@@ -274,6 +274,8 @@ class TemplateWatch:
         if longpoll_id is not None:
             calls.append(self.hints.wait())
         waiting = [asyncio.ensure_future(call) for call in calls]
+        for future in waiting:
+            future.add_done_callback(_note_end)
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -314,3 +316,9 @@ class TemplateWatch:
                 await self.hints.wait()
         except TimeoutError:
             return
+
+
+def _note_end(future: asyncio.Future[Any]) -> None:
+    """A call that fails while nobody waits for it any more, because the watch was ended, is nobody's error."""
+    if not future.cancelled():
+        future.exception()

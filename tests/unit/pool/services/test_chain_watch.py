@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from dataclasses import replace
 
@@ -309,3 +310,32 @@ async def test_watch_goes_on_with_the_second_parent_node_when_the_first_hangs_in
     nodes[0].hang = False
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class DroppingNode(ParentNode):
+    """Its connection breaks in the moment in which the long poll is given up, as when both are stopped at once."""
+
+    async def template(self, longpoll_id: str | None = None):
+        try:
+            return await super().template(longpoll_id)
+        except asyncio.CancelledError:
+            raise NodeUnavailableError("server disconnected") from None
+
+
+async def test_watch_that_ends_while_its_long_poll_fails_leaves_no_error_behind(watched):
+    left: list = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: left.append(context["message"]))
+    try:
+        nodes = [DroppingNode("parent[0]")]
+        chain = WatchedChain("parent", "bitcoin", REGTEST, nodes, b"", 60.0)
+        watch = TemplateWatch(chain, watched[1].append, poll_interval_s=0.01, longpoll=True, clock=watched[3])
+        task = asyncio.create_task(watch.run())
+        await until(lambda: nodes[0].asked == 2, "the long poll waits")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0)
+        del task, watch, chain
+        gc.collect()
+    finally:
+        asyncio.get_running_loop().set_exception_handler(None)
+    assert left == []
