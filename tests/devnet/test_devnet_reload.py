@@ -77,8 +77,18 @@ async def test_devnet_reload_adds_a_chain_under_a_thousand_miners(make_devnet: A
         await devnet.until(lambda: "configuration not taken over" in pool.log_text(), "it says so")
         await rig.share(above=devnet.target(PARENT))
 
-        steps.info("one more chain")
-        _write(devnet, whole)
+        steps.info("nor does a mistake in a file that the good one includes")
+        more = devnet.directory / "more.yaml"
+        _write(devnet, fewer | {"include": [more.name]})
+        more.write_text(f"chains:\n\t{ADDED}: {{}}\n")
+        pool.process.send_signal(signal.SIGHUP)
+        refusal = f"configuration not taken over: {more}:2: file: expected spaces"
+        await devnet.until(lambda: refusal in pool.log_text(), "it says where")
+        await rig.share(above=devnet.target(PARENT))
+
+        steps.info("one more chain, in that file")
+        with more.open("w") as file:
+            YAML(typ="safe").dump({"chains": {ADDED: whole["chains"][ADDED]}}, file)
         before = list(miners.jobs)
         pool.process.send_signal(signal.SIGHUP)
         await devnet.until(lambda: "configuration taken over: added=beta" in pool.log_text(), "it is taken over")
