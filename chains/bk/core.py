@@ -15,7 +15,7 @@ from chains.accounts.transfer import Transfer, read_transfer
 from chains.bk import serving
 from chains.bk.chain import BkChain
 from chains.bk.fetching import PACE_MS, RETRY_MS, Fetching, Peer
-from chains.bk.intake import DUPLICATE, INCOMPLETE, Intake
+from chains.bk.intake import Intake
 from chains.bk.loading import load
 from chains.bk.messages import (
     MAX_BLOCKS_ASKED,
@@ -31,6 +31,7 @@ from chains.bk.messages import (
 )
 from chains.bk.own_transfers import RESENT, OwnTransfers, wallet_of
 from chains.bk.parameters import BkParameters
+from chains.bk.verdicts import ACCEPTED, DUPLICATE, INCOMPLETE
 from chains.peers.core import (
     Answer,
     Asked,
@@ -193,6 +194,7 @@ class BkCore:
     def _on_tip(self, peer: PeerId, payload: bytes) -> None:
         tip, graph = read_tip(payload), self.chain.graph
         known = graph.blocks.get(tip.block)
+        missing: list[bytes] = []
         if known is not None:
             missing = [vote for vote in tip.votes if graph.vote(vote) is None]
             if missing and known.height >= graph.best.height - 1:
@@ -203,7 +205,7 @@ class BkCore:
             fresh = self.fetching.want((tip.block,), self.now_ms)
             if fresh:
                 self.out.append(Send(peer, "getblocks", ids(fresh)))
-        if tip.wants_answer and not (known is graph.best and len(tip.votes) == len(known.votes)):
+        if tip.wants_answer and (missing or known is not graph.best or len(tip.votes) != len(known.votes)):
             self.out.append(Send(peer, "tip", serving.tip_of(self.chain, wants_answer=False).serialize()))
 
     def _on_getvotes(self, peer: PeerId, payload: bytes) -> None:
@@ -306,7 +308,9 @@ class BkCore:
     def _told(verdict: str, is_best: bool) -> str | None:
         if verdict == DUPLICATE:
             return "duplicate"
-        return verdict if verdict != "accepted" else None if is_best else "inconclusive"
+        if verdict != ACCEPTED:
+            return verdict
+        return None if is_best else "inconclusive"
 
     def _send_transfer(self, transfer: Transfer) -> str | None:
         """Why a transfer is not taken; sending again what waits or is confirmed already is no error."""

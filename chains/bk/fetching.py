@@ -109,6 +109,8 @@ class Fetching:
             if len(self.unfinished) > MAX_UNFINISHED:
                 self.unfinished.popitem(last=False)
             return entry
+        if entry.offer.block != offer.block:
+            return entry
         entry.votes.update(votes)
         if entry.body is None:
             entry.body = offer.body

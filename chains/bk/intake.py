@@ -9,21 +9,35 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from chains.accounts.ledger import LedgerBlock
 from chains.bk.chain import BkChain
 from chains.bk.fetching import Fetching, Unfinished
-from chains.bk.messages import Offer, ids
+from chains.bk.messages import INLINE_BODY, Offer, ids
 from chains.bk.records import VOTES, block_record, vote_record
 from chains.bk.serving import locator, pushed
+from chains.bk.verdicts import (
+    ACCEPTED,
+    DEEP_BLOCK,
+    DEEP_VOTE,
+    DUPLICATE,
+    EQUIVOCATION,
+    INCOMPLETE,
+    TOO_NEW,
+    UNKNOWN_BLOCK,
+    UNKNOWN_PREVIOUS,
+    VOTE_POINTS,
+    points_of,
+)
 from chains.peers.core import Broadcast, Effect, Note, PeerId, Score, Send, Tell, Write
 from chains.primitives.hashes import displayed
 from chains.votes.graph import KnownBlock
 from chains.votes.validity import (
-    MAX_FUTURE_S,
     block_problem,
     content_problem,
     form_problem,
+    is_too_new,
     place_problem,
     vote_problem,
 )
@@ -44,31 +58,7 @@ opens doors to a block, so it must cost work."""
 MAX_WAITING_VOTES, MAX_WAITING_VOTES_OF_PEER = 4_096, 512
 MAX_WAITING_BLOCKS, MAX_WAITING_BLOCKS_OF_PEER = 256, 32
 WALKED_BACK = 4
-MAX_WIRES = 8_192
-
-ACCEPTED, DUPLICATE, INCOMPLETE = "accepted", "duplicate", "incomplete"
-UNKNOWN_BLOCK, DEEP_VOTE, TOO_NEW = "vote-unknown-block", "vote-deep", "vote-time-too-new"
-UNKNOWN_PREVIOUS, DEEP_BLOCK, EQUIVOCATION = "block-unknown-previous", "block-deep", "block-equivocation"
-
-POINTS = {
-    ACCEPTED: 0,
-    DUPLICATE: 0,
-    INCOMPLETE: 0,
-    TOO_NEW: 0,  # a clock may be wrong, ours too
-    UNKNOWN_BLOCK: 0,  # it waits; a peer whose votes no longer fit is scored with 1 then
-    UNKNOWN_PREVIOUS: 0,
-    DEEP_VOTE: 1,  # an honest peer may come back from a partition
-    DEEP_BLOCK: 0,
-    EQUIVOCATION: 0,  # nobody knows who else has seen which two
-    "third-proposal": 1,
-    "vote-twice": 2,
-    "too-many-waiting": 1,
-    "vote-high-hash": 20,
-}
-"""Misbehaviour points by word. Votes that cannot be read cost VOTE_POINTS, every other word is of a block that nobody
-honest could have passed on and costs BLOCK_POINTS."""
-VOTE_POINTS = 20
-BLOCK_POINTS = 100
+MAX_WIRES = 2_048
 
 
 class Intake:
@@ -131,7 +121,7 @@ class Intake:
             return problem
         if not asked and block.height < graph.best.height - DEEP:
             return DEEP_VOTE
-        if vote.time_s > self.now_ms // 1000 + MAX_FUTURE_S:
+        if is_too_new(vote, self.chain.rules, self.now_ms // 1000):
             return TOO_NEW
         graph.add_vote(vote)
         self.out.append(Write(puts=(vote_record(vote),)))
@@ -203,11 +193,16 @@ class Intake:
             self.score(source, "third-proposal")
         needed = {vote: votes[vote] for vote in block.votes if vote in votes and graph.vote(vote) is None}
         problem = self._problem_of_votes(needed.values(), previous)
+        if problem is None and offer.body is not None:
+            problem = content_problem(block, offer.body, self.chain)
         if problem is not None:
             return problem
         entry = Unfinished(offer, offer.body, needed, source, [] if source is None else [source], self.now_ms)
         if source is not None and self._lacks(entry):
-            entry = self.fetching.keep(offer, needed, source, self.now_ms)
+            kept = self.fetching.keep(offer, needed, source, self.now_ms)
+            if kept.offer.block != block:  # of one id, signed otherwise: who sent which is to blame for it
+                return INCOMPLETE
+            entry = kept
         return self._finish(entry, source)
 
     def body_of_peer(self, peer: PeerId, block_id: bytes, body: bytes) -> None:
@@ -246,7 +241,7 @@ class Intake:
             self.out.append(Send(peer, "getchain", ids(locator(self.chain))))
 
     def score(self, peer: PeerId, word: str) -> None:
-        points = POINTS.get(word, BLOCK_POINTS)
+        points = points_of(word)
         if points:
             self.out.append(Score(peer, points, word))
 
@@ -258,7 +253,9 @@ class Intake:
             self.out.append(Send(peer, "getblocks", ids(fresh)))
 
     def _wait_for_previous(self, offer: Offer, source: PeerId) -> None:
-        self.waiting_blocks.add(offer.id, offer.block.header.previous, source, offer)
+        # What a stranger makes us keep is small; the rest is asked for when it is of use.
+        slim = replace(offer, body=offer.body if offer.body_size <= INLINE_BODY else None, votes=())
+        self.waiting_blocks.add(offer.id, offer.block.header.previous, source, slim)
         if offer.block.header.height > self.chain.graph.best.height + 2 or len(self.waiting_blocks) > WALKED_BACK:
             self.ask_chain(source)  # its whole list: a long fork is not walked back one by one
         else:
@@ -268,7 +265,7 @@ class Intake:
         for vote in votes:
             if vote.previous != previous.id:
                 return "block-vote-parent"
-            if vote.time_s > self.now_ms // 1000 + MAX_FUTURE_S:
+            if is_too_new(vote, self.chain.rules, self.now_ms // 1000):
                 return TOO_NEW
         return None
 

@@ -86,7 +86,7 @@ class VoteGraph:
         previous = self.blocks[block.header.previous]
         for vote in block.votes:
             self.add_vote(votes[vote])
-        time_s = block_time([votes[vote].time_s for vote in block.votes])
+        time_s = block_time([votes[vote].time_s for vote in block.votes], previous.time_s)
         height = block.header.height
         anchor = time_s if height == 1 else previous.anchor_time_s
         known = KnownBlock(

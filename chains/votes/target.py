@@ -37,6 +37,8 @@ def vote_target(rules: VoteRules, height: int, time_s: int, anchor_time_s: int) 
     return max(1, min(target, rules.easiest_target))
 
 
-def block_time(times_s: Sequence[int]) -> int:
-    """The time of a block: the lower median of its votes' parent header times, so that no leader can pick it."""
-    return sorted(times_s)[(len(times_s) - 1) // 2]
+def block_time(times_s: Sequence[int], previous_s: int) -> int:
+    """The time of a block: the lower median of its votes' parent header times, so that no leader can pick it, and never
+    before its predecessor's: half the votes of one block, dated 1970, would else make the target 1, and end the chain.
+    """
+    return max(sorted(times_s)[(len(times_s) - 1) // 2], previous_s)

@@ -16,7 +16,14 @@ from chains.votes.rules import VoteRules
 from chains.votes.vote import Vote
 
 MAX_FUTURE_S = 7200
-"""A vote whose parent header is further ahead of the clock is not yet valid (Bitcoin's bound for parent blocks)."""
+"""Bitcoin's bound for parent blocks. A quick chain has a closer one, the half-life, so that dates can at most double
+its target for a while."""
+
+
+def is_too_new(vote: Vote, rules: VoteRules, now_s: int) -> bool:
+    """Whether a vote's parent header is too far ahead of the clock. It may be taken later: clocks differ, so this makes
+    nothing invalid."""
+    return vote.time_s > now_s + min(MAX_FUTURE_S, rules.half_life_s)
 
 
 def vote_problem(vote: Vote, target: int) -> str | None:

@@ -27,7 +27,6 @@ from chains.votes.block import SignedBlock, sign
 from chains.votes.content import BuiltContent
 from chains.votes.graph import KnownBlock
 from chains.votes.header import BlockHeader, votes_root
-from chains.votes.validity import MAX_FUTURE_S
 from chains.votes.vote import Vote, VoteDatum, make_vote, read_mm2_work
 from pool.simulation.bk_miner import read_drawn
 
@@ -119,7 +118,7 @@ def test_bk_vote_is_counted_once_however_it_is_sent(world: Besieged) -> None:
 
 
 def test_bk_vote_from_the_future_is_not_taken_yet(world: Besieged) -> None:
-    vote = world.leader.vote(world.core.chain, world.best, world.now_s() + MAX_FUTURE_S + 100)
+    vote = world.leader.vote(world.core.chain, world.best, world.now_s() + 30 * PARAMETERS.interval_s + 100)
     assert world.send("vote", vote.serialize()) == []
     assert not world.best.votes
 
@@ -257,6 +256,29 @@ def test_bk_block_with_too_large_a_body_is_refused_unread(world: Besieged) -> No
     votes = world.votes(world.best, 3)
     offer = replace(world.offer(votes), body_size=PARAMETERS.body_bytes + 1, body=None)
     assert world.send_block(offer, votes) == ["block-body-size"]
+
+
+def test_bk_bad_signature_of_one_peer_is_not_held_against_another(world: Besieged) -> None:
+    """Both offer one id; what is missing comes later. Only who sent the bad one is scored."""
+    votes = world.votes(world.best, 3)
+    offer = world.offer(votes)
+    assert world.send_block(resigned(world, offer.block.header, votes, secret=7), votes[:1]) == []
+    honest = world.enter(5)
+    honest.send("block", replace(offer, votes=tuple(vote.serialize() for vote in votes)).serialize())
+    world.network.run_for(10)
+    assert world.best.id == offer.id
+    assert not world.node.offences and not honest.closed
+
+
+def test_bk_block_dated_1970_does_not_end_the_chain() -> None:
+    world = Besieged(heights=3)
+    target = world.best.target
+    votes = [world.leader.vote(world.core.chain, world.best, 1) for _ in range(3)]
+    votes.sort(key=lambda vote: vote.size)
+    assert world.send_block(world.offer(votes), votes) == []
+    assert world.best.height == 4 and world.best.previous is not None
+    assert world.best.time_s == world.best.previous.time_s
+    assert world.best.target > target // 2
 
 
 def test_bk_body_that_is_another_one_is_scored_and_asked_for_elsewhere(world: Besieged) -> None:

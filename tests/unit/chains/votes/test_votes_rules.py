@@ -64,10 +64,11 @@ def test_votes_target_follows_an_exponential(behind_s: int) -> None:
 
 
 def test_votes_block_time_is_the_lower_median() -> None:
-    assert block_time([5]) == 5
-    assert block_time([9, 1]) == 1
-    assert block_time([0, 21, 7, 14]) == 7
-    assert block_time([3, 2**32 - 1, 2]) == 3, "one liar does not move it"
+    assert block_time([5], 0) == 5
+    assert block_time([9, 1], 0) == 1
+    assert block_time([0, 21, 7, 14], 0) == 7
+    assert block_time([3, 2**32 - 1, 2], 0) == 3, "one liar does not move it"
+    assert block_time([0, 0, 9], 8) == 8, "never before the block before it"
 
 
 # --- selections -----------------------------------------------------------------------------------------------------
