@@ -35,8 +35,8 @@ class Certificate:
         context.options |= ssl.OP_NO_RENEGOTIATION
         # Without a password OpenSSL would ask the terminal for one; an encrypted key is refused instead.
         context.load_cert_chain(self.certificate_file, self._key_file, password=lambda: "")
-        self.context = context
         self.end_s = _end_s(self.certificate_file)
+        self.context = context
 
 
 def _end_s(certificate_file: Path) -> int | None:

@@ -85,7 +85,8 @@ class RunningFleet(RunningPool):
         )
 
     def _serve(self) -> None:
-        """Front ends listen, this process does not."""
+        """Front ends listen, this process does not; it tells of their certificates."""
+        self.mining.read_certificates()
 
     async def _listen(self) -> None:
         await super()._listen()

@@ -137,15 +137,23 @@ class Mining:
             except OSError as error:
                 raise StartError(f"cannot listen on {port.bind}: {error}") from error
 
+    def read_certificates(self) -> None:
+        """Of all ports, for a process whose front ends open these. Raises StartError."""
+        for port in self.config.stratum.ports:
+            self._certificate(port)
+
+    def _certificate(self, port: PortSection) -> Certificate | None:
+        if port.tls is None:
+            return None
+        try:
+            certificate = Certificate(port.tls.certificate_file, port.tls.key_file)
+        except OSError as error:
+            raise StartError(f"the certificate of {port.bind} cannot be used: {error}") from error
+        self.certificates[port.bind] = certificate
+        return certificate
+
     def _entrance(self, port: PortSection) -> Entrance:
-        certificate = None
-        if port.tls is not None:
-            try:
-                certificate = Certificate(port.tls.certificate_file, port.tls.key_file)
-            except OSError as error:
-                raise StartError(f"the certificate of {port.bind} cannot be used: {error}") from error
-            self.certificates[port.bind] = certificate
-        return Entrance(tuple(ip_network(text) for text in port.proxy_protocol_from), certificate)
+        return Entrance(tuple(ip_network(text) for text in port.proxy_protocol_from), self._certificate(port))
 
     def _renew_certificates(self) -> None:
         """What a certificate's renewal left in the files, for connections from now on."""
