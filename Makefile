@@ -10,6 +10,7 @@ MINER ?= 1
 MUTATION_PROCESSES ?= 1
 SEEDS ?= 10000
 ROUNDS ?= 200
+SOAK_MINUTES ?= 60
 MESSAGES ?= 10000000
 
 .PHONY: demo test lint unit nightly asan mutation install clean
@@ -45,10 +46,13 @@ unit: install
 	@$(BIN)/pytest tests/unit tests/vectors
 
 # Ten thousand seeds of each simulation; SEEDS=500 for fewer. What fails is printed with how to play it again. Then 200
-# rounds of kill -9 of front end, accountant, Redis and PostgreSQL under load; ROUNDS=20 for fewer.
+# rounds of kill -9 of front end, accountant, Redis and PostgreSQL under load; ROUNDS=20 for fewer. Between them an hour of
+# each of our own networks under faults; SOAK_MINUTES=5 for less.
 nightly: install
 	@$(BIN)/python tests/sim/nightly.py --seeds $(SEEDS)
 	@$(BIN)/pool simulate bk --full --jobs 2
+	@$(BIN)/python tests/network/soak.py --kind bk --minutes $(SOAK_MINUTES)
+	@$(BIN)/python tests/network/soak.py --kind parallel --minutes $(SOAK_MINUTES)
 	@sh tests/install-parts.sh
 	@$(MAKE) --no-print-directory asan
 	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py -k kill_rounds -o log_cli=true -o log_cli_level=INFO

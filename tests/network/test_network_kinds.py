@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.network import NodeChild, RealNetwork, python, until
+from support.network import RealNetwork, chain_view, kind_command, miner_command, until
 from support.ports import free_port
 
 from pool.demo.children import Child, stop
@@ -23,17 +23,8 @@ def plan_of(kind: str, folder: Path) -> NetworkPlan:
     return NetworkPlan(kind, NODES, k=4, interval_s=BLOCK_S, data_dir=folder, first_port=1)
 
 
-async def view(node: NodeChild) -> dict[str, Any]:
-    """Tip, height, and what has been issued on each chain."""
-    found = await node.call("getchainview")
-    if "bestblockhash" in found:
-        return {"tip": found["bestblockhash"], "height": found["blocks"], "issued": [found["issued"]]}
-    issued = [chain["issued"] for chain in found["chains"]]
-    return {"tip": found["tip"], "height": found["height"], "issued": issued}
-
-
 async def heights(network: RealNetwork, indices: tuple[int, ...]) -> list[int]:
-    return [(await view(network.nodes[index]))["height"] for index in indices]
+    return [(await chain_view(network.nodes[index]))["height"] for index in indices]
 
 
 async def grown(network: RealNetwork, indices: tuple[int, ...], by: int) -> None:
@@ -51,21 +42,8 @@ async def test_network_of_a_kind_converges_under_faults(kind: str, tmp_path: Pat
     file = tmp_path / "network.json"
     file.write_text(json.dumps(plan_of(kind, tmp_path).network()))
 
-    def command(node: NodeChild) -> list[str]:
-        login = node.data / "login"
-        if not login.exists():
-            login.touch(0o600)
-            login.write_text("user:secret\n")
-        peers = [word for peer in node.peers for word in ("--peer", peer)]
-        return python(
-            "-m", "chains.network_run", "--network", str(file), "--data", str(node.data), "--port", str(node.port),
-            "--rpc-port", str(node.rpc_port), "--devnet", "--wallet", "--login", str(login), *peers,
-        )  # fmt: skip
-
-    async with RealNetwork(tmp_path, NODES, free_port, command, loss=0.2) as network:
-        places = [f"{node.rpc_port}:{node.data}" for node in network.nodes]
-        mining = python("-P", "-m", "pool.devnet_network_miner", "--kind", kind, "--rate", "20000", *places)
-        miner = Child("miner", mining, tmp_path / "miner.log")
+    async with RealNetwork(tmp_path, NODES, free_port, kind_command(file), loss=0.2) as network:
+        miner = Child("miner", miner_command(kind, network.nodes), tmp_path / "miner.log")
         try:
             await grown(network, (0, 1, 2, 3, 4), 3)
             network.partition([0, 1], [2, 3, 4])
@@ -82,7 +60,7 @@ async def test_network_of_a_kind_converges_under_faults(kind: str, tmp_path: Pat
         assert not killed and miner.exit_code() == 0, miner.log_text()[-3000:]
 
         async def agree() -> dict[str, Any] | None:
-            found = [await view(node) for node in network.nodes]
+            found = [await chain_view(node) for node in network.nodes]
             return found[0] if all(one == found[0] for one in found) else None
 
         agreed = await until(agree, "all nodes agree")

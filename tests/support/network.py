@@ -232,3 +232,34 @@ class RealNetwork:
 
 def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
+
+
+def kind_command(file: Path) -> Command:
+    """How a node of the network in this file is started; the calls' login is user:secret."""
+
+    def command(node: NodeChild) -> list[str]:
+        login = node.data / "login"
+        if not login.exists():
+            login.touch(0o600)
+            login.write_text("user:secret\n")
+        peers = [word for peer in node.peers for word in ("--peer", peer)]
+        return python(
+            "-m", "chains.network_run", "--network", str(file), "--data", str(node.data), "--port", str(node.port),
+            "--rpc-port", str(node.rpc_port), "--devnet", "--wallet", "--login", str(login), *peers,
+        )  # fmt: skip
+
+    return command
+
+
+def miner_command(kind: str, nodes: Sequence[NodeChild], rate: int = 20_000) -> list[str]:
+    places = [f"{node.rpc_port}:{node.data}" for node in nodes]
+    return python("-P", "-m", "pool.devnet_network_miner", "--kind", kind, "--rate", str(rate), *places)
+
+
+async def chain_view(node: NodeChild) -> dict[str, Any]:
+    """Tip, height, and what has been issued on each chain, of a node of any kind."""
+    found = await node.call("getchainview")
+    if "bestblockhash" in found:
+        return {"tip": found["bestblockhash"], "height": found["blocks"], "issued": [found["issued"]]}
+    issued = [chain["issued"] for chain in found["chains"]]
+    return {"tip": found["tip"], "height": found["height"], "issued": issued}
