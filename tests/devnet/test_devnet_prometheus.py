@@ -55,6 +55,7 @@ RARE = {"Blocks found", "Alerts"}
 UNTOLD_WHEN_WELL = {
     "parapool_parse_errors_total", "parapool_template_rejected_total", "parapool_block_refusals_total",
     "parapool_pps_buying", "parapool_pps_reserve",
+    *(name for name in SERIES if name.startswith("parapool_front_end_")),  # of a pool of several processes
 }  # fmt: skip
 
 
