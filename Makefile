@@ -13,7 +13,7 @@ ROUNDS ?= 200
 SOAK_MINUTES ?= 60
 MESSAGES ?= 10000000
 
-.PHONY: demo test lint unit nightly asan mutation install clean
+.PHONY: demo test lint unit nightly asan bench mutation install clean
 
 install: $(STAMP)
 
@@ -72,6 +72,11 @@ audit: install
 	@$(PYTHON) -m venv $(VENV)/audit
 	@$(VENV)/audit/bin/python -m pip install -q --disable-pip-version-check pip-audit
 	@$(VENV)/audit/bin/pip-audit --no-deps --disable-pip -r requirements.lock
+
+# What a share costs, against a server that checks nothing; writes docs/performance.md. BENCH="--previous REF" or
+# BENCH="--peer NAME=PORT,PID" to compare; a machine with nothing else to do.
+bench: install
+	@PYTHONPATH=. $(BIN)/python tests/bench/bench.py $(BENCH)
 
 # Half an hour on one core. Afterwards: .venv/bin/mutmut show NAME, .venv/bin/mutmut run 'pool.payouts.compose*'.
 mutation: install
