@@ -168,9 +168,12 @@ def coinbase_problem(coinbase: bytes, template: ParentTemplate, payout_script: b
 def proof_problem(job: Job, solved: SolvedHeader, template: AuxTemplate, terms: TrialTerms) -> str:
     """What is wrong with the proof that a solved header gives one auxiliary chain, as the pool would hand it in."""
     try:
-        payload = terms.kinds[template.chain].assemble(solved, template, job.commitments.slots[template.chain])
-        if payload["hash"] != displayed(template.aux_hash):
+        kind = terms.kinds[template.chain]
+        payload = kind.assemble(solved, template, job.commitments.slots[template.chain])
+        if payload["hash"] != displayed(kind.found_hash(template, sha256d(solved.header))):
             return "the proof is handed in under another hash"
+        if template.datum is not None and sha256d(bytes.fromhex(payload["datum"])) != template.aux_hash:
+            return "the datum handed in is not the one committed to"
         if template.context is None:
             return _auxpow_problem(bytes.fromhex(payload["auxpow"]), solved, template, terms)
         return _mm2_problem(bytes.fromhex(payload["proof"]), solved, template, template.context, terms)

@@ -68,6 +68,7 @@ class AuxNews(msgspec.Struct, array_like=True, frozen=True):
     node: str
     chain_id: int | None
     context: bytes | None
+    datum: bytes | None = None
 
 
 class JobNews(msgspec.Struct, tag="job", frozen=True, kw_only=True):
@@ -260,12 +261,12 @@ def parent_template(news: ParentNews, before: ParentTemplate | None) -> ParentTe
 def aux_news(template: AuxTemplate) -> AuxNews:
     return AuxNews(
         template.chain, template.aux_hash, number_bytes(template.target), template.height, template.previous_hash,
-        template.value_sat, template.node, template.chain_id, template.context,
+        template.value_sat, template.node, template.chain_id, template.context, template.datum,
     )  # fmt: skip
 
 
 def aux_template(news: AuxNews) -> AuxTemplate:
     return AuxTemplate(
         news.chain, news.aux_hash, int.from_bytes(news.target, "big"), news.height, news.previous_hash,
-        news.value_sat, news.node, news.chain_id, news.context,
+        news.value_sat, news.node, news.chain_id, news.context, news.datum,
     )  # fmt: skip

@@ -1,0 +1,171 @@
+"""One node of a B_k chain, as the pool speaks to it (docs/protocol/bk.md): what to vote for, votes and led blocks
+handed in, and what each block pays for votes of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chains import block_lookup, proof_verdict
+from chains.bk.template import BlockAnswer, VoteIncome, parse_block, parse_chain_info, parse_template
+from chains.block_lookup import Rpc, ask
+from chains.kind import AuxTemplate, BlockStatus, Health, Network, NodeState, SubmitAnswer, TemplateError
+from chains.mm2_proof.tree import context_of
+from chains.node_rpc import NodeUnavailableError, RpcError
+from chains.primitives import fields
+from chains.primitives.address import address_to_script
+from chains.primitives.fields import FieldError
+
+ANSWER_S = 10.0
+"""What a node may take longer for an answer than it was told to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A block that our key may sign: what is signed, under which slot (block voted for ‖ leading vote), and what the
+    node gets back with the signature."""
+
+    hash_hex: str
+    height: int
+    slot: bytes
+    digest: bytes
+    header_hex: str
+    votes: tuple[str, ...]
+    body_hex: str
+
+
+class BkNode:
+    """A node of the B_k chain whose context is that of `context_name`. Votes name `leader_key` (BIP340, x-only) and pay
+    `address`; what pays one of the `former` ones is ours as well. Raises AddressError for an address that is not of the
+    network."""
+
+    def __init__(
+        self,
+        chain: str,
+        node_name: str,
+        rpc: Rpc,
+        address: str,
+        network: Network,
+        context_name: str,
+        leader_key: bytes,
+        former: Sequence[str] = (),
+    ) -> None:
+        self.chain = chain
+        self.name = node_name
+        self._rpc = rpc
+        self._context = context_of(context_name)
+        self._leader_key = leader_key
+        self._script = address_to_script(address, network.addresses)
+        self._scripts = {self._script, *(address_to_script(text, network.addresses) for text in former)}
+
+    async def health(self) -> Health:
+        """Whether it is synced and a node of the configured context. Raises NodeUnavailableError."""
+        answer = await ask(self._rpc, "getblockchaininfo")
+        try:
+            info = parse_chain_info(answer)
+        except ValueError as error:
+            raise NodeUnavailableError(f"unusable getblockchaininfo answer: {error}") from error
+        if info.context != self._context:
+            detail = f"the node's context is {info.context.hex()}, expected {self._context.hex()}"
+            return Health(NodeState.WRONG_NETWORK, info.blocks, detail)
+        if info.initial_download:
+            return Health(NodeState.SYNCING, info.blocks, "initial block download")
+        return Health(NodeState.OK, info.blocks)
+
+    async def template(self) -> AuxTemplate:
+        """What to vote for now. Raises NodeUnavailableError, and TemplateError for an answer that cannot be mined."""
+        try:
+            answer = await self._rpc.call("getvotetemplate", self._leader_key.hex(), self._script.hex())
+        except RpcError as error:
+            if error.code == -8:
+                raise TemplateError(f"the node refuses key or script: {error.message}") from error
+            raise NodeUnavailableError(f"getvotetemplate: {error}") from error
+        return parse_template(
+            answer, chain=self.chain, node=self.name, context=self._context, leader_key=self._leader_key,
+            script=self._script,
+        )  # fmt: skip
+
+    async def submit(self, payload: Mapping[str, str]) -> SubmitAnswer:
+        """Hand in a vote. Raises NodeUnavailableError when there is no verdict, so that it is retried."""
+        try:
+            answer = await self._rpc.call("submitvote", payload["datum"], payload["proof"])
+        except RpcError as error:
+            return proof_verdict.of_error("submitvote", error)
+        return proof_verdict.of_answer(answer)
+
+    async def block_status(self, hash_hex: str) -> BlockStatus:
+        """Where it sees a block, by displayed hash. Raises NodeUnavailableError."""
+        block = await self._block(hash_hex)
+        return BlockStatus(False) if block is None else BlockStatus(True, block.confirmations, block.height)
+
+    async def income(self, hash_hex: str) -> tuple[VoteIncome, ...]:
+        """What a block pays our addresses: one entry for each of our votes, whoever led it. Raises
+        NodeUnavailableError."""
+        block = await self._block(hash_hex)
+        if block is None:
+            raise NodeUnavailableError("getblock: the block is not known any more")
+        return tuple(vote for vote in block.votes if vote.script in self._scripts)
+
+    async def block_reward(self, hash_hex: str) -> int:
+        """The sum of it. Raises NodeUnavailableError."""
+        return sum(vote.amount for vote in await self.income(hash_hex))
+
+    async def _block(self, hash_hex: str) -> BlockAnswer | None:
+        try:
+            return parse_block(await self._rpc.call("getblock", hash_hex))
+        except RpcError as error:
+            if error.code == block_lookup.RPC_NOT_FOUND:
+                return None
+            raise NodeUnavailableError(f"getblock: {error}") from error
+        except FieldError as error:
+            raise NodeUnavailableError(f"unusable getblock answer: {error}") from error
+
+    # -- leading ----------------------------------------------------------------------------------------------------
+
+    async def proposal(self, wait_s: int) -> Proposal | None:
+        """The block that our key should sign, as soon as there is one, None after `wait_s`. Raises
+        NodeUnavailableError."""
+        try:
+            answer = await self._rpc.call(
+                "waitforproposal", self._leader_key.hex(), wait_s, timeout_s=wait_s + ANSWER_S
+            )
+        except RpcError as error:
+            raise NodeUnavailableError(f"waitforproposal: {error}") from error
+        if answer is None:
+            return None
+        try:
+            return _read_proposal(answer)
+        except ValueError as error:
+            raise NodeUnavailableError(f"unusable waitforproposal answer: {error}") from error
+
+    async def submit_block(self, proposal: Proposal, signature: bytes) -> SubmitAnswer:
+        """Hand in a signed proposal. Raises NodeUnavailableError when there is no verdict."""
+        try:
+            answer = await self._rpc.call(
+                "submitblock", proposal.header_hex, signature.hex(), list(proposal.votes), proposal.body_hex
+            )
+        except RpcError as error:
+            return proof_verdict.of_error("submitblock", error)
+        return proof_verdict.of_answer(answer)
+
+    async def close(self) -> None:
+        await self._rpc.close()
+
+
+def _read_proposal(answer: Any) -> Proposal:
+    record = fields.mapping(answer, "waitforproposal")
+    votes = record.get("votes")
+    if not isinstance(votes, list) or not votes or not all(isinstance(vote, str) for vote in votes):
+        raise FieldError("votes: expected a list of hashes")
+    slot = fields.hash_bytes(record, "previousblockhash") + fields.hash_bytes(record, "leader_vote")
+    return Proposal(
+        hash_hex=fields.hash_bytes(record, "hash")[::-1].hex(),
+        height=fields.integer(record, "height", 1, fields.MAX_HEIGHT),
+        slot=slot,
+        digest=fields.hex_bytes(record, "digest", 32),
+        header_hex=fields.hex_bytes(record, "header", 104).hex(),
+        votes=tuple(votes),
+        body_hex=fields.hex_bytes(record, "body").hex(),
+    )
