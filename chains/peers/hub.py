@@ -34,6 +34,7 @@ log = logging.getLogger("parapool.peers")
 
 MAX_INBOUND = 64
 MAX_INBOUND_PER_ADDRESS = 8
+TOLD_POINTS = 20  # fewer are no line of log
 MAX_UNPROVEN = 16  # inbound, whose hello has not been proven
 
 
@@ -237,7 +238,8 @@ class Hub:
         names = self.scores.names(peer.key, peer.host)
         peer.scored.append((points, reason))
         del peer.scored[:-10]
-        log.info("peer scored peer=%d host=%s points=%d: %s", peer.id, peer.host, points, reason)
+        level = logging.INFO if points >= TOLD_POINTS else logging.DEBUG  # a flood must not flood the log
+        log.log(level, "peer scored peer=%d host=%s points=%d: %s", peer.id, peer.host, points, reason)
         if self.scores.add(names, points, now_ms):
             self.ban(names, now_ms + self.limits.ban_ms, reason)
 
@@ -277,8 +279,9 @@ class Hub:
                 case Offence(points, reason):
                     self.score(peer.id, points, reason)
                 case Over(reason):
-                    if peer.hello is None:
-                        log.info("no peer host=%s dialled=%s: %s", peer.host, peer.dialled or "no", reason)
+                    if peer.hello is None:  # strangers come as often as they like
+                        level = logging.DEBUG if peer.inbound else logging.INFO
+                        log.log(level, "no peer host=%s dialled=%s: %s", peer.host, peer.dialled or "no", reason)
 
     def _proven(self, peer: Peer, hello: Hello, now_ms: int) -> None:
         peer.hello = hello

@@ -19,7 +19,7 @@ from chains.peers.sources import Dialler, PeerSource, split_address
 
 log = logging.getLogger("parapool.peers")
 
-UNREAD_BYTES = 16 * 2**20  # of one peer; eight blocks of 2 MB
+UNREAD_BYTES = 8 * 2**20  # of one peer: half a gigabyte, should nobody read
 CLOSE_S = 5.0  # for the last words to be read
 DIAL_S = 5.0
 SWEEP_S = 1.0
