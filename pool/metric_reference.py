@@ -13,9 +13,9 @@ whole smallest units of their chain (satoshi), kept exactly by the pool; Prometh
 words that are known beforehand are there from the beginning with 0. Dashboards and alerts over these metrics, and how
 to add up several processes: [monitoring](../operating/monitoring.md).
 
-No label has a miner, worker or address in it, and up to {MAX_CHAINS} chains with two nodes each and {MAX_PORTS} ports make
-less than {MAX_SERIES} series, whatever miners and nodes send. Words from outside (a node's refusal) become short lower-case ones,
-and from some number on `other`.
+No label has a miner, worker or address in it, and up to {MAX_CHAINS} chains with two nodes each and {MAX_PORTS} ports
+make less than {MAX_SERIES} series, whatever miners and nodes send. Words from outside (a node's refusal) become short
+lower-case ones, and from some number on `other`.
 """
 
 
