@@ -258,6 +258,23 @@ def verify_auxpow(file: str) -> NoReturn:
     _verdict(*verify_auxpow_file(file))
 
 
+@verify.command("bk", short_help="Verify a vote, block or transfer of B_k.")
+@click.argument("file", type=ANY_FILE)
+def verify_bk(file: str) -> NoReturn:
+    """Verify what a B_k node's getvoteproof, getblockproof or gettransferproof answered.
+
+    A vote is {"context", "datum", "proof", "target"}; a block {"context", "k", "target", "header", "signature",
+    "votes"}; a transfer {"transfer", "index", "count", "branch", "header"}.
+
+    \b
+    Example:
+      pool verify bk vote.json
+    """
+    from pool.verify import verify_bk_file
+
+    _verdict(*verify_bk_file(file))
+
+
 @commands.group(short_help="A private network of reference nodes, to try and to test.")
 def devnet() -> None:
     """A private network of reference nodes: the real rules with easy work, for trying and testing.

@@ -1,4 +1,4 @@
-"""`pool verify mm2 FILE` and `pool verify auxpow FILE`: read a proof, print `ok` or why not.
+"""`pool verify mm2 FILE`, `… auxpow FILE` and `… bk FILE`: read a proof, print `ok` or why not.
 
 A file that does not hold a question at all (no JSON, a field missing or of the wrong type, hex that is no hex) is wrong
 use: exit 2 and a sentence. A question that can be asked gets its answer: `ok` with exit 0, the reason with exit 1; so a
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chains.auxpow import proof as auxpow_proof
+from chains.bk.verify import verify_record
 from chains.mm2_proof import proof as mm2_proof
 from chains.mm2_proof.hash_link import HashLink
 from chains.primitives import fields
@@ -33,6 +34,11 @@ def verify_mm2_file(path: str | Path) -> tuple[int, str]:
 def verify_auxpow_file(path: str | Path) -> tuple[int, str]:
     """Exit code and text for `{"chain_id", "block_hash", "target", "auxpow", "pow"}`."""
     return _verdict(path, _verify_auxpow)
+
+
+def verify_bk_file(path: str | Path) -> tuple[int, str]:
+    """Exit code and text for the answer of a B_k node's `getvoteproof`, `getblockproof` or `gettransferproof`."""
+    return _verdict(path, verify_record)
 
 
 def _verdict(path: str | Path, verify: Callable[[Mapping[str, Any]], str]) -> tuple[int, str]:

@@ -101,6 +101,8 @@ CALLS: tuple[Call, ...] = (
          group="blocks"),
     Call("getvoteproof", "A vote's datum and proof.", READ, (Parameter("vote", HASH, "the vote"),), "an object",
          views.vote_proof, group="blocks"),
+    Call("getblockproof", "A block with its votes and their proofs.", READ, (Parameter("hash", HASH, "the block"),),
+         "an object", views.block_proof, group="blocks"),
     Call("gettransferproof", "The merkle branch of a confirmed transfer.", READ, (_ID,), "an object",
          views.transfer_proof, group="blocks"),
     Call("listaccounts", "The accounts whose keys this node holds.", READ, (), "an array", list_accounts,

@@ -168,6 +168,22 @@ def vote_proof(core: BkCore, vote_id: bytes) -> dict[str, Any]:
     }
 
 
+def block_proof(core: BkCore, block_id: bytes) -> dict[str, Any]:
+    """A block with its votes and their proofs: all that shows that its k proofs of work and its signature are there."""
+    known = _known(core, block_id)
+    if known.block is None or known.previous is None:
+        raise CallError(NOT_FOUND, "Genesis needs no proof")
+    return {
+        "block": displayed(known.id),
+        "context": core.chain.rules.context.hex(),
+        "k": core.chain.rules.k,
+        "target": f"{known.previous.target:064x}",
+        "header": known.header.serialize().hex(),
+        "signature": known.block.signature.hex(),
+        "votes": [{"datum": one.datum_bytes.hex(), "proof": one.proof.hex()} for one in known.included()],
+    }
+
+
 def transfer_proof(core: BkCore, transfer_id: bytes) -> dict[str, Any]:
     """The merkle branch that leads from a transfer to its block's `tx_root`."""
     height = core.chain.accounts.height_of(transfer_id)

@@ -2,116 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import random
-from typing import Any
-
 import pytest
-from coincurve import PrivateKey, PublicKeyXOnly
-from support.mm2_parents import coinbase_of, mine
+from coincurve import PrivateKey
+from support.bk_called import KEY, NOW_MS, SECRET, CalledNode, stranger
 
-from chains.accounts.wallet import CallRefusedError, address_of
+from chains.accounts.wallet import CallRefusedError
 from chains.bk.calls import CALLS
 from chains.bk.content import root_of
-from chains.bk.core import BkCore
-from chains.bk.parameters import BkParameters
 from chains.calls.errors import CallError
-from chains.calls.table import Access, CallTable, Waited
-from chains.mm2_proof.proof import build_proof, serialize
-from chains.mm2_proof.tree import build_tree
-from chains.peers.core import Answer, Asked, Broadcast, Effect, Refuse, Started, Tell, Write
+from chains.calls.table import Access
+from chains.peers.core import Answer, Asked, Broadcast, Tell, Write
 from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.merkle import fold_branch
 from chains.votes.header import BlockHeader
 from chains.votes.vote import VoteDatum
 
-TABLE = CallTable(CALLS)
-SECRET = (5).to_bytes(32, "big")
-KEY = PublicKeyXOnly.from_secret(SECRET).format().hex()
-NOW_MS = 1_700_000_600_000
-
-
-class Node:
-    """One node, called as its RPC server calls it."""
-
-    def __init__(self, **changes: int) -> None:
-        numbers = {"k": 3, "interval_s": 60, "subsidy": 1000, "maturity_blocks": 2, "first_difficulty": 16} | changes
-        self.parameters = BkParameters("bk-calls", **numbers)
-        self.records: dict[str, dict[bytes, bytes]] = {}
-        self.effects: list[Effect] = []
-        self.wallet_secret = (9).to_bytes(32, "big")
-        self.start()
-        account = self.call("listaccounts")[0]
-        self.script, self.address, self.public_key = account["script"], account["address"], account["public_key"]
-        self.seen = 0
-
-    def start(self) -> None:
-        self.core = BkCore(self.parameters, random.Random(1), secrets=(self.wallet_secret,))
-        stored = {name: list(table.items()) for name, table in self.records.items()}
-        self._carry_out(self.core.on(NOW_MS, Started(stored)))
-
-    def _carry_out(self, effects: Any) -> Any:
-        self.effects = list(effects)
-        answer = None
-        for effect in self.effects:
-            if isinstance(effect, Write):
-                for table, key, value in effect.puts:
-                    self.records.setdefault(table, {})[key] = value
-            elif isinstance(effect, Answer):
-                answer = effect.value
-            elif isinstance(effect, Refuse):
-                raise CallError(effect.code, effect.reason)
-        return answer
-
-    def call(self, name: str, *parameters: Any) -> Any:
-        call = TABLE.find(name)
-        values = call.values(json.loads(json.dumps(parameters)))
-        if call.waits is not None:
-            values = values[:-1]
-        if call.access is Access.READ:
-            assert call.function is not None
-            result = call.function(self.core, *values)
-            return json.loads(json.dumps(result if not isinstance(result, Waited) else [result.value, result.is_news]))
-        asked = values if call.function is None else call.function(self.core, *values)
-        return self._carry_out(self.core.on(NOW_MS, Asked(name, 1, asked)))
-
-    def mined(self, datum: bytes, target: int, others: int = 3) -> tuple[str, bytes]:
-        """(proof, vote id) of a parent that commits to a datum."""
-        self.seen += 1
-        context = self.parameters.context
-        tree = build_tree({context: sha256d(datum), sha256d(b"other"): bytes(32)})
-        parent = mine(
-            coinbase_of(tree.root, b"\x02" + self.seen.to_bytes(2, "little")),
-            tree, [bytes([n]) * 32 for n in range(others)], target,
-        )  # fmt: skip
-        proof = build_proof(parent.header, parent.coinbase, parent.branch, tree.links[context], sha256d(datum))
-        return serialize(proof).hex(), sha256d(parent.header)
-
-    def vote(self) -> bytes:
-        """A vote for the template, accepted."""
-        template = self.call("getvotetemplate", KEY, self.script)
-        proof, vote = self.mined(bytes.fromhex(template["datum"]), int(template["target"], 16))
-        assert self.call("submitvote", template["datum"], proof) is None
-        return vote
-
-    def lead(self) -> str:
-        """The proposal there is, signed and handed in; its hash."""
-        proposal = self.call("getproposal", KEY)
-        signature = PrivateKey(SECRET).sign_schnorr(bytes.fromhex(proposal["digest"]), bytes(32)).hex()
-        answer = self.call("submitblock", proposal["header"], signature, proposal["votes"], proposal["body"])
-        assert answer is None
-        again = self.call("submitblock", proposal["header"], signature, proposal["votes"], proposal["body"])
-        assert again == "duplicate"
-        return str(proposal["hash"])
-
-    def block(self) -> list[bytes]:
-        votes = [self.vote() for _ in range(self.parameters.k)]
-        self.lead()
-        return votes
-
 
 def test_bk_calls_from_template_to_income() -> None:
-    node = Node()
+    node = CalledNode()
     first = node.call("getvotetemplate", KEY, node.script)
     assert first["previousblockhash"] == displayed(node.core.genesis) and first["votes"] == 0
     assert bytes.fromhex(first["datum"]) == VoteDatum(
@@ -143,7 +51,7 @@ def test_bk_calls_from_template_to_income() -> None:
 
 
 def test_bk_calls_late_vote_is_valid_and_never_paid() -> None:
-    node = Node()
+    node = CalledNode()
     old = node.call("getvotetemplate", KEY, node.script)
     node.block()
     proof, vote = node.mined(bytes.fromhex(old["datum"]), int(old["target"], 16))
@@ -154,7 +62,7 @@ def test_bk_calls_late_vote_is_valid_and_never_paid() -> None:
 
 
 def test_bk_calls_bad_votes_and_blocks_are_told_why() -> None:
-    node = Node(first_difficulty=1 << 40)
+    node = CalledNode(first_difficulty=1 << 40)
     template = node.call("getvotetemplate", KEY, node.script)
     datum = bytes.fromhex(template["datum"])
     proof, _ = node.mined(datum, 2**250)
@@ -177,11 +85,11 @@ def test_bk_calls_bad_votes_and_blocks_are_told_why() -> None:
 
 
 def test_bk_calls_proposal_without_a_vote_that_it_names_is_refused() -> None:
-    node = Node()
+    node = CalledNode()
     for _ in range(3):
         node.vote()
     proposal = node.call("getproposal", KEY)
-    other = Node()
+    other = CalledNode()
     signature = PrivateKey(SECRET).sign_schnorr(bytes.fromhex(proposal["digest"]), bytes(32)).hex()
     answer = other.call("submitblock", proposal["header"], signature, proposal["votes"], proposal["body"])
     assert answer == "block-vote-missing"
@@ -189,7 +97,7 @@ def test_bk_calls_proposal_without_a_vote_that_it_names_is_refused() -> None:
 
 
 def test_bk_calls_payment_is_kept_mined_and_proven() -> None:
-    node = Node()
+    node = CalledNode()
     for _ in range(3):
         node.block()
     receiver = stranger(node)
@@ -219,13 +127,8 @@ def test_bk_calls_payment_is_kept_mined_and_proven() -> None:
     assert paid == [-400 - unsigned["fee"]]
 
 
-def stranger(node: Node) -> str:
-    """The address of somebody else."""
-    return address_of(node.core.chain, b"\x00\x14" + b"\x07" * 20)
-
-
 def test_bk_calls_payments_that_cannot_be_made_are_refused() -> None:
-    node = Node()
+    node = CalledNode()
     node.block()
     with pytest.raises(CallRefusedError):
         node.call("sendtransfer", "00")
@@ -239,7 +142,7 @@ def test_bk_calls_payments_that_cannot_be_made_are_refused() -> None:
 
 
 def test_bk_calls_chain_of_one_vote_per_block_works() -> None:
-    node = Node(k=1)
+    node = CalledNode(k=1)
     for _ in range(3):
         (vote,) = node.block()
         assert node.call("getvotestatus", displayed(vote))["amount"] == 1000
@@ -250,14 +153,14 @@ def test_bk_calls_chain_of_one_vote_per_block_works() -> None:
 def test_bk_calls_who_may_only_read_cannot_sign_or_send() -> None:
     writing = {call.name for call in CALLS if call.access is Access.WRITE}
     assert writing == {"submitvote", "submitblock", "sendtransfer", "signtransfer"}
-    node = Node()
+    node = CalledNode()
     with pytest.raises(CallError) as caught:
-        node._carry_out(node.core.on(NOW_MS, Asked("nonsense", 1, ())))
+        node.carry_out(node.core.on(NOW_MS, Asked("nonsense", 1, ())))
     assert caught.value.code == -32601
 
 
 def test_bk_calls_topics_are_told_when_they_change() -> None:
-    node = Node()
+    node = CalledNode()
     node.vote()
     assert [effect.topic for effect in node.effects if isinstance(effect, Tell)] == ["proposal"]
     node.vote()
