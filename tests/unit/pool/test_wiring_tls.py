@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config_file import ADDRESS
+from prometheus_client import generate_latest
 from support.ports import free_port
 
 from pool.config import load
@@ -55,6 +56,11 @@ async def test_wiring_opens_a_port_with_tls_behind_a_proxy(
             assert b'"id":1' in await reader.readline()
             [connection] = pool.mining.servers[4].connections
             assert connection.remote_address == "203.0.113.7"
+            told = f'parapool_certificate_end_timestamp_seconds{{port="127.0.0.1:{port}"}} '
+            assert told in generate_latest(pool._registry()).decode()
+            pool.mining.certificates.clear()
+            pool.mining.read_certificates()
+            assert pool.mining.certificates.keys() == {f"127.0.0.1:{port}"}, "as one tells whose front ends listen"
             (tmp_path / "key.pem").write_text("half of a key")
             assert await pool.reload()
             assert "a certificate cannot be used, the former one stays" in caplog.text
