@@ -269,7 +269,7 @@ class Session:
 
     def _name(self, number: int) -> str:
         assert self.proven is not None
-        if number - FIRST_NAMED >= len(self.proven.types):
+        if not 0 <= number - FIRST_NAMED < len(self.proven.types):
             raise ProtocolError(f"message number {number}, which its hello does not name")
         return self.proven.types[number - FIRST_NAMED]
 

@@ -46,8 +46,15 @@ class Connection(Protocol):
         self._peer = self._sockets.hub.joined(self, transport.getPeer().host, self._dialled)
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._closing and self._peer is not None:
+        if self._closing or self._peer is None:
+            return
+        try:
             self._sockets.hub.received(self._peer, data)
+        except Exception:  # costs this connection, never the node
+            log.exception("connection dropped by an error of ours address=%s", self._peer.host)
+            self._peer.session.closed = self._peer.session.closed or "an error of ours"
+            transport: Any = self.transport
+            transport.abortConnection()
 
     def connectionLost(self, reason: Any = None) -> None:
         self._closing = True
@@ -218,7 +225,10 @@ class Sockets:
 
     def _sweep(self) -> None:
         self._sweeping = self.reactor.callLater(SWEEP_S, self._sweep)
-        self.hub.sweep()
+        try:
+            self.hub.sweep()
+        except Exception:  # the next look may go well, and dialling goes on
+            log.exception("looking after the connections failed")
         connected = {peer.key for peer in self.hub.peers.values() if peer.told}
         known = {address for address, key in self.hub.proven_keys.items() if key in connected}
         for address in self.dialler.due(self._now_ms(), {*self._dialled, *known}, len(self._dialled)):

@@ -18,6 +18,7 @@ from chains.peers.core import (
     Asked,
     Broadcast,
     Connected,
+    Disconnected,
     Drop,
     Effect,
     Event,
@@ -241,3 +242,24 @@ async def test_peers_process_port_in_use_is_said(nodes: Nodes) -> None:
         node.start()
     node.stop()
     store.close()
+
+
+async def test_peers_process_error_of_ours_costs_one_connection(
+    nodes: Nodes, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = Scripted()
+    node = nodes.make(core)
+    other = nodes.make(Scripted(), peers=(node,))
+    await until(lambda: core.of(Connected))
+    received = node.hub.received
+
+    def broken(peer: Any, data: bytes) -> None:
+        raise ZeroDivisionError
+
+    node.hub.received = broken  # type: ignore[method-assign]
+    other.hub.broadcast("item", b"x")
+    await until(lambda: core.of(Disconnected))
+    assert "connection dropped by an error of ours address=127.0.0.1" in caplog.text
+    node.hub.received = received  # type: ignore[method-assign]
+    await until(lambda: len(core.of(Connected)) == 2)
+    assert not node.failed

@@ -130,6 +130,7 @@ def test_peers_session_broken_frame_ends_it() -> None:
     "data",
     [
         frame(Kind.HELLO, b""), frame(Kind.PING, b"1"), frame(Kind.OFFER, b""), frame(Kind.OFFER, b"\x10xx"),
+        frame(Kind.OFFER, b"\x00" + bytes(36)),
         frame(Kind.FETCH, b"1"), frame(Kind.CHUNK, bytes(34)), frame(Kind.GONE, b"1"), frame(16 + 2, b""),
     ],
 )  # fmt: skip
