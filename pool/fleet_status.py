@@ -92,9 +92,12 @@ class FleetSamples:
 class FleetStatus(LiveStatus):
     """Implements pool.web.api.LiveStatus and pool.metrics.MetricsSource for all processes together."""
 
-    def join(self, figures: FleetFigures, states: Callable[[], Sequence[FrontEndState]]) -> None:
-        """Once, before anybody asks."""
+    def join(
+        self, figures: FleetFigures, states: Callable[[], Sequence[FrontEndState]], drained: Callable[[], bool]
+    ) -> None:
+        """Once, before anybody asks. `drained` tells whether the operator sends miners away."""
         self._figures = figures
+        self._drained = drained
         self._states = states
         self.samples: Any = FleetSamples(self.samples, figures, states)
 
@@ -106,6 +109,10 @@ class FleetStatus(LiveStatus):
     @accepting.setter
     def accepting(self, value: bool) -> None:
         self._own_accepting = value
+
+    @property
+    def draining(self) -> bool:
+        return self._drained()
 
     @property
     def connections(self) -> int:

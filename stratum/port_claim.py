@@ -13,7 +13,7 @@ import socket
 from hashlib import blake2s
 from pathlib import Path
 
-_NAMES = Path("/proc/net/unix")
+_NAMES = Path("/proc/self/net/unix")  # below the process, where a unit with ProcSubset=pid has it too
 _PREFIX = "parapool-port"
 
 

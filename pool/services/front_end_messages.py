@@ -119,6 +119,14 @@ class DrainOver(msgspec.Struct, tag="drain", frozen=True):
     ends: bool
 
 
+class BanNews(msgspec.Struct, tag="ban", frozen=True):
+    """The operator turns a network away for so long; without `seconds` no more."""
+
+    network: str
+    seconds: int | None
+    reason: str
+
+
 class Stop(msgspec.Struct, tag="stop", frozen=True):
     """End in order, now."""
 
@@ -169,7 +177,7 @@ class WorkWanted(msgspec.Struct, tag="work", frozen=True):
 
 
 FromMother = (
-    Welcome | ParentNews | JobNews | Present | Announcement | NewValues | Consumed | DrainOver | Stop
+    Welcome | ParentNews | JobNews | Present | Announcement | NewValues | Consumed | DrainOver | BanNews | Stop
 )
 FromFrontEnd = Hello | Serving | Drained | Figures | WorkWanted
 

@@ -6,6 +6,7 @@ which moment nothing more can come, only the process that writes can say. It say
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from pool.services.log_ingest import DrainClock, InThread, LogBooks, LogIngest, 
 from pool.shares.record import BEGINNING, LoggedShare, Position
 from pool.shares.share_log_reader import ShareLogReader
 from pool.shares.watermark import UNDRAINED, Watermark
+
+
+STEP_S = 1.0
+"""Each pass of a log is two transactions, however many shares it brings."""
 
 
 class ToldLog(ShareSource):
@@ -89,6 +94,7 @@ class ManyIngests:
 
     def __init__(self, own: Ingest) -> None:
         self._own = own
+        self._stepped_s: dict[LogIngest, float] = {}
         self.others: dict[str, LogIngest] = {}
 
     @property
@@ -104,11 +110,17 @@ class ManyIngests:
 
     async def step(self, in_thread: InThread, leads: bool) -> bool:
         worked = await self._own.step(in_thread, leads)
-        for ingest in list(self.others.values()):
-            await ingest.step(in_thread, leads)
+        others = list(self.others.values())
+        self._stepped_s = {ingest: at for ingest, at in self._stepped_s.items() if ingest in others}
+        for ingest in others:
+            now_s = time.monotonic()
+            if now_s - self._stepped_s.get(ingest, -STEP_S) >= STEP_S:
+                self._stepped_s[ingest] = now_s
+                await ingest.step(in_thread, leads)
         return worked
 
     def hurry(self) -> None:
+        self._stepped_s.clear()
         self._own.hurry()
         for ingest in self.others.values():
             ingest.hurry()

@@ -29,6 +29,7 @@ from pool.services.front_end_hub import FrontEndHub, Peer
 from pool.services.front_end_messages import (
     VERSION,
     Announcement,
+    BanNews,
     Consumed,
     Drained,
     DrainOver,
@@ -97,6 +98,8 @@ class Fleet:
         self._handed_over = False
         self._stopping = False
         self._consumed_at = 0.0
+        self.drained = False
+        self.bans: Callable[[], list[BanNews]] = list  # what a newcomer is told
 
     @property
     def states(self) -> list[FrontEndState]:
@@ -317,6 +320,10 @@ class Fleet:
             peer.send(frame_of(NewValues(dict(self.config.values))))  # what changed while it was cut off
         for frames in self._feed.present():
             peer.send(frames)
+        for ban in self.bans():
+            peer.send(frame_of(ban))
+        if self.drained and not hello.welcomed:
+            peer.send(frame_of(DrainOver(0, ends=False)))
         peer.send(frame_of(Present()))
         peer.slot = slot.number  # from here on it gets what all get
 
@@ -374,7 +381,12 @@ class Fleet:
 
     def drain(self, over_s: float) -> None:
         """Moves all miners of all front ends elsewhere; negative: no more."""
+        self.drained = over_s >= 0
         self._hub.publish(frame_of(DrainOver(over_s, ends=False)))
+
+    def ban(self, network: str, seconds: int | None, reason: str = "") -> None:
+        """Turns a network away at every front end; None: no more."""
+        self._hub.publish(frame_of(BanNews(network, seconds, reason)))
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

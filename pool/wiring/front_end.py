@@ -16,6 +16,7 @@ import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Coroutine
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,11 +35,13 @@ from pool.fleet_setup import slot_config
 from pool.live_status import LiveStatus
 from pool.log_setup import set_up_log
 from pool.notifications import notifying
+from pool.services.ban_book import BanBook, BanRefusedError
 from pool.services.bookkeeping import wall_ms
 from pool.services.drain import Drain
 from pool.services.front_end_messages import (
     VERSION,
     Announcement,
+    BanNews,
     Consumed,
     Drained,
     DrainOver,
@@ -55,6 +58,7 @@ from pool.services.front_end_messages import (
 )
 from pool.services.job_feed import FollowedJobs
 from pool.services.log_ingest import DrainClock
+from pool.services.miner_messages import tell
 from pool.services.mother_link import MotherLink
 from pool.shares.log_segment import CorruptShareLog
 from pool.shares.record import Position
@@ -68,6 +72,7 @@ from stratum.port_claim import PortClaim
 log = logging.getLogger("parapool.frontends")
 
 TELL_S = 0.5
+FIGURES_ROUNDS = 4  # every two seconds: reading all metrics costs as much as ten shares
 WELCOME_S = 30.0
 LAST_LEAVE_S = LEAVE_S + 5.0  # who is hung up on at the end of a drain has been asked so long before
 TRIM_S = 60.0
@@ -136,10 +141,11 @@ class RunningFrontEnd:
         elif isinstance(message, JobNews):
             self._take_job(message)
         elif isinstance(message, Announcement):
-            realms = set(message.realms) if message.realms is not None else None
-            for server in self.mining.servers.values():
-                everybody = {connection.realm for connection in server.connections}
-                server.announce(message.text, everybody if realms is None else realms)
+            servers = self.mining.servers.values()
+            if message.realms is None:
+                self._spawn(tell(servers, message.text, None, None))
+            for server in servers:
+                server.announce(message.text, set(message.realms or ()))
         elif isinstance(message, NewValues):
             self._adopt(message)
         elif isinstance(message, Consumed):
@@ -147,6 +153,8 @@ class RunningFrontEnd:
             self._trim(Position(message.segment, message.offset))
         elif isinstance(message, DrainOver):
             self._drain(message)
+        elif isinstance(message, BanNews):
+            self._spawn(self._ban(message))
         elif isinstance(message, Present) and self._listens:
             self._link.tell(Serving())
 
@@ -159,13 +167,23 @@ class RunningFrontEnd:
     async def _tell(self) -> None:
         """For ever: how far the share log is durable, and this process's figures."""
         clock = DrainClock(self.share_log, wall_ms)
-        while True:
+        for rounds in count():
             watermark = clock.before_reading()
             position = self.share_log.durable_position  # written before the sequence, so never behind it
             if watermark.time_ms:
                 self._link.tell(Drained(position.segment, position.offset, watermark.sequence, watermark.time_ms))
-            self._link.tell(figures_of(self.status))
+            if rounds % FIGURES_ROUNDS == 0:
+                self._link.tell(figures_of(self.status))
             await asyncio.sleep(TELL_S)
+
+    async def _ban(self, message: BanNews) -> None:
+        try:
+            if message.seconds is None:
+                await self._bans.remove(message.network)
+            else:
+                await self._bans.add(message.network, message.seconds, message.reason)
+        except (BanRefusedError, OSError) as error:
+            log.error("a ban is not in force in this front end network=%s: %s", message.network, error)
 
     def _take_job(self, message: JobNews) -> None:
         try:
@@ -272,6 +290,7 @@ class RunningFrontEnd:
         mining.claim = PortClaim(owner_of(whole))
         self._jobs = FollowedJobs(mining.table)
         self._drains = Drain(list(mining.servers.values()))
+        self._bans = BanBook(list(mining.servers.values()), self.config.pool.data_dir / "bans.json")
         self._transport.connect(self.share_log, self.solutions, None, mining)
         self.status = LiveStatus(
             self.config, mining.chains, mining.intake, mining.jobs, mining.blocks, self.share_log,

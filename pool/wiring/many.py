@@ -19,12 +19,14 @@ from pool.config_reload import Reload
 from pool.fleet_figures import FleetFigures
 from pool.fleet_status import FleetStatus
 from pool.live_status import LiveStatus
+from pool.operator_setup import operator_tokens
 from pool.services.bookkeeping import Bookkeeping, Ingest
 from pool.services.chain_watch import WatchedChain
 from pool.services.share_feed import ShareFeed
 from pool.services.told_log import ManyIngests
 from pool.web.options import WebOptions
 from pool.wiring.fleet import Fleet
+from pool.wiring.fleet_operating import FleetOperating
 from pool.wiring.keeping import Keeping
 from pool.wiring.paying import Wallets
 from pool.wiring.process import RunningPool
@@ -67,7 +69,7 @@ class RunningFleet(RunningPool):
             self.config, mining.chains, mining.intake, mining.jobs, mining.blocks, self.share_log, self.log_directory,
             books, list(mining.servers.values()),
         )  # fmt: skip
-        status.join(self._figures, lambda: self.fleet.states)
+        status.join(self._figures, lambda: self.fleet.states, lambda: self.fleet.drained)
         return status
 
     def _build(self) -> None:
@@ -83,6 +85,11 @@ class RunningFleet(RunningPool):
             self._ingests,
             keeping.bookkeeping.in_thread if keeping is not None else None,
         )
+        tokens = operator_tokens(self.config)
+        if tokens is not None and self.config.operator is not None:
+            self.operating = FleetOperating(
+                self.config.operator, tokens, self.config, self.mining, self._reload_for_operator
+            ).reaching(self.fleet)
 
     def _serve(self) -> None:
         """Front ends listen, this process does not; it tells of their certificates."""

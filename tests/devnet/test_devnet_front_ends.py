@@ -4,17 +4,21 @@ hardly notice."""
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 from support.devnet import CHAINS, PARENT, RARE_BITS, TRACEBACK, Devnet, steps
+from support.ports import free_port
 from support.rig import Rig
 
 from chains.reference.wallet import address
+from pool.demo.children import pool_command
 from pool.mining_client.client import StratumError
 from pool.storage import tables
 from pool.storage.ledger_store import audit
@@ -23,13 +27,14 @@ LOGIN = address("miner", 0)
 NO_BLOCKS = dict.fromkeys(CHAINS, RARE_BITS)
 PROCESSES = 2
 RIGS = 8  # by the kernel's dealing of connections they all meet one of two processes once in 128 tries
+IDLE = 200
 ROUNDS = int(os.environ.get("PARAPOOL_KILL_ROUNDS", "3"))
 
 
 def _several(config: dict[str, Any]) -> None:
     config["stratum"]["processes"] = PROCESSES
     config["stratum"]["handover_s"] = 2
-    config["log"] = {"level": "info"}
+    config["operator"] = {"bind": f"127.0.0.1:{free_port()}"}
 
 
 def _pids(devnet: Devnet) -> dict[int, int]:
@@ -138,6 +143,40 @@ async def test_devnet_front_ends_send_the_same_jobs_and_share_one_book(make_devn
     assert TRACEBACK not in devnet.logs()
 
 
+async def test_devnet_front_ends_are_reached_by_the_operator(make_devnet: Any) -> None:
+    devnet = await _start(make_devnet, bits=NO_BLOCKS)
+    rigs = await _rigs(devnet)
+
+    async def asked(*words: str) -> str:
+        number = len(devnet.children)
+        child = devnet.child(f"operator-{number}", pool_command("operator", *words, "-c", str(devnet.config_path)))
+        assert await devnet.exit_code_of(child) == 0, child.log_text()
+        return child.log_text()
+
+    steps.info("a ban ends connections everywhere, and holds for a front end that is started later")
+    await asked("bans", "add", "127.0.0.0/24", "--seconds", "600", "--reason", "test")
+    await devnet.until(lambda: all(rig.client.closed.is_set() for rig in rigs), "all of them are gone")
+    pids = _pids(devnet)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+    await devnet.until(lambda: len(set(_pids(devnet).values()) - set(pids.values())) == PROCESSES, "both are new")
+    await _all_at_work(devnet, PROCESSES)
+    with pytest.raises((OSError, StratumError)):
+        await devnet.rig(LOGIN)
+    devnet.rigs.pop()
+    await asked("bans", "remove", "127.0.0.0/24")
+    rigs = [await _rig(devnet, f"{LOGIN}.rig{number}") for number in range(4)]
+
+    steps.info("a drain shuts the ports, the end of it opens them")
+    await asked("drain", "--over-s", "0")
+    await devnet.until(lambda: all(rig.client.closed.is_set() for rig in rigs), "all of them went", 60)
+    with pytest.raises(OSError):
+        await devnet.rig(LOGIN)
+    devnet.rigs.pop()
+    await asked("undrain")
+    await (await _rig(devnet, LOGIN)).share()
+
+
 async def test_devnet_front_ends_killed_lose_no_answered_share(make_devnet: Any) -> None:
     devnet = await _start(make_devnet, bits=NO_BLOCKS)
     rigs: list[Rig] = []
@@ -207,6 +246,9 @@ async def test_devnet_front_ends_serve_on_while_the_mother_is_killed_and_end_wit
 
 async def test_devnet_front_ends_restart_gracefully(make_devnet: Any) -> None:
     devnet = await _start(make_devnet, bits=NO_BLOCKS)
+    idle = [_Idle(devnet, f"{LOGIN}.idle{number}") for number in range(IDLE)]
+    idle_tasks = [asyncio.ensure_future(one.run()) for one in idle]
+    await devnet.until(lambda: all(one.has_job for one in idle), f"{IDLE} more are connected", 120)
     miners = [_Miner(devnet, f"{LOGIN}.rig{number}") for number in range(20)]
     tasks = [asyncio.ensure_future(miner.run()) for miner in miners]
     await devnet.until(lambda: all(miner.shares for miner in miners), "all of them mine")
@@ -216,6 +258,16 @@ async def test_devnet_front_ends_restart_gracefully(make_devnet: Any) -> None:
     os.kill(pid, signal.SIGUSR2)
     await devnet.until(lambda: not set(_pids(devnet).values()) & set(before.values()), "the old ones have ended", 90)
     assert devnet.pool.exit_code() is None and devnet.pool.pid == pid
+    news = set(_pids(devnet))
+
+    def back() -> bool:
+        return sum(one.has_job and one.slot in news for one in idle) >= 0.99 * IDLE
+
+    await devnet.until(back, f"99 % of {IDLE} are back", 60)
+    assert sum(one.refused for one in idle) == 0, "the port was refused"
+    for task in idle_tasks:
+        task.cancel()
+    await asyncio.gather(*idle_tasks, return_exceptions=True)
     await _all_at_work(devnet, PROCESSES)
     for miner in miners:
         miner.shares = 0
@@ -225,6 +277,44 @@ async def test_devnet_front_ends_restart_gracefully(make_devnet: Any) -> None:
     await asyncio.gather(*tasks)
     assert sum(miner.refused for miner in miners) == 0, "the port was refused"
     await _all_stored(devnet, [rig for miner in miners for rig in miner.rigs])
+
+
+class _Idle:
+    """A connection that waits for a share, and comes back when it is asked to go or hung up on."""
+
+    def __init__(self, devnet: Devnet, login: str) -> None:
+        self._address = devnet.config.stratum.ports[0].address
+        self._login = login
+        self.slot = self.refused = 0
+        self.has_job = False
+
+    async def run(self) -> None:
+        while True:
+            self.has_job = False
+            try:
+                await self._stay()
+            except ConnectionRefusedError:
+                self.refused += 1
+            except OSError:
+                pass
+            await asyncio.sleep(0.1)
+
+    async def _stay(self) -> None:
+        reader, writer = await asyncio.open_connection(*self._address)
+        try:
+            writer.write(b'{"id":1,"method":"mining.subscribe","params":["idle"]}\n')
+            writer.write(json.dumps({"id": 2, "method": "mining.authorize", "params": [self._login, "x"]}).encode())
+            writer.write(b"\n")
+            while line := await reader.readline():
+                message = json.loads(line)
+                if message.get("id") == 1:
+                    self.slot = bytes.fromhex(message["result"][1])[0]
+                elif message.get("method") == "mining.notify":
+                    self.has_job = True
+                elif message.get("method") == "client.reconnect":
+                    return
+        finally:
+            writer.close()
 
 
 class _Miner:

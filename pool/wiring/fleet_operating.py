@@ -1,0 +1,87 @@
+"""The operator's port of a pool of several processes: what is asked here, every front end does.
+
+Bans stand in the mother's book and in those of the front ends, a newcomer is told them. What would have to be looked
+up at single connections (the list of them, a message to one login) is refused with a sentence.
+"""
+
+from __future__ import annotations
+
+import time
+
+from pool.operator.api import Json, OperatorError
+from pool.services.ban_book import wall_ms
+from pool.services.front_end_messages import BanNews
+from pool.wiring.fleet import Fleet
+from pool.wiring.operating import Operating
+
+
+class FleetOperating(Operating):
+    """Implements pool.operator.api.Operated for all front ends."""
+
+    _fleet: Fleet
+    _began: float | None = None
+    _over_s = 0.0
+
+    def reaching(self, fleet: Fleet) -> FleetOperating:
+        self._fleet = fleet
+        fleet.bans = self._for_newcomers
+        return self
+
+    def _for_newcomers(self) -> list[BanNews]:
+        bans = [ban for ban in self._bans.all() if ban["by"] == "operator"]
+        return [
+            BanNews(ban["network"], max(1, (ban["until_ms"] - wall_ms()) // 1000), ban["reason"]) for ban in bans
+        ]
+
+    def _need_miners(self) -> None:
+        """They are reached."""
+
+    @property
+    def _here(self) -> int:
+        return int(self._fleet.figures.number("connections"))
+
+    def drain_state(self) -> Json:
+        if self._began is None:
+            return {"draining": False, "here": self._here, "leaving": 0, "over_s": 0, "since_s": 0, "ends_in_s": 0}
+        since_s = time.monotonic() - self._began
+        return {
+            "draining": True,
+            "here": self._here,
+            "leaving": 0,  # each front end knows its own
+            "over_s": round(self._over_s, 1),
+            "since_s": round(since_s, 1),
+            "ends_in_s": round(max(0.0, self._over_s - since_s), 1),
+        }
+
+    def begin_drain(self, over_s: int) -> Json:
+        self._began, self._over_s = time.monotonic(), over_s
+        self._fleet.drain(over_s)
+        return self.drain_state()
+
+    def end_drain(self) -> Json:
+        if self._began is not None:
+            self._began = None
+            self._fleet.drain(-1)
+        return self.drain_state()
+
+    async def ban(self, network: str, seconds: int, reason: str) -> Json:
+        found = await super().ban(network, seconds, reason)
+        self._fleet.ban(found["network"], seconds, reason)
+        return found
+
+    async def unban(self, network: str) -> bool:
+        self._fleet.ban(network, None)
+        return await super().unban(network)
+
+    async def tell(self, text: str, login: str | None, worker: str | None) -> int:
+        if login is not None or worker is not None:
+            raise _unreached("a message to one login")
+        self._fleet.announce(text)
+        return self._here
+
+    def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json:
+        raise _unreached("the list of connections")
+
+
+def _unreached(what: str) -> OperatorError:
+    return OperatorError(501, f"{what} is not there with stratum.processes over 1: the miners are with other processes")
