@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from storage_samples import block_hash_hex, logged, make_route, solution
+from storage_samples import logged, make_route, solution
 
 from pool.audit.withholding import at_most, judge
 from pool.cli import commands
