@@ -60,6 +60,7 @@ from chains.votes.vote import ProofReader, VoteError, make_vote, read_mm2_work
 GOSSIP, RETRY, FETCH = "gossip", "retry", "fetch"
 MALFORMED_POINTS = 20
 TRANSFER_POINTS = 5
+UNASKED_POINTS = 10
 REJECTED, METHOD_NOT_FOUND = -26, -32601
 
 
@@ -213,8 +214,13 @@ class BkCore:
             self.out.append(Send(peer, "votes", batch))
 
     def _on_votes(self, peer: PeerId, payload: bytes) -> None:
-        for wire in read_votes(payload):
+        """No more than were asked for: reading a vote is what costs most here."""
+        wires, state = read_votes(payload), self.fetching.peers[peer]
+        if len(wires) > state.votes_due:
+            self.out.append(Score(peer, UNASKED_POINTS, "votes-not-asked-for"))
+        for wire in wires[: state.votes_due]:
             self.intake.vote_of_peer(peer, wire)
+        state.votes_due = max(0, state.votes_due - len(wires))
 
     def _on_getblocks(self, peer: PeerId, payload: bytes) -> None:
         for block in serving.blocks_payloads(self.chain, read_ids(payload, MAX_BLOCKS_ASKED)):

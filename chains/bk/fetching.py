@@ -40,7 +40,7 @@ class Unfinished:
 @dataclass(eq=False, slots=True)
 class Peer:
     """One connection. `pushed` are the votes it sent unasked; `queue` what it listed and we lack, `out` the part of it
-    that was asked for, `more` whether its list was cut short."""
+    that was asked for, `more` whether its list was cut short; `votes_due` votes were asked of it and have not come."""
 
     pushed: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     queue: deque[bytes] = field(default_factory=deque)
@@ -48,6 +48,7 @@ class Peer:
     asked_ms: int = 0
     chain_asked_ms: int = -RETRY_MS
     more: bool = False
+    votes_due: int = 0
 
     def push(self, vote: bytes) -> bool:
         """Note that this peer sent a vote unasked. Whether for the first time."""

@@ -231,6 +231,9 @@ class Intake:
             self.asked_votes[vote] = None
         while len(self.asked_votes) > MAX_WAITING_VOTES:
             self.asked_votes.popitem(last=False)
+        state = self.fetching.peers.get(peer)
+        if state is not None:
+            state.votes_due = min(state.votes_due + len(wanted), MAX_WAITING_VOTES)
         self.out.append(Send(peer, "getvotes", ids(wanted)))
 
     def ask_chain(self, peer: PeerId) -> None:

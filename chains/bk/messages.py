@@ -37,7 +37,7 @@ def message_types(body_bytes: int) -> tuple[MessageType, ...]:
         MessageType("tip", "the sender's preferred block and its votes for it", 69 + _IDS, 5, 100),
         MessageType("vote", "a vote that is new", MAX_VOTE_BYTES, 200, 5_000),
         MessageType("block", "a block that is new or was asked for", MAX_BLOCK_MESSAGE, 400, 4_000),
-        MessageType("getvotes", "votes wanted, by id", _IDS, 200, 1_000),
+        MessageType("getvotes", "votes wanted, by id", _IDS, 100, 500),
         MessageType("votes", "votes that were asked for", VOTES_MESSAGE + MAX_VOTE_BYTES + 9, 400, 4_000),
         MessageType("getblocks", "blocks wanted, by id", 9 + 32 * MAX_BLOCKS_ASKED, 20, 100),
         MessageType("getbody", "a block's content wanted, by block id", 32, 200, 400),

@@ -13,7 +13,7 @@ from support.mm2_parents import coinbase_of
 from chains.bk.content import body_of, root_of
 from chains.bk.core import BkCore
 from chains.bk.intake import DEEP, MAX_WAITING_VOTES_OF_PEER
-from chains.bk.messages import MAX_CHAIN, Offer, Tip, ids, read_ids
+from chains.bk.messages import MAX_CHAIN, Offer, Tip, ids, read_ids, vote_batches
 from chains.bk.parameters import BkParameters
 from chains.mm2_proof.hash_link import link_of
 from chains.mm2_proof.proof import Proof, serialize
@@ -353,6 +353,17 @@ def test_bk_lists_beyond_their_bounds_are_malformed() -> None:
     assert len(read_ids(many, 17)) == 17
     with pytest.raises(MalformedError):
         read_ids(many, 16)
+
+
+def test_bk_votes_that_nobody_asked_for_are_not_even_read(world: Besieged) -> None:
+    votes = world.votes(world.best, 3)
+    (payload,) = vote_batches([vote.serialize() for vote in votes])
+    assert world.send("votes", payload) == ["votes-not-asked-for"]
+    assert not world.best.votes
+    tip = Tip(False, world.best.id, world.best.height, world.best.work, tuple(vote.id for vote in votes))
+    assert world.send("tip", tip.serialize()) == []
+    assert world.send("votes", payload) == []
+    assert len(world.best.votes) == 3
 
 
 def test_bk_lies_about_chains_cost_nothing_but_questions(world: Besieged) -> None:
