@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from coincurve import PrivateKey
+from support.bk_called import KEY, SECRET
 from support.mm2_parents import coinbase_of, mine
-from test_bk_calls import KEY, SECRET, Node
 
 from chains.bk.commitment import BkKind
 from chains.bk.node import BkNode
@@ -29,7 +29,7 @@ OTHER = b"\x00\x14" + b"\x08" * 20
 class Rpc:
     """Calls a core as JSON-RPC does; `change` may spoil an answer, as a node of another version could."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: CalledNode) -> None:
         self.node = node
         self.change: Mapping[str, Any] = {}
 
@@ -56,7 +56,7 @@ class Side:
     """A node, the pool's edge of it, and the kind between them."""
 
     def __init__(self, *former: bytes, name: str = "bk-calls") -> None:
-        self.node = Node()
+        self.node = CalledNode()
         self.rpc = Rpc(self.node)
         self.edge = self.edge_of(SCRIPT, *former, name=name)
         self.found = 0
