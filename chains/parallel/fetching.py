@@ -27,6 +27,7 @@ class Chance(Protocol):
 
 @dataclass(slots=True)
 class _Asked:
+    since_ms: int
     peer: PeerId | None = None
     due_ms: int = 0
     tries: int = 0
@@ -49,6 +50,10 @@ class Fetching:
     def hint(self, root: bytes, peer: PeerId) -> None:
         """Who named a root first has probably got its body, and is asked first."""
         self._hints.setdefault(root, peer)
+
+    def since_ms(self, root: bytes, now_ms: int) -> int:
+        """Since when a body has been asked for; from now on when it has not yet, for lack of peers."""
+        return self._asked.setdefault(root, _Asked(now_ms)).since_ms
 
     def arrived(self, root: bytes) -> None:
         """It is there, whoever sent it."""
@@ -81,11 +86,13 @@ class Fetching:
         for asked in self._asked.values():
             if asked.peer in load and asked.due_ms > now_ms:
                 load[asked.peer] += 1
+        # Somebody with half of his share left to answer is not asked: one question for each answer would flood him.
+        peers = [peer for peer in peers if load[peer] <= OUTSTANDING // 2]
         batches: dict[PeerId, list[bytes]] = {}
         for root in wanted:
             if self._left <= 0:
                 break
-            asked = self._asked.setdefault(root, _Asked())
+            asked = self._asked.setdefault(root, _Asked(now_ms))
             free = [peer for peer in peers if load[peer] < OUTSTANDING]
             if not free:
                 break

@@ -23,12 +23,11 @@ MAX_SPARE = 64
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """What came of a proof: its place, all proofs that are new (orphans that waited for it among them), those that are
-    excused now, and orphans that turned out bad: (source, reason)."""
+    """What came of a proof: its place, all proofs that are new (orphans that waited for it among them), and orphans
+    that turned out bad: (source, reason)."""
 
     entry: Entry
     new: tuple[ConsensusProof, ...]
-    excused: tuple[Entry, ...]
     bad: tuple[tuple[int, str], ...]
 
 
@@ -59,25 +58,22 @@ class Knowledge:
         """Puts a proof into the tree, and the orphans that waited for it. Raises InvalidProofError for the proof
         itself; `orphan` when the one before it is unknown."""
         new: list[ConsensusProof] = []
-        excused: list[Entry] = []
         bad: list[tuple[int, str]] = []
-        entry = self._grow(proof, new, excused)
+        entry = self._grow(proof, new)
         ready = [entry.id]
         while ready:
             for source, orphan in self.orphans.take(ready.pop()):
                 try:
-                    ready.append(self._grow(orphan, new, excused).id)
+                    ready.append(self._grow(orphan, new).id)
                 except InvalidProofError as error:
                     bad.append((source, error.reason))
-        return Planted(entry, tuple(new), tuple(excused), tuple(bad))
+        return Planted(entry, tuple(new), tuple(bad))
 
-    def _grow(self, proof: ConsensusProof, new: list[ConsensusProof], excused: list[Entry]) -> Entry:
+    def _grow(self, proof: ConsensusProof, new: list[ConsensusProof]) -> Entry:
         known = self.tree.get(proof.id)
         if known is not None:
             return known
-        excused += self.tree.add(proof).excused
-        entry = self.tree.get(proof.id)
-        assert entry is not None
+        entry = self.tree.add(proof)
         new.append(proof)
         for chain in self.chains.values():
             chain.know(entry)
@@ -101,7 +97,7 @@ class Knowledge:
         if root in self.bodies:
             return ()
         self.bodies[root] = body
-        late = self.tree.body_arrived(root)[1]
+        late = self.tree.body_arrived(root)
         self._late += [(entry, root) for entry in late]
         return late
 

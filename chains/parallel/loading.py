@@ -15,7 +15,7 @@ from chains.peers.core import Note
 from chains.primitives.hashes import displayed
 from chains.primitives.serialize import MalformedError
 
-PROOFS, BODIES, TRANSFERS, TIP = "proof", "body", "transfer", "tip"
+PROOFS, BODIES, TRANSFERS, TIP, EXCUSED = "proof", "body", "transfer", "tip", "excused"
 """Tables of the store."""
 
 Records = Mapping[str, Sequence[tuple[bytes, bytes]]]
@@ -42,6 +42,12 @@ def load(
             bad.append((PROOFS, proof_id))
             fields = {"proof": displayed(proof_id), "reason": error.reason}
             notes.append(Note(logging.WARNING, "stored proof left out", fields))
+    for proof_id, _ in records.get(EXCUSED, ()):
+        entry = known.tree.get(proof_id)
+        if entry is not None and entry.missing:
+            known.tree.excuse(entry)
+        else:
+            bad.append((EXCUSED, proof_id))
     for _, tip in records.get(TIP, ()):
         known.tree.prefer(tip)
     known.follow()

@@ -22,7 +22,7 @@ from chains.parallel.body import Body, read_body_of, serialize_body
 from chains.parallel.fetching import Chance, Fetching
 from chains.parallel.following import FollowedChain
 from chains.parallel.knowledge import Knowledge, Planted
-from chains.parallel.loading import BODIES, PROOFS, TIP, TRANSFERS, Records, load
+from chains.parallel.loading import BODIES, EXCUSED, PROOFS, TIP, TRANSFERS, Records, load
 from chains.parallel.messages import ProofMessage
 from chains.parallel.offers import Candidate
 from chains.parallel.outbox import Outbox
@@ -58,6 +58,7 @@ from chains.walk.walk import Outcome
 TICK = "tick"
 TICK_MS = 1_000
 SYNC_TICKS = 5  # every so many ticks somebody is asked for his path: heals whatever was lost on the way
+EXCUSED_AFTER_MS = 30_000  # how long a body is asked for before proofs on top can excuse it
 AHEAD_S = 7_200  # how far a proof's time may be ahead of the clock, as Bitcoin's
 OWN_PER_SYNC = 100
 ANSWER_BYTES = 4_000_000  # of bodies, for one question; what is left out is asked for again
@@ -144,7 +145,8 @@ class ParallelNode:
             self._ask_path(self._chance.choice(list(self.peers)))
             for keyed in self._own.waiting(OWN_PER_SYNC):  # to whoever came meanwhile, or lost them
                 self.emit(Broadcast(wire.TRANSFER, keyed))
-        self._fetch()
+        self._excuse()
+        self.follow()
         self.emit(SetTimer(TICK, self.now_ms + TICK_MS))
 
     def _asked(self, call: str, token: int, parameters: tuple[Any, ...]) -> None:
@@ -237,10 +239,6 @@ class ParallelNode:
         for source, reason in planted.bad:
             if source in self.peers:
                 self.emit(Score(PeerId(source), INVALID_POINTS, reason))
-        for entry in planted.excused:
-            lacking = [name for name, root in entry.carried.items() if root in entry.missing]
-            names = ",".join(sorted(self.chains[name].parameters.name for name in lacking))
-            self._note(logging.ERROR, "body missing, void until it comes", proof=displayed(entry.id), chains=names)
         return planted
 
     def _take_body(self, peer: PeerId, root: bytes, stored: bytes) -> None:
@@ -266,6 +264,21 @@ class ParallelNode:
         if chain is not None and isinstance(chain.mempool.add(read_transfer(data)), Taken):
             self.emit(Broadcast(wire.TRANSFER, context + data, (peer,)))
             self.emit(Tell("template"))
+
+    def _excuse(self) -> None:
+        """Goes on without bodies that nobody has, on disk too: a restart does not wait for them again."""
+        while True:
+            due_ms = self.now_ms - EXCUSED_AFTER_MS
+            for entry in self.tree.overdue():
+                if all(self._fetching.since_ms(root, self.now_ms) <= due_ms for root in entry.missing):
+                    break
+            else:
+                return
+            lacking = [name for name, root in entry.carried.items() if root in entry.missing]
+            names = ",".join(sorted(self.chains[name].parameters.name for name in lacking))
+            self._note(logging.ERROR, "body missing, void until it comes", proof=displayed(entry.id), chains=names)
+            self._out.put(EXCUSED, entry.id, b"")
+            self.tree.excuse(entry)
 
     # --- answers to peers -------------------------------------------------------------------------------------------
 

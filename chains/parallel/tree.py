@@ -5,12 +5,13 @@ Nothing inside a chain's body counts, so nodes that follow different chains agre
 
 A node that follows a chain holds a proof until it has the chain's body: it neither builds on it nor relays it, nor
 anything on top of it. Missing data does that, bad content never, or chains would part. A miner who hides a body while
-others, who do not follow the chain, build on his proof could stall its followers for ever: with EXCUSED_ABOVE proofs on
-top a held proof is excused, and what is missing counts as a void until it arrives.
+others, who do not follow the chain, build on his proof could stall its followers for ever: a held proof with
+EXCUSED_ABOVE proofs on top may be excused, and what is missing counts as a void until it arrives.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,14 +49,6 @@ class Entry:
         return self.proof.time if self.proof is not None else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one step did to the tree: entries that may be built on now, lowest first, and those that were excused."""
-
-    available: tuple[Entry, ...] = ()
-    excused: tuple[Entry, ...] = ()
-
-
 class ProofTree:
     """Every proof that stands on genesis. `path` is the best path by height, from genesis to `best`; `top` has the most
     work of all, held or not. `starts` are the chains that this node follows: by context the proof after which each
@@ -77,6 +70,7 @@ class ProofTree:
         self.path: list[bytes] = [self.genesis.id]
         self._entries: dict[bytes, Entry] = {self.genesis.id: self.genesis}
         self._lacking: dict[bytes, set[bytes]] = {}  # root -> ids of entries that wait for its body
+        self._frontier: dict[bytes, Entry] = {}  # lack a body, and stand on an available proof
         self._order = 0
 
     def __len__(self) -> int:
@@ -147,11 +141,12 @@ class ProofTree:
 
     # --- changing ---------------------------------------------------------------------------------------------------
 
-    def add(self, proof: ConsensusProof) -> Change:
+    def add(self, proof: ConsensusProof) -> Entry:
         """Puts a proof in its place. One that is known changes nothing. Raises InvalidProofError; `orphan` when the one
         before it is unknown."""
-        if proof.id in self._entries:
-            return Change()
+        known = self._entries.get(proof.id)
+        if known is not None:
+            return known
         reason = self.problem(proof)
         if reason is not None:
             raise InvalidProofError(reason)
@@ -168,21 +163,25 @@ class ProofTree:
         parent.children.append(entry)
         for root in entry.missing:
             self._lacking.setdefault(root, set()).add(entry.id)
-        excused = self._excuse_below(entry)
-        available = [*(self._settle(excused) if excused is not None else ()), *self._settle(entry)]
-        self._choose(available)
-        return Change(tuple(available), (excused,) if excused is not None else ())
+        self._settle([entry])
+        return entry
 
-    def body_arrived(self, root: bytes) -> tuple[Change, tuple[Entry, ...]]:
-        """A body that was missing is there: the change, and the entries that were excused for the lack of it."""
+    def body_arrived(self, root: bytes) -> tuple[Entry, ...]:
+        """A body that was missing is there; the entries that were excused for the lack of it."""
         entries = sorted((self._entries[name] for name in self._lacking.pop(root, ())), key=lambda one: one.height)
-        late = tuple(entry for entry in entries if entry.excused)
-        available: list[Entry] = []
         for entry in entries:
             entry.missing.discard(root)
-            available += self._settle(entry)
-        self._choose(available)
-        return Change(tuple(available)), late
+        self._settle(entries)
+        return tuple(entry for entry in entries if entry.excused)
+
+    def overdue(self) -> list[Entry]:
+        """Entries that lack a body, hold up what stands on them, and have EXCUSED_ABOVE proofs on top."""
+        return [entry for entry in self._frontier.values() if _is_below(entry, EXCUSED_ABOVE)]
+
+    def excuse(self, entry: Entry) -> None:
+        """What an entry lacks counts as a void from now on."""
+        entry.excused = True
+        self._settle([entry])
 
     def _started(self, before: frozenset[bytes], proof_id: bytes) -> frozenset[bytes]:
         begin = {context for context, start in self._starts.items() if start == proof_id}
@@ -195,30 +194,23 @@ class ProofTree:
             entry.order = 0
             self._choose([entry])
 
-    def _excuse_below(self, entry: Entry) -> Entry | None:
-        """The ancestor that this entry excuses: it has EXCUSED_ABOVE proofs on top for the first time."""
-        at: Entry | None = entry
-        for _ in range(EXCUSED_ABOVE):
-            at = at.parent if at is not None else None
-        if at is None or not at.missing or at.excused:
-            return None
-        at.excused = True
-        return at
-
-    def _settle(self, entry: Entry) -> list[Entry]:
-        """Makes an entry and what stands on it available as far as it may be; those that became so, lowest first."""
+    def _settle(self, entries: Sequence[Entry]) -> None:
+        """Makes entries and what stands on them available as far as they may be, and chooses the best anew."""
         became: list[Entry] = []
-        waiting = [entry]
+        waiting = deque(entries)
         while waiting:
-            at = waiting.pop(0)
-            complete = not at.missing or at.excused
-            if at.available or not complete or at.parent is None or not at.parent.available:
+            at = waiting.popleft()
+            if at.available or at.parent is None or not at.parent.available:
                 continue
+            if at.missing and not at.excused:
+                self._frontier[at.id] = at
+                continue
+            self._frontier.pop(at.id, None)
             self._order += 1
             at.available, at.order = True, self._order
             became.append(at)
             waiting += at.children
-        return became
+        self._choose(became)
 
     def _choose(self, available: list[Entry]) -> None:
         best = min([self.best, *available], key=lambda entry: (-entry.work, entry.order))
@@ -232,3 +224,11 @@ class ProofTree:
             at = at.parent
         del self.path[at.height + 1 :]
         self.path.extend(reversed(tail))
+
+
+def _is_below(entry: Entry, proofs: int) -> bool:
+    """Whether so many proofs stand one on another on an entry."""
+    row = [entry]
+    for _ in range(proofs):
+        row = [child for one in row for child in one.children]
+    return bool(row)

@@ -205,4 +205,6 @@ def test_sim_parallel_late_joiner_syncs_from_nothing() -> None:
     world.settle()
     assert world.core(4).tree.best.height > 250
     assert world.honest(), "a sync floods nobody"
+    told_of = {note.event for note in world.network.nodes[4].notes}
+    assert told_of <= {"node started"}, "nothing is a void only because its body is on its way, and nothing is undone"
     world.check_sums()

@@ -198,9 +198,54 @@ def hidden_body_network() -> tuple[ParallelNode, ParallelNode, tuple[bytes, ...]
     for salt in range(6):
         ids.append(mine(light, {}, salt)["id"])
         wire_bytes, _ = wire_of(light, ids[-1])
-        assert follower.tree.best is follower.tree.genesis, "held, and everything on top"
         ask(follower, "submitconsensusproof", wire_bytes.hex())
+    wait(follower, 29)
+    assert follower.tree.best is follower.tree.genesis, "held, and everything on top"
+    wait(follower, 2)
     return light, follower, body, ids
+
+
+def wait(node: ParallelNode, seconds: int, disk: Disk | None = None) -> None:
+    for _ in range(seconds):
+        effects = node.on(node.now_ms + 1000, Fired("tick"))
+        if disk is not None:
+            disk.take(effects)
+
+
+def test_parallel_five_proofs_on_top_excuse_nothing() -> None:
+    follower = started()
+    body = body_for(GENESIS_BLOCK, 1, 3)
+    proof = solve(NETWORK.genesis, 1, manifest_for({CHAIN_A.context: body}), NOW_MS // 1000)
+    light = started(chains=[])
+    for node in (light, follower):
+        ask(node, "submitconsensusproof", proof.hex())
+    for salt in range(5):
+        ask(follower, "submitconsensusproof", wire_of(light, mine(light, {}, salt)["id"])[0].hex())
+    wait(follower, 100)
+    assert follower.tree.best is follower.tree.genesis
+
+
+def test_parallel_node_excuses_again_after_a_restart_without_waiting() -> None:
+    light, disk, node = started(chains=[]), Disk(), new_node()
+    disk.take(node.on(NOW_MS, disk.started()))
+    body = body_for(GENESIS_BLOCK, 1, 3)
+    proof = solve(NETWORK.genesis, 1, manifest_for({CHAIN_A.context: body}), NOW_MS // 1000)
+    ask(light, "submitconsensusproof", proof.hex())
+    ask(node, "submitconsensusproof", proof.hex(), disk=disk)
+    for salt in range(6):
+        wire_bytes, _ = wire_of_any(light, mine(light, {}, salt)["id"])
+        ask(node, "submitconsensusproof", wire_bytes.hex(), disk=disk)
+    wait(node, 32, disk)
+    assert node.tree.path == light.tree.path
+    again = new_node()
+    start(again, disk)
+    assert again.tree.path == light.tree.path
+    ask(again, "submitconsensusproof", proof.hex(), {"a": [one.hex() for one in body]}, disk=disk)
+    assert again.chains[CHAIN_A.context].state.height == 1
+    third = new_node()
+    disk.take(third.on(NOW_MS, disk.started()))
+    assert states(third) == states(again)
+    assert disk.tables["excused"] == {}, "what came is no longer excused"
 
 
 def test_parallel_hidden_body_counts_as_void_with_six_proofs_on_top() -> None:
