@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from coincurve import PrivateKey
-from support.bk_called import KEY, SECRET
+from support.bk_called import KEY, SECRET, CalledNode
 from support.mm2_parents import coinbase_of, mine
 
 from chains.bk.commitment import BkKind
