@@ -202,8 +202,9 @@ def test_cli_ledger_export_of_an_unknown_block_is_1(ledger: Run, books: Path) ->
 def test_cli_ledger_tells_how_far_a_long_audit_is_and_nothing_of_a_quick_one(
     ledger: Run, books: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress, "QUIET_S", 60.0)
     assert ledger("audit").err == ""
     monkeypatch.setattr(progress, "QUIET_S", 0.0)
     outcome = ledger("audit")
-    assert outcome.err.splitlines()[0] == "audit: 0 of 3 transfers (0 %), 0 s"
+    assert outcome.err.startswith("audit: 0 of 3 transfers (0 %), ")
     assert outcome.out.startswith("ok ")

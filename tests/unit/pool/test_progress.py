@@ -89,7 +89,8 @@ def test_progress_on_a_pipe_is_plain_lines(
     with on_stderr("audit") as tell:
         tell("blocks", 1, 2)
         tell("blocks", 2, 2)
-    assert capsys.readouterr().err == "audit: 1 of 2 blocks (50 %), 0 s\n", "the next one is ten seconds away"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("audit: 1 of 2 blocks (50 %), "), "the next one is ten seconds away"
 
 
 def test_progress_that_is_quick_leaves_a_terminal_alone(
@@ -113,4 +114,5 @@ def test_progress_in_the_log_says_when_it_is_over(
     with pytest.raises(OSError, match="full"), in_log("database upgrade", log) as slow:
         slow.tell("schema 0001 done")
         raise OSError("full")
-    assert caplog.messages == ["database upgrade: schema 0001 done, 0 s", "database upgrade: over, 0 s"]
+    told = [message.rpartition(", ")[0] for message in caplog.messages]
+    assert told == ["database upgrade: schema 0001 done", "database upgrade: over"]

@@ -82,11 +82,11 @@ async def catch_up(ago_s: int) -> None:
 
 async def test_log_ingest_says_how_far_it_has_caught_up(caplog: pytest.LogCaptureFixture) -> None:
     await catch_up(ago_s=7200)
-    assert caplog.messages == [
-        "share log into the books: 1,000 shares stored, 7,200 s behind, 0 s",
-        "share log into the books: 2,000 shares stored, 7,200 s behind, 0 s",
-        "share log into the books: 2,001 shares stored, 7,200 s behind, 0 s",
-        "share log into the books: over, 0 s",
+    assert [message.rpartition(", ")[0] for message in caplog.messages] == [
+        "share log into the books: 1,000 shares stored, 7,200 s behind",
+        "share log into the books: 2,000 shares stored, 7,200 s behind",
+        "share log into the books: 2,001 shares stored, 7,200 s behind",
+        "share log into the books: over",
     ]
 
 

@@ -101,10 +101,11 @@ def test_simulate_names_what_to_install_for_plots(monkeypatch: pytest.MonkeyPatc
 
 
 def test_simulate_says_how_far_it_is_beside_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "QUIET_S", 60.0)
     code, output = run(*QUICK)
     monkeypatch.setattr(progress, "QUIET_S", 0.0)
     monkeypatch.setattr(progress, "PIPE_S", 0.0)
     result = CliRunner().invoke(simulate, QUICK)
     assert (result.exit_code, result.stdout) == (code, output)
-    assert "simulation: 4 of 5 draws (80 %), 0 s" in result.stderr.splitlines()
-    assert "simulation: 4 of 5 runs of pps (80 %), 0 s" in result.stderr.splitlines()
+    assert "simulation: 4 of 5 draws (80 %), " in result.stderr
+    assert "simulation: 4 of 5 runs of pps (80 %), " in result.stderr
