@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from books_run import run_books
 from books_world import shared_folder, work_in
 from payouts_run import run_payouts
+from support.bk_network import run_anything
 
 
 class Job(NamedTuple):
@@ -72,7 +73,11 @@ def _payouts(job: Job, steps: int | None = None) -> Counter[str]:
     return Counter({"points": report.points, "crashes": report.crashes}) + report.batches + report.groups
 
 
-SIMULATIONS: dict[str, Callable[..., Counter[str]]] = {"books": _books, "payouts": _payouts}
+def _bk(job: Job, steps: int | None = None) -> Counter[str]:
+    return run_anything(job.seed)
+
+
+SIMULATIONS: dict[str, Callable[..., Counter[str]]] = {"books": _books, "payouts": _payouts, "bk": _bk}
 SHORT_STEPS = 4
 """How much happens in a run that is repeated for each of its points."""
 
