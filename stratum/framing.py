@@ -38,6 +38,8 @@ class LineBuffer:
 
     def next_line(self) -> bytes | None:
         """The next whole line, stripped, or None until more is fed. Raises LineTooLong."""
+        if self._start == len(self._data):  # the end of most reads
+            return None
         end = self._data.find(b"\n", self._scanned)
         if end < 0:
             self._scanned = len(self._data)

@@ -106,10 +106,12 @@ class Session:
     def resume(self, now: float) -> list[Event]:
         """Go on after answer_authorize()."""
         events: list[Event] = []
+        drained = False
         try:
             while self._budget and self.closed is None and self._authorizing is None:
                 line = self._lines.next_line()
                 if line is None:
+                    drained = True
                     break
                 self._budget -= 1
                 if line:
@@ -124,7 +126,7 @@ class Session:
             self.pending = False
             events.append(Closed(self.closed))
             return events
-        self.pending = self._authorizing is None and self._lines.has_line()
+        self.pending = not drained and self._authorizing is None and self._lines.has_line()
         if self.assignment.wanted and not self.pending and self._authorizing is None:
             events.append(_WANTS_JOB)
         return events
