@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chains.accounts.ledger import Accounts
@@ -62,6 +62,7 @@ class FollowedChain:
         self.state = ChainState(parameters, self.chain_id)
         self.walk: Walk[Carried, BlockUndo] = Walk(self.state, tree.genesis.id)
         self.mempool = Mempool(self.state.accounts, parameters.fee_rate)
+        self._unresolved = 0
         self._proof_of_block: dict[bytes, bytes] = {}
         self._template: tuple[tuple[bytes, int, bytes], BodyTemplate] | None = None
 
@@ -96,6 +97,7 @@ class FollowedChain:
         if at.id == self.walk.tip and not steps:
             return Moved((), ())
         moved = self.walk.move(at.id, steps[::-1])
+        self._unresolved += _missing(moved.done) - _missing(moved.undone)
         again = {transfer.id_on(self.chain_id) for done in moved.done for transfer in _transfers(done)}
         undone = [transfer for done in moved.undone for transfer in _transfers(done)]
         self.mempool.follow([one for one in undone if one.id_on(self.chain_id) not in again])
@@ -114,8 +116,7 @@ class FollowedChain:
     def unresolved(self) -> int:
         """Proofs of the best path whose body of this chain is missing: each may still become a block and undo what
         stands on it."""
-        missing = (done for done in self.walk.steps_since(0) if done.outcome is Outcome.IGNORED)
-        return sum(done.reason == "body-missing" for done in missing)
+        return self._unresolved
 
     # --- mining -----------------------------------------------------------------------------------------------------
 
@@ -155,6 +156,11 @@ class FollowedChain:
         height = read_block_coinbase(done.record.body[0]).height
         facts = self.state.blocks[height - 1]
         return Status("block", entry.id, block, "", self.state.height - height + 1, deep, facts)
+
+
+def _missing(steps: Sequence[Done[Carried]]) -> int:
+    """How many of these are voids only because their body is missing."""
+    return sum(done.record is not None and done.record.body is None for done in steps)
 
 
 def _transfers(done: Done[Carried]) -> list[Transfer]:

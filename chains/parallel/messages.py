@@ -6,10 +6,10 @@ larger than a frame travels in chunks below this (chains/peers). Integers are li
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from chains.parallel.body import MAX_BODY_SIZE
+from chains.parallel.body import MAX_BODY_SIZE, Body, serialize_body
 from chains.parallel.proof import MAX_PROOF_SIZE
 from chains.peers.core import MessageType
 from chains.primitives.serialize import MalformedError, Reader, compact_size
@@ -48,6 +48,19 @@ class ProofMessage:
         for root, body in self.bodies:
             parts += (root, compact_size(len(body)), body)
         return b"".join(parts)
+
+
+def proof_message(proof: bytes, roots: Iterable[bytes], bodies: Mapping[bytes, Body]) -> ProofMessage:
+    """A proof with those bodies of its roots that are known and small enough together."""
+    taken: list[tuple[bytes, bytes]] = []
+    left = INLINE_BYTES
+    for root in roots:
+        body = bodies.get(root)
+        stored = serialize_body(body) if body is not None else b""
+        if body is not None and len(stored) <= left:
+            taken.append((root, stored))
+            left -= len(stored)
+    return ProofMessage(proof, tuple(taken))
 
 
 def decode_proof(payload: bytes) -> ProofMessage:

@@ -344,13 +344,7 @@ class ParallelNode:
 
     def _relay(self, entry: Entry, source: PeerId) -> None:
         assert entry.proof is not None
-        bodies: list[tuple[bytes, bytes]] = []
-        left = wire.INLINE_BYTES
-        for _, root in entry.proof.manifest.roots:
-            body = self.known.bodies.get(root)
-            stored = serialize_body(body) if body is not None else b""
-            if body is not None and len(stored) <= left:
-                bodies.append((root, stored))
-                left -= len(stored)
+        roots = [root for _, root in entry.proof.manifest.roots]
+        message = wire.proof_message(entry.proof.wire, roots, self.known.bodies)
         besides = (source,) if source in self.peers else ()
-        self.emit(Broadcast(wire.PROOF, ProofMessage(entry.proof.wire, tuple(bodies)).encode(), besides))
+        self.emit(Broadcast(wire.PROOF, message.encode(), besides))

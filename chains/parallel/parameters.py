@@ -46,6 +46,8 @@ class NetworkParameters:
     def __post_init__(self) -> None:
         if self.pow_name not in POW_HASHES:
             raise ValueError(f"pow_name: expected one of {', '.join(POW_HASHES)}")
+        if self.mode is Mode.ROOT and self.pow_name != "sha256d":
+            raise ValueError("pow_name: a network with proofs of work of its own hashes them with sha256d")
         if self.interval_s < 1 or (self.half_life_s is not None and self.half_life_s < 1):
             raise ValueError("interval and half-life are at least one second")
         if bits_to_target(self.first_bits) > self.easiest_target:

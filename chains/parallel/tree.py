@@ -71,7 +71,7 @@ class ProofTree:
         self._entries: dict[bytes, Entry] = {self.genesis.id: self.genesis}
         self._lacking: dict[bytes, set[bytes]] = {}  # root -> ids of entries that wait for its body
         self._frontier: dict[bytes, Entry] = {}  # lack a body, and stand on an available proof
-        self._order = 0
+        self._order = 0  # how many became available
 
     def __len__(self) -> int:
         """How many proofs are known, genesis not counted."""
@@ -93,7 +93,7 @@ class ProofTree:
 
     def held(self) -> int:
         """How many proofs are known but may not be built on."""
-        return sum(not entry.available for entry in self._entries.values())
+        return len(self) - self._order
 
     def locator(self, first: bytes | None, limit: int) -> list[bytes]:
         """Proofs that a peer may know, the most wanted first: `first` or the top, ten of the best path from its tip,

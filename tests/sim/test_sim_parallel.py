@@ -192,6 +192,21 @@ def told(world: World, index: int, proof: bytes) -> dict[str, Any]:
     return answer
 
 
+def test_sim_parallel_node_joins_and_leaves_chains_at_a_restart() -> None:
+    world = World(7, loss=0.1)
+    world.mine_for(90_000)
+    world.network.crash(2)
+    world.network.crash(4)
+    for index, chains in ((2, CHAINS), (4, CHAINS[:1])):
+        node = world.network.nodes[index]
+        node.make_core = lambda index=index, chains=chains: ParallelNode(NETWORK, chains, random.Random(index))
+        world.network.restart(index)
+    world.settle()
+    assert sorted(world.beliefs()["c"]) == [0, 1, 2, 3], "2 has joined b and c, 4 has left them"
+    assert world.honest()
+    world.check_sums()
+
+
 def test_sim_parallel_late_joiner_syncs_from_nothing() -> None:
     world = World(6, loss=0.0)
     world.network.disconnect(0, 4)

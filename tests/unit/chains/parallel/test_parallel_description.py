@@ -44,6 +44,7 @@ def test_parallel_description_takes_every_key() -> None:
         ({"first_bits": "2100ffff"}, "network: the first target is easier"),
         ({"interval_s": 0}, "interval_s: expected 1 to"),
         ({"pow_name": "sha3"}, "pow_name: expected one of"),
+        ({"pow_name": "scrypt"}, "pow_name: a network with proofs of work of its own"),
         ({"colour": "red"}, "colour: no such key of a network"),
         ({"chains": {}}, "chains: expected a list"),
         ({"chains": [5]}, r"chains\[0\]: expected an object"),
