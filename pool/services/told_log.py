@@ -17,7 +17,6 @@ from pool.shares.record import BEGINNING, LoggedShare, Position
 from pool.shares.share_log_reader import ShareLogReader
 from pool.shares.watermark import UNDRAINED, Watermark
 
-
 STEP_S = 1.0
 """Each pass of a log is two transactions, however many shares it brings."""
 

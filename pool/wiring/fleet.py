@@ -12,9 +12,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,40 +20,22 @@ from pool.accounting.books_away import BooksAwayError
 from pool.config import Config
 from pool.data_dir import StartError
 from pool.fleet_figures import FleetFigures
-from pool.fleet_setup import MAX_SLOTS, fleet_folder, session_secret, slot_space, slots_on_disk, socket_path
+from pool.fleet_setup import MAX_SLOTS, fleet_folder, slots_on_disk, socket_path
 from pool.fleet_status import FrontEndState
-from pool.jobs.job import Job
-from pool.services.front_end_hub import FrontEndHub, Peer
-from pool.services.front_end_messages import (
-    VERSION,
-    Announcement,
-    BanNews,
-    Consumed,
-    Drained,
-    DrainOver,
-    Figures,
-    FromFrontEnd,
-    Hello,
-    NewValues,
-    Present,
-    Serving,
-    Stop,
-    Welcome,
-    WorkWanted,
-    frame_of,
-)
+from pool.services.front_end_messages import DrainOver, Stop, frame_of
 from pool.services.front_end_process import FrontEndProcess, front_end_command, is_locked, known_pid
-from pool.services.job_feed import JobFeed
 from pool.services.told_log import ManyIngests
-from pool.shares.record import BEGINNING, Position
+from pool.shares.record import BEGINNING
 from pool.storage.books import SqlBooks
 from pool.wiring.fleet_slot import Slot
+from pool.wiring.fleet_talk import FleetTalk, InThread
 from pool.wiring.kept_log import KeptLog, Spawn
 from pool.wiring.mining import Mining
 
 log = logging.getLogger("parapool.frontends")
 
 LOOK_S = 0.2
+LATE_S = 5.0
 CONSUMED_S = 1.0
 ADOPT_S = 3.0  # a front end without a mother tries five times a second
 START_S = 60.0  # from a process's start to its first word; a long share log is read in it
@@ -63,12 +43,8 @@ RECONNECT_S = 10.0
 SILENT_S = 30.0
 """A front end says something every half second. One that hangs for so long is ended: its miners are better off."""
 
-BOOKS_ANSWER_S = 5.0
 STOP_S = 15.0
 STOP_SUBMISSIONS_S = 1.0
-
-T = TypeVar("T")
-InThread = Callable[..., Awaitable[Any]]
 
 
 class Fleet:
@@ -86,20 +62,19 @@ class Fleet:
     ) -> None:
         self.config = config
         self.figures = figures
+        self._socket = socket_path(config.pool.data_dir)
         self._mining = mining
         self._spawn = spawn
         self._books = books
         self._ingests = ingests
-        self._in_thread = in_thread
-        self._feed = JobFeed()
         self._slots: dict[int, Slot] = {}
-        self._hub = FrontEndHub(socket_path(config.pool.data_dir), self._hear, self._lost)
-        self._secret = b""
+        self.talk = FleetTalk(
+            config, mining, spawn, figures, self._slots, self._look_at_lost, books, ingests, in_thread
+        )
         self._handed_over = False
         self._stopping = False
         self._consumed_at = 0.0
-        self.drained = False
-        self.bans: Callable[[], list[BanNews]] = list  # what a newcomer is told
+        self._looked_at = time.monotonic()
 
     @property
     def states(self) -> list[FrontEndState]:
@@ -121,17 +96,14 @@ class Fleet:
         folder = fleet_folder(self.config.pool.data_dir)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
-        self._secret = session_secret(self.config.pool.data_dir)
         for number in slots_on_disk(self.config.pool.data_dir):
             slot = self._slots[number] = Slot(number, self.config)
             pid = known_pid(slot.folder)
             if pid is not None:
                 slot.process = FrontEndProcess(slot.folder, pid)
                 slot.adopted, slot.heard_at = True, time.monotonic()
-        await self._hub.open()
+        await self.talk.open()
         self._mining.claim_ports()
-        self._mining.on_job = self._send_job
-        self._mining.on_announcement = self._send_announcement
 
     async def run(self) -> None:
         """For ever: each slot gets what it needs."""
@@ -168,6 +140,10 @@ class Fleet:
 
     async def _look(self) -> None:
         now = time.monotonic()
+        if now - self._looked_at > LATE_S:  # we were held up, not they: what they said meanwhile is read next
+            for slot in self._slots.values():
+                slot.heard_at = now
+        self._looked_at = now
         for slot in list(self._slots.values()):
             if slot.process is not None:
                 if slot.process.is_over:
@@ -182,12 +158,12 @@ class Fleet:
                     await self._keep(slot)
         if now - self._consumed_at >= CONSUMED_S:
             self._consumed_at = now
-            self._tell_consumed()
+            self.talk.tell_consumed()
 
     def _mind(self, slot: Slot, now: float) -> None:
         """One that gives no sign of life is ended; its miners go to another one."""
         assert slot.process is not None
-        limit_s = SILENT_S if slot.peer is not None else RECONNECT_S if slot.was_heard else START_S
+        limit_s = START_S if not slot.serves else SILENT_S if slot.peer is not None else RECONNECT_S
         if now - slot.heard_at < limit_s or self._stopping:
             return
         log.error("a front end gives no sign of life, it is ended slot=%d pid=%d", slot.number, slot.process.pid)
@@ -218,7 +194,7 @@ class Fleet:
         if self._stopping or is_locked(slot.folder):
             return
         try:
-            slot.process = FrontEndProcess.start(slot.folder, front_end_command(self._hub.path, slot.number))
+            slot.process = FrontEndProcess.start(slot.folder, front_end_command(self._socket, slot.number))
         except OSError as error:
             slot.start_at = now + 5.0
             log.error("a front end cannot be started slot=%d: %s", slot.number, error)
@@ -234,7 +210,7 @@ class Fleet:
         slot.kept = kept
         self._rescue(slot)
         try:
-            consumed = await self._position(slot) if self._books is not None else (BEGINNING, 0)
+            consumed = await self.talk.position(slot) if self._books is not None else (BEGINNING, 0)
             await kept.open(self._books, consumed, self._mining, self._spawn)
         except (StartError, OSError, SQLAlchemyError, BooksAwayError, TimeoutError) as error:
             await self._give_up(slot)
@@ -256,144 +232,26 @@ class Fleet:
     def config_of(self, slot: Slot) -> Config:
         return slot.config(self.config)
 
-    # -- what front ends say ---------------------------------------------------------------------------------------
-
-    def _hear(self, peer: Peer, message: FromFrontEnd) -> None:
-        if isinstance(message, Hello):
-            self._greet(peer, message)
-            return
-        slot = self._slots.get(peer.slot)
-        if slot is None or slot.peer is not peer:
-            return
-        slot.heard_at = time.monotonic()
-        if isinstance(message, Serving):
-            if not slot.serves:
-                slot.serves = True
-                log.info("front end is at work slot=%d pid=%d", slot.number, peer.pid)
-        elif isinstance(message, Drained):
-            slot.told.heard(message)
-        elif isinstance(message, Figures):
-            self.figures.heard(slot.number, message, adopted=slot.adopted)
-        elif isinstance(message, WorkWanted):
-            self._mining._ask_for_work(message.chain)
-
-    def _greet(self, peer: Peer, hello: Hello) -> None:
-        slot = self._slots.get(hello.slot)
-        is_known = slot is not None and slot.process is not None and slot.process.pid == peer.pid
-        if slot is None or not is_known or (not hello.welcomed and slot.adopted):
-            log.warning("an unknown process calls itself a front end slot=%d pid=%d", hello.slot, peer.pid)
-            peer.cut()
-            return
-        slot.heard_at, slot.was_heard = time.monotonic(), True
-        if hello.version != VERSION:
-            log.warning("a front end of another version ends, its miners connect anew slot=%d", slot.number)
-            assert slot.process is not None
-            slot.process.send(signal.SIGTERM)
-            return
-        if slot.peer is not None and slot.peer is not peer:
-            slot.peer.cut()
-        slot.peer = peer
-        self._spawn(self._welcome(slot, peer, hello))
-
-    async def _welcome(self, slot: Slot, peer: Peer, hello: Hello) -> None:
-        position, sequence = BEGINNING, 0
-        if self._books is not None:
-            try:
-                position, sequence = await self._position(slot)
-            except (SQLAlchemyError, BooksAwayError, TimeoutError) as error:
-                if not slot.has_log:
-                    log.warning("a new front end waits for the database slot=%d: %s", slot.number, error)
-                    peer.cut()
-                    return
-        if slot.peer is not peer:
-            return
-        if self._books is not None and self._ingests is not None:
-            self._ingests.others[slot.log_name] = slot.told_ingest(self._books)
-        if not hello.welcomed:
-            space = slot_space(slot.number)
-            welcome = Welcome(
-                version=VERSION, values=dict(self.config.values), segment=position.segment, offset=position.offset,
-                sequence=sequence, first=space.first, count=space.count, secret=self._secret,
-            )  # fmt: skip
-            peer.send(frame_of(welcome))
-        elif not slot.adopted:
-            peer.send(frame_of(NewValues(dict(self.config.values))))  # what changed while it was cut off
-        for frames in self._feed.present():
-            peer.send(frames)
-        for ban in self.bans():
-            peer.send(frame_of(ban))
-        if self.drained and not hello.welcomed:
-            peer.send(frame_of(DrainOver(0, ends=False)))
-        peer.send(frame_of(Present()))
-        peer.slot = slot.number  # from here on it gets what all get
-
-    async def _position(self, slot: Slot) -> tuple[Position, int]:
-        """How far the books are with its log, which from now on they know: windows wait for it."""
-        assert self._books is not None and self._in_thread is not None
-        books = self._books.of_log(slot.log_name)
-
-        def ask() -> tuple[Position, int]:
-            books.register()
-            return books.position()
-
-        async with asyncio.timeout(BOOKS_ANSWER_S):
-            found: tuple[Position, int] = await self._in_thread(ask)
-        return found
-
-    def _lost(self, peer: Peer) -> None:
-        slot = self._slots.get(peer.slot) or next((s for s in self._slots.values() if s.peer is peer), None)
-        if slot is not None and slot.peer is peer:
-            slot.peer = None
-            if not self._stopping:
-                # The kernel closes a dead process's socket and frees its folder in the same breath.
-                asyncio.get_running_loop().call_later(0.02, self._look_at_lost, slot)
-
-    def _look_at_lost(self, slot: Slot) -> None:
-        if slot.process is not None and slot.process.is_over and not self._stopping:
-            self._ended(slot, time.monotonic())
-
-    # -- what all of them hear -------------------------------------------------------------------------------------
-
-    def _send_job(self, job: Job) -> None:
-        parent = self._mining.jobs.board.parent
-        assert parent is not None, "a job was made of it"
-        self._hub.publish(self._feed.publish(job, parent, frozenset(self._mining.jobs.uncapped)))
-
-    def _send_announcement(self, text: str, realms: set[str]) -> None:
-        self._hub.publish(frame_of(Announcement(text, sorted(realms))))
-
-    def _tell_consumed(self) -> None:
-        for slot in self._slots.values():
-            ingest = slot.ingest
-            if slot.peer is not None and ingest is not None:
-                place = slot.told.consumed
-                lag_ms = max(0, time.time_ns() // 1_000_000 - ingest.told_ms)
-                slot.peer.send(frame_of(Consumed(place.segment, place.offset, ingest.consumed_through, lag_ms)))
-
     def adopt(self, config: Config) -> None:
         """Another configuration. Before the mining makes jobs of it."""
         self.config = config
-        self._hub.publish(frame_of(NewValues(dict(config.values))))
+        self.talk.adopt(config)
 
-    def announce(self, text: str) -> None:
-        """A sentence for everybody."""
-        self._hub.publish(frame_of(Announcement(text, None)))
+    def _look_at_lost(self, slot: Slot) -> None:
+        """The kernel closes a dead process's socket and frees its folder in the same breath."""
 
-    def drain(self, over_s: float) -> None:
-        """Moves all miners of all front ends elsewhere; negative: no more."""
-        self.drained = over_s >= 0
-        self._hub.publish(frame_of(DrainOver(over_s, ends=False)))
+        def look() -> None:
+            if slot.process is not None and slot.process.is_over and not self._stopping:
+                self._ended(slot, time.monotonic())
 
-    def ban(self, network: str, seconds: int | None, reason: str = "") -> None:
-        """Turns a network away at every front end; None: no more."""
-        self._hub.publish(frame_of(BanNews(network, seconds, reason)))
+        asyncio.get_running_loop().call_later(0.02, look)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     async def leave(self) -> None:
         """The mother goes and is back in a moment: front ends go on without her."""
         self._stopping = True
-        await self._hub.close()
+        await self.talk.close()
         for slot in self._slots.values():
             if slot.submission is not None:
                 await slot.submission.drain(STOP_SUBMISSIONS_S)
@@ -420,7 +278,7 @@ class Fleet:
                     log.error("a front end does not end, it is killed slot=%d pid=%d", slot.number, slot.process.pid)
                     slot.process.send(signal.SIGKILL)
             await asyncio.sleep(0.05)
-        await self._hub.close()
+        await self.talk.close()
         for slot in self._slots.values():
             if slot.submission is not None:
                 await slot.submission.drain(STOP_SUBMISSIONS_S)

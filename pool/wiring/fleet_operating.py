@@ -24,7 +24,7 @@ class FleetOperating(Operating):
 
     def reaching(self, fleet: Fleet) -> FleetOperating:
         self._fleet = fleet
-        fleet.bans = self._for_newcomers
+        fleet.talk.bans = self._for_newcomers
         return self
 
     def _for_newcomers(self) -> list[BanNews]:
@@ -55,28 +55,28 @@ class FleetOperating(Operating):
 
     def begin_drain(self, over_s: int) -> Json:
         self._began, self._over_s = time.monotonic(), over_s
-        self._fleet.drain(over_s)
+        self._fleet.talk.drain(over_s)
         return self.drain_state()
 
     def end_drain(self) -> Json:
         if self._began is not None:
             self._began = None
-            self._fleet.drain(-1)
+            self._fleet.talk.drain(-1)
         return self.drain_state()
 
     async def ban(self, network: str, seconds: int, reason: str) -> Json:
         found = await super().ban(network, seconds, reason)
-        self._fleet.ban(found["network"], seconds, reason)
+        self._fleet.talk.ban(found["network"], seconds, reason)
         return found
 
     async def unban(self, network: str) -> bool:
-        self._fleet.ban(network, None)
+        self._fleet.talk.ban(network, None)
         return await super().unban(network)
 
     async def tell(self, text: str, login: str | None, worker: str | None) -> int:
         if login is not None or worker is not None:
             raise _unreached("a message to one login")
-        self._fleet.announce(text)
+        self._fleet.talk.announce(text)
         return self._here
 
     def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pool.config import Config
+from pool.config import Config, ConfigError
 from pool.config_reload import Reload
 from pool.fleet_figures import FleetFigures
 from pool.fleet_status import FleetStatus
@@ -50,8 +50,15 @@ class RunningFleet(RunningPool):
         self._main = asyncio.current_task()
         return await super().run()
 
-    def begin_anew(self) -> None:
-        """Leave in order; the front ends stay."""
+    async def begin_anew(self) -> None:
+        """Leave in order; the front ends stay. A configuration that cannot be used would leave them without a mother:
+        then nothing happens."""
+        try:
+            await asyncio.to_thread(self._read)
+        except (ConfigError, OSError) as error:
+            for line in error.lines if isinstance(error, ConfigError) else [str(error)]:
+                log.error("no restart, the configuration cannot be used: %s", line)
+            return
         log.info("restart: front ends go on, this process begins anew")
         self.begins_anew = True
         assert self._main is not None
@@ -69,7 +76,7 @@ class RunningFleet(RunningPool):
             self.config, mining.chains, mining.intake, mining.jobs, mining.blocks, self.share_log, self.log_directory,
             books, list(mining.servers.values()),
         )  # fmt: skip
-        status.join(self._figures, lambda: self.fleet.states, lambda: self.fleet.drained)
+        status.join(self._figures, lambda: self.fleet.states, lambda: self.fleet.talk.drained)
         return status
 
     def _build(self) -> None:
@@ -102,7 +109,6 @@ class RunningFleet(RunningPool):
     def _start(self) -> None:
         super()._start()
         self._spawn(self.fleet.run())
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, self.begin_anew)
 
     async def _adopt(
         self, change: Reload, fresh: dict[str, WatchedChain], options: WebOptions, wallets: Wallets
@@ -111,7 +117,6 @@ class RunningFleet(RunningPool):
         await super()._adopt(change, fresh, options, wallets)
 
     async def _stop(self) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR2)
         fleet: Fleet | None = vars(self).get("fleet")
         if fleet is not None:
             await (fleet.leave() if self.begins_anew else fleet.stop())
@@ -122,4 +127,6 @@ class RunningFleet(RunningPool):
 
 def begin_anew() -> None:
     """This program from its files, in this process: same id, same command line, same place in the eyes of systemd."""
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # until the new one listens to them: unheard they would end it
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -254,6 +254,11 @@ class RunningPool:
         if self.books is not None:
             self.keeping.start(self.status, self._spawn)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload()))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, lambda: self._spawn(self.begin_anew()))
+
+    async def begin_anew(self) -> None:
+        """What SIGUSR2 asks for (pool/wiring/many.py)."""
+        log.warning("SIGUSR2: only a pool of several processes (stratum.processes) restarts while its miners stay")
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
@@ -275,7 +280,8 @@ class RunningPool:
     async def _stop(self) -> None:
         """Down in order. What a failed start did not build is not there to stop."""
         self._stopping = True
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        for number in (signal.SIGHUP, signal.SIGUSR2):
+            asyncio.get_running_loop().remove_signal_handler(number)
         operating: Operating | None = vars(self).get("operating")
         if operating is not None:
             await operating.stop()
