@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chains.calls.errors import IN_WARMUP
 from chains.peers.core import (
     Answer,
     Asked,
@@ -148,6 +149,8 @@ class NodeProcess:
 
     async def ask(self, call: str, parameters: tuple[Any, ...] = ()) -> Any:
         """A call that writes: the core's answer. Raises RefusedError; CancelledError when the node ends meanwhile."""
+        if self.stopped.is_set():
+            raise RefusedError(IN_WARMUP, "the node is stopping")
         self._tokens += 1
         token = self._tokens
         future: asyncio.Future[Any] = self._loop.create_future()

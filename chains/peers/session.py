@@ -121,7 +121,7 @@ class Session:
         self._hello_bytes = b""
         self._numbers = {name: FIRST_NAMED + at for at, name in enumerate(own.types)}
         self._rates = PeerRates(messages, now_ms)
-        self._ping_rate = TokenBucket(1, 10, now_ms)
+        self._spare_rate = TokenBucket(2, 100, now_ms)  # pings, pongs and what is ignored
         self._piece_rate = TokenBucket(400, 800, now_ms)
         self._begun_ms = now_ms
         self._heard_ms = now_ms
@@ -230,13 +230,14 @@ class Session:
             case Kind.PING:
                 if len(payload) != 8:
                     raise ProtocolError(f"ping of {len(payload)} bytes")
-                if self._ping_rate.take(now_ms):
+                offences = self._spare(now_ms)
+                if not offences:
                     self._write(Kind.PONG, payload)
-                return []
+                return offences
             case Kind.PONG:
                 if self._pinged_ms is not None and payload == struct.pack("<Q", self._pinged_ms):
                     self.ping_ms = now_ms - self._pinged_ms
-                return []
+                return self._spare(now_ms)
             case Kind.BYE:
                 text = payload[:MAX_REASON_BYTES].decode("ascii", "replace")
                 reason = "".join(c if c.isprintable() else "?" for c in text)
@@ -248,7 +249,7 @@ class Session:
                 return self._piece(kind, payload, now_ms)
             case Kind.HELLO | Kind.PROOF:
                 raise ProtocolError("a second hello")
-        return []  # a frame of a later version
+        return self._spare(now_ms)  # a frame of a later version
 
     def _greet(self, kind: int, payload: bytes) -> list[SessionEvent]:
         if self._hello is None and kind == Kind.HELLO:
@@ -281,13 +282,20 @@ class Session:
         """Why a message is not taken, perhaps without a word; None when it is."""
         message = self._types.get(name)
         if message is None:
-            return []  # optional to its sender, unknown to us
+            return self._spare(now_ms)  # optional to its sender, unknown to us
         if size > message.limit_bytes:
             return [Offence(OVER_SIZE_POINTS, f"{name} of {size} bytes, limit {message.limit_bytes}")]
         if not self._rates.take(name, now_ms):
             self.over_rate += 1
             return [Offence(OVER_RATE_POINTS, f"too many {name}")]
         return None
+
+    def _spare(self, now_ms: int) -> list[SessionEvent]:
+        """What is neither a message nor a piece has a rate too: ignoring costs time."""
+        if self._spare_rate.take(now_ms):
+            return []
+        self.over_rate += 1
+        return [Offence(OVER_RATE_POINTS, "too many pings or frames that are ignored")]
 
     def _offered(self, payload: bytes, now_ms: int) -> list[SessionEvent]:
         if not payload:

@@ -140,6 +140,8 @@ async def test_peers_process_answers_may_come_later_and_end_with_the_node(nodes:
     nodes.end(node)
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    with pytest.raises(RefusedError, match="stopping"):
+        await node.ask("later")
 
 
 async def test_peers_process_timers_are_set_replaced_and_taken_back(nodes: Nodes) -> None:

@@ -146,6 +146,16 @@ def test_peers_session_frame_of_a_later_version_is_ignored() -> None:
     assert bob.closed is None
 
 
+def test_peers_session_what_is_ignored_has_a_rate_too() -> None:
+    for data in (frame(15, b"?"), frame(Kind.PONG, b"?"), frame(Kind.PING, bytes(8)), frame(16, b"")):
+        alice, bob = proven()
+        receiver = alice if data[8] == 16 else bob  # a joke, which alice does not know
+        assert receiver.receive(data * 100, 0) == []
+        events = receiver.receive(data * 3, 0)
+        assert [type(event) for event in events] == [Offence] * 3 and receiver.over_rate == 3
+        assert events[0].points == OVER_RATE_POINTS and receiver.receive(data, 1000) == []
+
+
 def test_peers_session_size_and_rate_are_bounded() -> None:
     _, bob = proven()
     assert bob.receive(frame(16, bytes(1001)), 0) == [Offence(OVER_SIZE_POINTS, "have of 1001 bytes, limit 1000")]
