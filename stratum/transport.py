@@ -87,8 +87,12 @@ class ReadGate:
         readers = self._readers
         for descriptor, _ in ready:
             read = readers.get(descriptor)
-            if read is not None:  # an earlier one of this turn may have ended it
+            if read is None:  # an earlier one of this turn ended it
+                continue
+            try:
                 read()
+            except Exception:
+                log.exception("connection dropped by an error of ours")  # the others are read on
         if not readers:
             return
         if not ready:

@@ -110,6 +110,24 @@ async def test_read_gate_passes_over_who_was_ended_in_the_same_turn(world):
     assert len(two.said) <= 1
 
 
+async def test_read_gate_reads_on_after_an_error_of_ours(world, caplog):
+    one, two = world.reader(), world.reader()
+
+    def fail() -> None:
+        Reader.read(one)
+        raise ValueError("an error of ours")
+
+    world.gate.forget(one.ours.fileno())
+    world.gate.watch(one.ours.fileno(), fail)
+    one.theirs.send(b"x")
+    await world.until(lambda: one.said)
+    two.theirs.send(b"y")
+    await world.until(lambda: two.said)
+    one.theirs.send(b"z")
+    await world.until(lambda: len(one.said) == 2)
+    assert caplog.text.count("an error of ours") >= 2
+
+
 async def test_read_gate_notices_that_the_peer_has_gone(world):
     one = world.reader()
     one.theirs.close()
