@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chains.mm2_proof.tree import build_tree
 from chains.parallel.body import (
     MAX_BODY_SIZE,
     BlockCoinbase,
@@ -17,7 +18,14 @@ from chains.parallel.body import (
     root_of,
     serialize_body,
 )
-from chains.parallel.manifest import MAX_ENTRIES, Manifest, ManifestOrderError, manifest_of, read_manifest
+from chains.parallel.manifest import (
+    MAX_ENTRIES,
+    Manifest,
+    ManifestOrderError,
+    chain_datum,
+    manifest_of,
+    read_manifest,
+)
 from chains.primitives.hashes import sha256d
 from chains.primitives.merkle import fold_branch
 from chains.primitives.serialize import MalformedError, Reader, compact_size
@@ -88,6 +96,15 @@ def test_parallel_manifest_rebuilds_its_commitment_and_no_other_does(roots: dict
         assert without.commitment() != manifest.commitment(), "an absent chain shows"
         changed = manifest_of({**roots, context: sha256d(roots[context])})
         assert changed.commitment() != manifest.commitment()
+
+
+CLOSE = st.builds(lambda at, byte: bytes(at) + bytes((byte,)) + bytes(31 - at), st.integers(0, 31), st.integers(0, 255))
+
+
+@given(st.dictionaries(st.binary(min_size=32, max_size=32) | CLOSE, st.binary(min_size=32, max_size=32), min_size=1))
+def test_parallel_commitment_is_the_root_of_the_mm2_tree(roots: dict[bytes, bytes]) -> None:
+    leaves = {context: sha256d(chain_datum(context, root)) for context, root in roots.items()}
+    assert manifest_of(roots).commitment() == build_tree(leaves).root
 
 
 def test_parallel_manifest_has_an_order_and_a_limit() -> None:
