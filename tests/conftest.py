@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import uvloop
+from hypothesis import settings
 from support.postgresql import PostgresqlServer
 from support.redis import RedisServer
+
+# A slow example is no fault on a machine that others use as well.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_asyncio_loop_factories(
