@@ -122,7 +122,7 @@ PYTHON
     ;;
 esac
 # A file that the pool removes meanwhile (a share log's segment that has had its time) is no failure: the books have it.
-for folder in shares solutions payouts; do
+for folder in shares solutions front-ends payouts; do
     if [ -d "$data_dir/$folder" ]; then
         mkdir -p "$backup/$folder"
         cp -a "$data_dir/$folder/." "$backup/$folder/" 2>"$scratch/copy" || {
