@@ -140,6 +140,34 @@ def test_sim_parallel_partitions_and_crashes_heal(seed: int) -> None:
     world.check_sums()
 
 
+@pytest.mark.parametrize("seed", [8, 9])
+def test_sim_parallel_nodes_agree_whatever_happened(seed: int) -> None:
+    """A quarter of an hour of partitions and crashes as they come, at a loss of a fifth."""
+    world = World(seed, loss=0.2)
+    chance, network = world.random, world.network
+    until_ms = network.now_ms + 900_000
+    while network.now_ms < until_ms:
+        what = chance.choice(["nothing", "partition", "crash", "two crashes"])
+        if what == "partition":
+            order = chance.sample(range(5), 5)
+            cut = chance.randint(1, 4)
+            network.partition([order[:cut], order[cut:]])
+        elif what != "nothing":
+            for index in chance.sample(range(5), 1 + (what == "two crashes")):
+                network.crash(index, after_effects=chance.choice([0, 3, 11]))
+        world.mine_for(chance.randint(20_000, 120_000))
+        network.heal()
+        for node in network.nodes:
+            node.effects_left = None
+            if not node.alive:
+                network.restart(node.index)
+        world.mine_for(chance.randint(5_000, 30_000))
+    world.settle()
+    assert world.mined > 150
+    assert world.honest()
+    world.check_sums()
+
+
 def hide(world: World, parent: bytes, height: int, body: tuple[bytes, ...], salt: int) -> bytes:
     """A proof whose body of chain a its miner keeps to himself."""
     context = CHAINS[0].context
