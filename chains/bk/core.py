@@ -144,7 +144,7 @@ class BkCore:
         unusable = loaded.unusable + self.own.restore(records)
         if unusable:
             self.out.append(Write(deletes=unusable))
-            self.out.append(Note(logging.INFO, "stored records left out", {"records": len(unusable)}))
+            self.out.append(Note(logging.WARNING, "stored records left out", {"records": len(unusable)}))
         fields = {"height": self.chain.height, "blocks": loaded.blocks, "votes": loaded.votes}
         self.out.append(Note(logging.INFO, "chain loaded", fields))
         self.out.append(SetTimer(GOSSIP, self.now_ms + self._gossip_ms))

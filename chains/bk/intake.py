@@ -6,12 +6,11 @@ before its votes asks for them. A refusal is a word; whether it costs the peer p
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from chains.accounts.ledger import LedgerBlock
+from chains.bk import notes
 from chains.bk.chain import BkChain
 from chains.bk.fetching import Fetching, Unfinished
 from chains.bk.messages import INLINE_BODY, Offer, ids
@@ -30,8 +29,7 @@ from chains.bk.verdicts import (
     VOTE_POINTS,
     points_of,
 )
-from chains.peers.core import Broadcast, Effect, Note, PeerId, Score, Send, Tell, Write
-from chains.primitives.hashes import displayed
+from chains.peers.core import Broadcast, Effect, PeerId, Score, Send, Tell, Write
 from chains.votes.graph import KnownBlock
 from chains.votes.validity import (
     block_problem,
@@ -43,7 +41,6 @@ from chains.votes.validity import (
 )
 from chains.votes.vote import ProofReader, Vote, VoteError, read_vote
 from chains.votes.waiting import Waiting
-from chains.walk.walk import Moved
 
 DEEP = 10
 """Votes and unasked blocks whose predecessor lies further below the preferred block are not taken."""
@@ -58,6 +55,7 @@ opens doors to a block, so it must cost work."""
 MAX_WAITING_VOTES, MAX_WAITING_VOTES_OF_PEER = 4_096, 512
 MAX_WAITING_BLOCKS, MAX_WAITING_BLOCKS_OF_PEER = 256, 32
 WALKED_BACK = 4
+CLOCK_NOTE_MS = 600_000
 MAX_WIRES = 2_048
 
 
@@ -69,6 +67,7 @@ class Intake:
         self.fetching = fetching
         self.out: list[Effect] = []
         self.now_ms = 0
+        self._clock_noted_ms = -CLOCK_NOTE_MS
         self._read_proof = read_proof
         self.waiting_votes: Waiting[Vote] = Waiting(MAX_WAITING_VOTES, MAX_WAITING_VOTES_OF_PEER)
         self.waiting_blocks: Waiting[Offer] = Waiting(MAX_WAITING_BLOCKS, MAX_WAITING_BLOCKS_OF_PEER)
@@ -122,6 +121,7 @@ class Intake:
         if not asked and block.height < graph.best.height - DEEP:
             return DEEP_VOTE
         if is_too_new(vote, self.chain.rules, self.now_ms // 1000):
+            self._note_clock(vote)
             return TOO_NEW
         graph.add_vote(vote)
         self.out.append(Write(puts=(vote_record(vote),)))
@@ -269,6 +269,7 @@ class Intake:
             if vote.previous != previous.id:
                 return "block-vote-parent"
             if is_too_new(vote, self.chain.rules, self.now_ms // 1000):
+                self._note_clock(vote)
                 return TOO_NEW
         return None
 
@@ -321,7 +322,7 @@ class Intake:
         moved = self.chain.follow()
         if moved is None:
             return
-        self._note_move(moved)
+        self.out.append(notes.of_move(self.chain, moved))
         for topic in ("tip", "template", "proposal"):
             self.out.append(Tell(topic))
         deletes: list[tuple[str, bytes]] = []
@@ -330,13 +331,10 @@ class Intake:
         if deletes:
             self.out.append(Write(deletes=tuple(deletes)))
 
-    def _note_move(self, moved: Moved[LedgerBlock]) -> None:
-        best = self.chain.graph.best
-        fields: dict[str, object] = {"height": best.height, "block": displayed(best.id), "votes": len(best.votes)}
-        event = "preferred block"
-        if moved.undone:
-            event, fields["undone"] = "reorganisation", len(moved.undone)
-        self.out.append(Note(logging.INFO, event, fields))
+    def _note_clock(self, vote: Vote) -> None:
+        if self.now_ms >= self._clock_noted_ms + CLOCK_NOTE_MS:
+            self._clock_noted_ms = self.now_ms
+            self.out.append(notes.of_clock(vote, self.now_ms))
 
     def _forget_late_votes(self, block: KnownBlock) -> list[tuple[str, bytes]]:
         """Votes that no block can include any more: those for blocks just out of reach."""

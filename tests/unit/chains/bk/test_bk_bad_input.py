@@ -120,7 +120,10 @@ def test_bk_vote_is_counted_once_however_it_is_sent(world: Besieged) -> None:
 def test_bk_vote_from_the_future_is_not_taken_yet(world: Besieged) -> None:
     vote = world.leader.vote(world.core.chain, world.best, world.now_s() + 30 * PARAMETERS.interval_s + 100)
     assert world.send("vote", vote.serialize()) == []
+    assert world.send_block(world.offer([vote]), []) == ["block-vote-count"]
     assert not world.best.votes
+    notes = [note for note in world.node.notes if note.event == "a vote is dated ahead of this clock"]
+    assert len(notes) == 1 and notes[0].fields["ahead_s"] > 1800
 
 
 @pytest.mark.parametrize(
