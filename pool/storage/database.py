@@ -12,12 +12,13 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import alembic.command
 import alembic.config
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Integer, LargeBinary, Table, Text, create_engine, event, make_url
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -153,7 +154,21 @@ def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str
         return 0
     if connection.dialect.name == "postgresql":
         return add_missing_rows(connection, table, rows)
-    return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows)).rowcount
+    if not _is_plain(table):
+        return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows)).rowcount
+    # Shares come by the thousand: SQLAlchemy's own way costs a quarter of what SQLite needs for them.
+    names = list(rows[0])
+    marks = ", ".join("?" * len(names))
+    statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+    return connection.exec_driver_sql(statement, [tuple(row[name] for name in names) for row in rows]).rowcount
+
+
+@cache
+def _is_plain(table: Table) -> bool:
+    """Whether SQLite's driver takes the values as they are: whole numbers, texts and bytes, and no default of ours."""
+    return all(
+        isinstance(column.type, (Integer, Text, LargeBinary)) and column.default is None for column in table.columns
+    )
 
 
 class Database:
