@@ -281,6 +281,7 @@ class BooksWorld:
         assert self.life is not None
         log = self.life.log
         try:
+            log._hand_over()  # the loop would, at the end of its turn
             while log.pending:
                 log._commit()
         except InjectedError:
