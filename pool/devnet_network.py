@@ -26,7 +26,7 @@ from chains.parallel.description import DEVNET
 from chains.primitives.target import target_to_bits
 from pool.demo.children import Child, ChildEndedError, stop, wait_until
 from pool.demo.plan import Port, port_problems
-from pool.devnet_network_view import NodeView, look, plain_lines, table
+from pool.devnet_network_view import LiveView, NodeView, look, plain_lines
 
 HASHES_PER_S = 20_000  # of all miners together: some per cent of a processor
 START_S = 120.0
@@ -169,7 +169,7 @@ class Network:
             return
         with Live(console=console, auto_refresh=False) as live:
             for views in self._views(TABLE_INTERVAL_S):
-                live.update(table(self.plan.kind, views), refresh=True)
+                live.update(LiveView(self.plan.kind, views), refresh=True)
 
     def _views(self, interval_s: float) -> Iterator[list[NodeView]]:
         while not self.interrupted.is_set():

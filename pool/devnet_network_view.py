@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 CALL_S = 3.0
 HASH_DIGITS = 16
+SHORT_DIGITS = 8
+ANY_WIDTH = 10_000  # rich never measures a table as wider than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def look(kind: str, name: str, pid: int, port: int, rpc_port: int, starts: int) 
     if kind == "bk":
         tip, height = view["bestblockhash"], view["blocks"]
         votes = call_or_none(rpc_port, "getblock", tip)
-        detail = f"{votes['votes_for'] if votes else '?'} of {view['k']} votes for the next"
+        detail = f"{votes['votes_for'] if votes else '?'} of {view['k']} for the next"
     else:
         tip, height = view["tip"], view["height"]
         detail = ", ".join(f"{chain['chain']} {chain['height']}" for chain in view["chains"]) or "follows none"
@@ -75,27 +80,42 @@ def verdict(nodes: Sequence[NodeView]) -> str:
     return f"{len(tips)} tips at heights {heights[0]} to {heights[-1]}{away}"
 
 
-def table(kind: str, nodes: Sequence[NodeView]) -> Table:
-    title = "chains" if kind == "parallel" else "votes"
-    found = Table(title=verdict(nodes), expand=False)
-    for column in ("node", "process", "port", "RPC", "peers", "height", "tip", title):
-        found.add_column(column, justify="right" if column in ("peers", "height") else "left", no_wrap=True)
-    for node in nodes:
-        process = str(node.pid) if node.starts == 1 else f"{node.pid} (start {node.starts})"
-        if node.tip is None:
-            found.add_row(node.name, process, str(node.port), str(node.rpc_port), "", "", "does not answer", "")
-        else:
-            found.add_row(
-                node.name, process, str(node.port), str(node.rpc_port), str(node.peers), str(node.height),
-                node.tip[-HASH_DIGITS:], node.detail,
+class LiveView:
+    """The nodes in the widest form that the terminal has room for: everything, without the ports, lines. Nothing is
+    cut."""
+
+    def __init__(self, kind: str, nodes: Sequence[NodeView]) -> None:
+        self._kind = kind
+        self._nodes = nodes
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for wide in (True, False):
+            found = self._table(wide)
+            if Measurement.get(console, options.update(max_width=ANY_WIDTH), found).maximum <= options.max_width:
+                yield found
+                return
+        yield Text("\n".join(plain_lines(self._nodes)))
+
+    def _table(self, wide: bool) -> Table:
+        found = Table(title=verdict(self._nodes), title_justify="left", expand=False)
+        ports = ("port", "RPC") if wide else ()
+        what = "chains" if self._kind == "parallel" else "votes"
+        for column in ("node", "process", *ports, "peers", "height", "tip", what):
+            found.add_column(column, justify="right" if column in ("peers", "height") else "left", no_wrap=True)
+        for node in self._nodes:
+            process = str(node.pid) if node.starts == 1 else f"{node.pid}, start {node.starts}"
+            where = (str(node.port), str(node.rpc_port)) if wide else ()
+            figures = ("", "", "no answer", "") if node.tip is None else (
+                str(node.peers), str(node.height), node.tip[-HASH_DIGITS if wide else -SHORT_DIGITS :], node.detail
             )  # fmt: skip
-    return found
+            found.add_row(node.name, process, *where, *figures)
+        return found
 
 
 def plain_lines(nodes: Sequence[NodeView]) -> list[str]:
     lines = [verdict(nodes)]
     for node in nodes:
-        state = "does not answer" if node.tip is None else (
+        state = "no answer" if node.tip is None else (
             f"peers {node.peers} height {node.height} tip {node.tip[-HASH_DIGITS:]} {node.detail}"
         )  # fmt: skip
         lines.append(f"  {node.name} process {node.pid}: {state}")
