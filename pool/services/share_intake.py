@@ -126,13 +126,14 @@ class ShareIntake:
             return
         difficulty = connection.difficulty_for(job.sequence)
         target, weight = self._targets.get(difficulty) or self._target_of(difficulty)
+        now = time.monotonic()
         verdict = self._judge(connection, submit, job, extranonce2_size, target)
         solves = self.blocks.new_solves(job, verdict) if verdict.solved else ()
         error = verdict.error
         sequence = 0
         if error is None or solves:
             if error is None:
-                chains = self.table.counted_chains(job, time.monotonic())
+                chains = self.table.counted_chains(job, now)
             else:
                 # No share, but its work counts if its block does: a late or low solve is credited in that block.
                 chains = job.templates.chains()
@@ -172,7 +173,7 @@ class ShareIntake:
         else:
             self._waiting.append((sequence, connection, submit, difficulty))
             if not self._timed_sequence:
-                self._timed_sequence, self._timed_at = sequence, time.monotonic()
+                self._timed_sequence, self._timed_at = sequence, now
 
     # -- durability ---------------------------------------------------------------------------------------------
 
