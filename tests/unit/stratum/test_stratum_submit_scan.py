@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +17,7 @@ from stratum.events import Submit
 from stratum.jsonrpc import Request, decode
 from stratum.submission import read_submit
 
+ROOT = Path(__file__).parents[3]
 EXAMPLES = int(os.environ.get("PARAPOOL_FUZZ_EXAMPLES", "500"))
 PLAIN = b'{"id":7,"method":"mining.submit","params":["bc1q.rig","0aF1","0000002a","65000000","0000000B","1fffe000"]}'
 
@@ -92,6 +96,20 @@ def test_submit_scan_leaves_the_rest_to_the_reference(line):
 def test_submit_scan_wants_the_negotiated_size(digits):
     agree(PLAIN.replace(b"0000002a", b"0" * min(max(digits, 0), 64)), 16 if digits == 16 else 8)
     assert scan(PLAIN, digits) is None
+
+
+def test_submit_scan_is_left_out_where_it_was_not_compiled():
+    """A session then reads every line by the reference."""
+    program = (
+        "import sys; sys.modules['stratum._submit_scan'] = None\n"
+        "from stratum import submission\n"
+        "from stratum.events import Submit\n"
+        "from stratum.jsonrpc import decode\n"
+        "assert submission.scan is None\n"
+        f"assert isinstance(submission.read_submit(decode({PLAIN!r}), {{}}, 8), Submit)\n"
+        "import stratum.session"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 def test_submit_scan_refuses_what_is_no_line():
