@@ -5,7 +5,8 @@ No messages and no clock: the node (node.py) feeds it and tells others what chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chains.parallel.body import Body, root_of
@@ -19,6 +20,7 @@ from chains.walk.walk import Moved
 
 MAX_ORPHANS, MAX_ORPHANS_OF_PEER = 500, 100
 MAX_SPARE = 64
+MAX_CARRIED = 256  # each came along with a proof, so none is larger than 100 kB
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ class Knowledge:
         self.tree = ProofTree(network, starts, self.bodies.__contains__)
         self.chains = {chain.context: FollowedChain(network, chain, self.tree, self.bodies.get) for chain in chains}
         self.orphans: Waiting[ConsensusProof] = Waiting(MAX_ORPHANS, MAX_ORPHANS_OF_PEER)
+        self._carried: dict[bytes, Body] = {}
+        self.to_give: Mapping[bytes, Body] = ChainMap(self.bodies, self._carried)
+        """Every body that a peer may have, by root."""
         self._spare: dict[bytes, Body] = {}
         self._late: list[tuple[Entry, bytes]] = []  # (entry, root) whose chain has to be walked anew
         self._followed = self.tree.best
@@ -79,6 +84,13 @@ class Knowledge:
             chain.know(entry)
         return entry
 
+    def carry(self, root: bytes, body: Body) -> None:
+        """A body of a chain that is not followed, which came along with a proof: passed on for a while, so that a
+        follower behind this node gets it. The oldest go first."""
+        self._carried[root] = body
+        while len(self._carried) > MAX_CARRIED:
+            del self._carried[next(iter(self._carried))]
+
     def spare(self, bodies: Iterable[Body]) -> None:
         """Bodies of a caller's proof that came before the one it stands on: kept for a while."""
         for body in bodies:
@@ -100,6 +112,16 @@ class Knowledge:
         late = self.tree.body_arrived(root)
         self._late += [(entry, root) for entry in late]
         return late
+
+    def excusable(self, since_ms: Callable[[bytes], int], due_ms: int) -> Entry | None:
+        """A proof that may be excused: enough others stand on it, and what it lacks has been asked for long enough."""
+        overdue = self.tree.overdue()
+        return next((one for one in overdue if all(since_ms(root) <= due_ms for root in one.missing)), None)
+
+    def lacking(self, entry: Entry) -> list[str]:
+        """Names of the chains whose body a proof lacks."""
+        contexts = [context for context, root in entry.carried.items() if root in entry.missing]
+        return sorted(self.chains[context].parameters.name for context in contexts)
 
     def follow(self) -> Followed:
         """Moves every followed chain to the best path; from further back where a body came late."""

@@ -176,7 +176,8 @@ class ParallelNode:
                 case wire.PROOF:
                     self._take_proof_message(peer, wire.decode_proof(payload))
                 case wire.GET_PATH:
-                    self._tell_path(peer, wire.decode_ids(payload))
+                    path = self.tree.wires_after(wire.decode_ids(payload))
+                    self.emit(Send(peer, wire.PATH, wire.encode_path(path)))
                 case wire.PATH:
                     self._take_path(peer, *wire.decode_path(payload))
                 case wire.GET_BODIES:
@@ -197,6 +198,10 @@ class ParallelNode:
             for root, stored in message.bodies:
                 if root in entry.missing:
                     self._take_body(peer, root, stored)
+                elif root not in self.known.to_give and entry.proof is not None and entry.proof.has_root(root):
+                    body = self._judge(peer, root, stored)
+                    if body is not None:
+                        self.known.carry(root, body)
 
     def _take_path(self, peer: PeerId, more: bool, wires: Sequence[bytes]) -> None:
         last: Entry | None = None
@@ -242,13 +247,19 @@ class ParallelNode:
         return planted
 
     def _take_body(self, peer: PeerId, root: bytes, stored: bytes) -> None:
-        if root not in self.tree.wanted():
-            return  # it came twice, or nobody asked
+        # Otherwise it came twice, or nobody asked.
+        body = self._judge(peer, root, stored) if root in self.tree.wanted() else None
+        if body is not None:
+            self.keep_body(root, body)
+
+    def _judge(self, peer: PeerId, root: bytes, stored: bytes) -> Body | None:
+        """A peer's body, or None and a score when it is not the one of this root."""
         try:
-            self.keep_body(root, read_body_of(root, stored))
+            return read_body_of(root, stored)
         except MalformedError as error:
             self._fetching.refused(root, peer, self.now_ms)
             self.emit(Score(peer, WRONG_BODY_POINTS, str(error)))
+            return None
 
     def keep_body(self, root: bytes, body: Body) -> None:
         """A body that has this root, onto the disk too. `follow` is to be called afterwards."""
@@ -267,28 +278,19 @@ class ParallelNode:
 
     def _excuse(self) -> None:
         """Goes on without bodies that nobody has, on disk too: a restart does not wait for them again."""
-        while True:
-            due_ms = self.now_ms - EXCUSED_AFTER_MS
-            for entry in self.tree.overdue():
-                if all(self._fetching.since_ms(root, self.now_ms) <= due_ms for root in entry.missing):
-                    break
-            else:
-                return
-            lacking = [name for name, root in entry.carried.items() if root in entry.missing]
-            names = ",".join(sorted(self.chains[name].parameters.name for name in lacking))
+        due_ms = self.now_ms - EXCUSED_AFTER_MS
+        while entry := self.known.excusable(lambda root: self._fetching.since_ms(root, self.now_ms), due_ms):
+            names = ",".join(self.known.lacking(entry))
             self._note(logging.ERROR, "body missing, void until it comes", proof=displayed(entry.id), chains=names)
             self._out.put(EXCUSED, entry.id, b"")
             self.tree.excuse(entry)
 
     # --- answers to peers -------------------------------------------------------------------------------------------
 
-    def _tell_path(self, peer: PeerId, locator: Sequence[bytes]) -> None:
-        self.emit(Send(peer, wire.PATH, wire.encode_path(self.tree.wires_after(locator))))
-
     def _tell_bodies(self, peer: PeerId, roots: Sequence[bytes]) -> None:
         left = ANSWER_BYTES
         for root in roots:
-            body = self.known.bodies.get(root)
+            body = self.known.to_give.get(root)
             if body is None:
                 self.emit(Send(peer, wire.NO_BODY, root))
                 continue
@@ -345,6 +347,6 @@ class ParallelNode:
     def _relay(self, entry: Entry, source: PeerId) -> None:
         assert entry.proof is not None
         roots = [root for _, root in entry.proof.manifest.roots]
-        message = wire.proof_message(entry.proof.wire, roots, self.known.bodies)
+        message = wire.proof_message(entry.proof.wire, roots, self.known.to_give)
         besides = (source,) if source in self.peers else ()
         self.emit(Broadcast(wire.PROOF, message.encode(), besides))

@@ -60,6 +60,10 @@ class ConsensusProof:
     wire: bytes
     script_sig: bytes | None = None
 
+    def has_root(self, root: bytes) -> bool:
+        """Whether the manifest has this root, of whichever chain."""
+        return any(root == one for _, one in self.manifest.roots)
+
     def claims_height(self, height: int) -> bool:
         """Whether its coinbase begins with this height: pushed as a script number, or as BIP34 writes it (OP_1 to
         OP_16 up to 16). An aux-mode proof claims none."""

@@ -235,6 +235,21 @@ def test_sim_parallel_node_joins_and_leaves_chains_at_a_restart() -> None:
     world.check_sums()
 
 
+def test_sim_parallel_body_passes_through_nodes_that_do_not_follow_its_chain() -> None:
+    world = World(10, loss=0.0)
+    for index in range(5):
+        for other in range(index + 2, 5):
+            world.network.disconnect(index, other)  # a line is left: what 4 knows of b, 0 gets through 2, which is of a
+    world.network.run_for(5_000)
+    for _ in range(20):
+        world.mine(4)
+        world.network.run_for(5_000)
+    assert world.agreed()
+    assert world.core(0).chains[CHAINS[1].context].state.height > 5
+    assert not [note for node in world.network.nodes for note in node.notes if note.event != "node started"]
+    assert world.honest()
+
+
 def test_sim_parallel_late_joiner_syncs_from_nothing() -> None:
     world = World(6, loss=0.0)
     world.network.disconnect(0, 4)
