@@ -57,6 +57,17 @@ class BkChain:
     def check(self, root: bytes, body: bytes) -> str | None:
         return body_problem(root, body)
 
+    def forget_late(self, block_id: bytes, depth: int) -> list[bytes]:
+        """When a block was connected: forget the votes that no block can include any more, those for blocks that are
+        now just below `depth`. Their ids."""
+        deep: KnownBlock | None = self.graph.blocks[block_id]
+        for _ in range(depth + 1):
+            deep = None if deep is None else deep.previous
+        if deep is None:
+            return []
+        siblings = [deep] if deep.previous is None else deep.previous.children
+        return [vote for one in siblings for vote in self.graph.drop_votes(one)]
+
     # -- accounts ---------------------------------------------------------------------------------------------------
 
     def follow(self) -> Moved[LedgerBlock] | None:

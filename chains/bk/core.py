@@ -95,6 +95,7 @@ class BkCore:
         # Often enough that a lost vote costs a part of an interval, seldom enough that nobody notices.
         self._gossip_ms = min(60_000, max(1_000, parameters.interval_s * 100))
         self._retry_set = False
+        self._caught_up = False
         self._readers: dict[str, Callable[[PeerId, bytes], None]] = {
             "tip": self._on_tip,
             "vote": self.intake.vote_of_peer,
@@ -136,6 +137,12 @@ class BkCore:
     def out(self) -> list[Effect]:
         return self.intake.out
 
+    @property
+    def catching_up(self) -> bool:
+        """Whether this node has not yet caught up for the first time: nobody should mine by it. Never again afterwards,
+        or a peer that lists blocks that are none could keep a node from being mined by."""
+        return not self._caught_up and self.fetching.syncing
+
     # -- life -------------------------------------------------------------------------------------------------------
 
     def _started(self, records: Any) -> None:
@@ -167,6 +174,7 @@ class BkCore:
             peers = sorted(self.fetching.peers)
             if peers:
                 self._greet(peers[self._chance.randrange(len(peers))])
+            self._caught_up = self._caught_up or not self.fetching.syncing
             gone = self.own.forget()
             if gone:
                 self.out.append(Write(deletes=gone))
@@ -175,9 +183,13 @@ class BkCore:
             self._fetch_all()
         elif timer == RETRY:
             self._retry_set = False
-            for entry in self.fetching.overdue(self.now_ms):
+            again, senders = self.fetching.overdue(self.now_ms)
+            for entry in again:
                 self.intake.ask_again(entry)
+            for peer in senders:
+                self.intake.score(peer, "block-not-completed")
             for peer in self.fetching.stalled(self.now_ms):
+                self.intake.score(peer, "chain-not-given")
                 self.intake.ask_chain(peer)
 
     # -- messages ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ PACE_MS = 100
 """Between two batches of one peer's list: 160 blocks a second, which is within the rates of messages.py."""
 
 MAX_TRIES = 5
-MAX_UNFINISHED = 64
+MAX_UNFINISHED_OF_PEER = MAX_BLOCKS_ASKED
 MAX_WANTED = 2_000
 SEEN_PER_PEER = 4_096
 
@@ -95,6 +95,10 @@ class Fetching:
         """Whether a block was asked for: then it is welcome however deep, and however many siblings it has."""
         return block in self._wanted
 
+    def is_listed(self, block: bytes) -> bool:
+        """Whether a block is part of a list that is being worked off."""
+        return any(block in peer.out for peer in self.peers.values())
+
     def arrived(self, block: bytes) -> None:
         """A block is known now, or known to be bad."""
         self._wanted.pop(block, None)
@@ -107,8 +111,9 @@ class Fetching:
         entry = self.unfinished.get(offer.id)
         if entry is None:
             entry = self.unfinished[offer.id] = Unfinished(offer, offer.body, votes, peer, [peer], now_ms)
-            if len(self.unfinished) > MAX_UNFINISHED:
-                self.unfinished.popitem(last=False)
+            of_peer = [block for block, one in self.unfinished.items() if one.sender == peer]
+            if len(of_peer) > MAX_UNFINISHED_OF_PEER:  # its own, so that nobody can drive out what others sent
+                del self.unfinished[of_peer[0]]
             return entry
         if entry.offer.block != offer.block:
             return entry
@@ -125,22 +130,24 @@ class Fetching:
             if peer in entry.peers:
                 entry.peers.remove(peer)
 
-    def overdue(self, now_ms: int) -> list[Unfinished]:
+    def overdue(self, now_ms: int) -> tuple[list[Unfinished], list[PeerId]]:
         """Unfinished blocks to ask for again, each counted as tried; those tried often enough, or whose every source is
-        gone, are dropped."""
-        due = []
+        gone, are dropped, and who sent them is told."""
+        due, senders = [], []
         for block, entry in list(self.unfinished.items()):
             if now_ms - entry.asked_ms < RETRY_MS:
                 continue
             if entry.tries >= MAX_TRIES or not entry.peers:
                 del self.unfinished[block]
                 self._wanted.pop(block, None)
+                if entry.sender is not None:
+                    senders.append(entry.sender)
                 continue
             entry.tries += 1
             entry.asked_ms = now_ms
             entry.peers.append(entry.peers.pop(0))
             due.append(entry)
-        return due
+        return due, senders
 
     def stalled(self, now_ms: int) -> list[PeerId]:
         """Peers whose batch did not come in time; it is given up."""

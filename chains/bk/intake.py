@@ -6,7 +6,7 @@ before its votes asks for them. A refusal is a word; whether it costs the peer p
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -67,6 +67,7 @@ class Intake:
         self.fetching = fetching
         self.out: list[Effect] = []
         self.now_ms = 0
+        self._connected: deque[bytes] = deque()
         self._clock_noted_ms = -CLOCK_NOTE_MS
         self._read_proof = read_proof
         self.waiting_votes: Waiting[Vote] = Waiting(MAX_WAITING_VOTES, MAX_WAITING_VOTES_OF_PEER)
@@ -299,23 +300,36 @@ class Intake:
             if known_vote is not None:
                 votes[vote_id] = known_vote
         problem = block_problem(block, votes, self.chain.rules) or content_problem(block, body, self.chain)
+        listed = self.fetching.is_listed(entry.offer.id)  # this node is catching up
         self.fetching.arrived(entry.offer.id)
         if problem is not None:
             return problem
         new = [votes[vote] for vote in block.votes if graph.vote(vote) is None]
         known = graph.add_block(block, votes, body)
         self.out.append(Write(puts=(*(vote_record(vote) for vote in new), block_record(block, body))))
-        self._tell(known, source)
+        if not listed:
+            self._tell(known, source)
         self._follow()
-        for peer, vote in self.waiting_votes.take(known.id):
-            self.score(PeerId(peer), self.vote(vote, PeerId(peer)))
-        for peer, offer in self.waiting_blocks.take(known.id):
-            self.block_of_peer(PeerId(peer), offer)
+        self._take_waiting(known.id)
         return ACCEPTED
 
+    def _take_waiting(self, block_id: bytes) -> None:
+        """What waited for a block, then what waited for those blocks: in a row, for they may be hundreds."""
+        self._connected.append(block_id)
+        if len(self._connected) > 1:
+            return  # whoever appended the first of them goes on with this one
+        while self._connected:
+            for number, vote in self.waiting_votes.take(self._connected[0]):
+                verdict = self.vote(vote, PeerId(number))
+                if verdict != DEEP_VOTE:  # it was not when it was sent
+                    self.score(PeerId(number), verdict)
+            for number, offer in self.waiting_blocks.take(self._connected[0]):
+                self.block_of_peer(PeerId(number), offer)
+            self._connected.popleft()
+
     def _tell(self, known: KnownBlock, source: PeerId | None) -> None:
-        """Pass a block on, unless it is history that this node is catching up with."""
-        if known.height + 1 >= self.chain.graph.best.height and not self.fetching.syncing:
+        """Pass a block on, unless it is history."""
+        if known.height + 1 >= self.chain.graph.best.height:
             self.out.append(Broadcast("block", pushed(known).serialize(), () if source is None else (source,)))
 
     def _follow(self) -> None:
@@ -325,25 +339,11 @@ class Intake:
         self.out.append(notes.of_move(self.chain, moved))
         for topic in ("tip", "template", "proposal"):
             self.out.append(Tell(topic))
-        deletes: list[tuple[str, bytes]] = []
-        for done in moved.done:
-            deletes += self._forget_late_votes(self.chain.graph.blocks[done.id])
-        if deletes:
-            self.out.append(Write(deletes=tuple(deletes)))
+        gone = [vote for done in moved.done for vote in self.chain.forget_late(done.id, DEEP)]
+        if gone:
+            self.out.append(Write(deletes=tuple((VOTES, vote) for vote in gone)))
 
     def _note_clock(self, vote: Vote) -> None:
         if self.now_ms >= self._clock_noted_ms + CLOCK_NOTE_MS:
             self._clock_noted_ms = self.now_ms
             self.out.append(notes.of_clock(vote, self.now_ms))
-
-    def _forget_late_votes(self, block: KnownBlock) -> list[tuple[str, bytes]]:
-        """Votes that no block can include any more: those for blocks just out of reach."""
-        deep: KnownBlock | None = block
-        for _ in range(DEEP + 1):
-            deep = None if deep is None else deep.previous
-        if deep is None:
-            return []
-        siblings = [deep] if deep.previous is None else deep.previous.children
-        return [(VOTES, vote) for one in siblings for vote in self.chain.graph.drop_votes(one)]
-
-

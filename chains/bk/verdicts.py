@@ -17,6 +17,8 @@ POINTS = {
     DEEP_BLOCK: 0,
     EQUIVOCATION: 0,  # nobody knows who else has seen which two
     "third-proposal": 1,
+    "chain-not-given": 1,  # messages get lost
+    "block-not-completed": 5,
     "vote-twice": 2,
     "too-many-waiting": 1,
     "vote-high-hash": 20,

@@ -219,7 +219,7 @@ def chain_info(core: BkCore) -> dict[str, Any]:
         "blocks": chain.height,
         "bestblockhash": displayed(chain.graph.best.id),
         "mediantime": chain.graph.best.time_s,
-        "initialblockdownload": core.fetching.syncing,
+        "initialblockdownload": core.catching_up,
         "connections": len(core.fetching.peers),
         "k": parameters.k,
         "interval_s": parameters.interval_s,

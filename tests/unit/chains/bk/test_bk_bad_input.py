@@ -311,6 +311,7 @@ def test_bk_block_whose_votes_are_missing_asks_for_them_and_gives_up(world: Besi
     assert wanted == [ids(tuple(vote.id for vote in votes[1:]))]
     world.network.run_for(60_000)
     assert not world.core.fetching.unfinished, "nobody has them: forgotten"
+    assert [score.reason for score in world.node.offences] == ["block-not-completed"]
     assert world.send_block(offer, votes) == [] and world.best.id == offer.id
 
 
@@ -369,7 +370,55 @@ def test_bk_votes_that_nobody_asked_for_are_not_even_read(world: Besieged) -> No
     assert len(world.best.votes) == 3
 
 
-def test_bk_lies_about_chains_cost_nothing_but_questions(world: Besieged) -> None:
+def test_bk_blocks_that_are_claims_only_drive_out_nobody_elses(world: Besieged) -> None:
+    votes = world.votes(world.best, 3)
+    honest = world.enter(5)
+    offer = world.offer(votes)
+    honest.send("block", replace(offer, votes=()).serialize())
+    world.network.run_for(10)
+    for number in range(100):
+        claimed = tuple((3 * number + one).to_bytes(32, "little") for one in range(1, 4))
+        header = BlockHeader(world.best.id, world.best.height + 1, votes_root(claimed), bytes(32))
+        world.door.send("block", Offer(SignedBlock(header, bytes(64), claimed), 1, None).serialize())
+    world.network.run_for(10)
+    assert len(world.core.fetching.unfinished) <= 17
+    (payload,) = vote_batches([vote.serialize() for vote in votes])
+    honest.send("votes", payload)
+    world.network.run_for(10)
+    assert world.best.id == offer.id
+
+
+def test_bk_hundreds_of_waiting_blocks_connect_at_once() -> None:
+    """From several peers, in the opposite order."""
+    source, world = Besieged(heights=0), Besieged(heights=0)
+    offers = []
+    for _ in range(200):
+        votes = source.votes(source.best, 3)
+        offers.append((source.offer(votes), votes))
+        assert source.send_block(*offers[-1]) == []
+    doors = [world.enter(10 + number) for number in range(8)]
+    for place, (offer, votes) in reversed(list(enumerate(offers))):
+        for vote in votes:
+            doors[place % 8].send("vote", vote.serialize())
+        doors[place % 8].send("block", offer.serialize())
+    world.network.run_for(1000)
+    assert world.best.id == source.best.id
+
+
+def test_bk_node_that_has_caught_up_is_never_told_to_be_catching_up(world: Besieged) -> None:
+    assert not world.core.catching_up
+    world.network.run_for(60_000)
+    lies = tuple(sha256d(number.to_bytes(4, "big")) for number in range(MAX_CHAIN))
+    world.door.send("chain", ids(lies))
+    world.network.run_for(5)
+    assert world.core.fetching.syncing and not world.core.catching_up
+    votes = world.votes(world.best, 3)
+    other = world.enter(6)
+    assert world.send_block(world.offer(votes), votes) == []
+    assert "block" in [name for name, _ in other.received], "blocks are passed on all the same"
+
+
+def test_bk_lies_about_chains_cost_little_but_questions(world: Besieged) -> None:
     best = world.best.id
     tip = Tip(True, b"\x55" * 32, 10**6, 2**200, ())
     assert world.send("tip", tip.serialize()) == []
