@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ async def grown(network: RealNetwork, indices: tuple[int, ...], by: int) -> None
     await until(longer, f"nodes {indices} have {by} more", 180)
 
 
+def truncate(database: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
+    os.truncate(database, database.stat().st_size // 2)
+
+
 @pytest.mark.parametrize("kind", ["bk", "parallel"])
 async def test_network_of_a_kind_converges_under_faults(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "network.json"
@@ -64,6 +71,11 @@ async def test_network_of_a_kind_converges_under_faults(kind: str, tmp_path: Pat
             return found[0] if all(one == found[0] for one in found) else None
 
         agreed = await until(agree, "all nodes agree")
+        network.nodes[2].kill()
+        truncate(network.nodes[2].data / "records.db")
+        await network.nodes[2].start()
+        assert await until(agree, "a node whose store was truncated has the chain again") == agreed
+        assert "store damaged and set aside" in network.nodes[2].log()
         assert agreed["height"] >= 6 and all(issued > 0 for issued in agreed["issued"])
         assert sum(link.lost for link in network.links.values()) > 0
         for node in network.nodes:
