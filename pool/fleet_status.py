@@ -93,9 +93,16 @@ class FleetStatus(LiveStatus):
     """Implements pool.web.api.LiveStatus and pool.metrics.MetricsSource for all processes together."""
 
     def join(
-        self, figures: FleetFigures, states: Callable[[], Sequence[FrontEndState]], drained: Callable[[], bool]
+        self,
+        figures: FleetFigures,
+        states: Callable[[], Sequence[FrontEndState]],
+        *,
+        serves: Callable[[], bool],
+        drained: Callable[[], bool],
     ) -> None:
-        """Once, before anybody asks. `drained` tells whether the operator sends miners away."""
+        """Once, before anybody asks. `serves` tells whether a miner finds somebody, `drained` whether the operator
+        sends miners away."""
+        self._serves = serves
         self._figures = figures
         self._drained = drained
         self._states = states
@@ -104,7 +111,7 @@ class FleetStatus(LiveStatus):
     @property
     def accepting(self) -> bool:
         """Whether a share finds somebody."""
-        return self._own_accepting and any(state.serves for state in self._states())
+        return self._own_accepting and self._serves()
 
     @accepting.setter
     def accepting(self, value: bool) -> None:
@@ -112,7 +119,7 @@ class FleetStatus(LiveStatus):
 
     @property
     def draining(self) -> bool:
-        return self._drained()
+        return self._drained() or super().draining
 
     @property
     def connections(self) -> int:

@@ -33,6 +33,8 @@ AUX_SPACING_S = 2.0
 REFRESH_S = 30.0
 # A refused shape is proposed again after this long; the node may have been repaired.
 REFUSED_FOR_S = 600.0
+# Jobs are numbered from the start's time in such fractions of a second: far more than are ever made in one.
+SEQUENCE_BITS = 12
 # A target that eases more than this factor from one template to the next may not lower everybody's difficulty.
 EASING_LIMIT = 4
 
@@ -77,7 +79,9 @@ class JobBroadcast:
         self.jobs_sent = 0
         self.chain_jobs: dict[str, int] = {}  # jobs sent that worked for the chain
         self._prefix = secrets.token_hex(2)
-        self._sequence = 0
+        # Above all of a maker before this one, whose miners may still be here. And as it is in the coinbase, two makers
+        # of one pool do not have equal jobs, for equal extranonces.
+        self._first_sequence = self._sequence = int(time.time()) << SEQUENCE_BITS | secrets.randbits(SEQUENCE_BITS)
         self._parent_at = self.clock()
         self.clock_offset_s: float | None = None  # the parent node's clock less ours, at its newest template
         self._due: asyncio.TimerHandle | None = None
@@ -214,7 +218,7 @@ class JobBroadcast:
         settings = self.settings
         job = build_job(
             self._sequence,
-            f"{self._prefix}{self._sequence:x}",
+            f"{self._prefix}{self._sequence - self._first_sequence:x}",
             templates,
             tip,
             kinds=settings.kinds,

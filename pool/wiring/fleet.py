@@ -110,7 +110,8 @@ class Fleet:
         if any(slot.adopted for slot in self._slots.values()):
             await asyncio.sleep(ADOPT_S)
         olds = [slot for slot in self._slots.values() if slot.adopted]
-        for number in self._free_numbers()[: self.config.stratum.processes]:
+        count = self.config.stratum.processes
+        for number in self._free_numbers()[: count if count > 1 else 0]:  # one alone has the miners itself
             self._slot(number).wanted = True
         while True:
             await self._look()

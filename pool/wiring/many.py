@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Any
 from pool.config import Config, ConfigError
 from pool.config_reload import Reload
 from pool.fleet_figures import FleetFigures
+from pool.fleet_setup import slot_space
 from pool.fleet_status import FleetStatus
 from pool.live_status import LiveStatus
 from pool.operator_setup import operator_tokens
@@ -30,6 +32,7 @@ from pool.wiring.fleet_operating import FleetOperating
 from pool.wiring.keeping import Keeping
 from pool.wiring.paying import Wallets
 from pool.wiring.process import RunningPool
+from stratum.extranonce import ExtranonceAllocator
 
 log = logging.getLogger("parapool")
 
@@ -64,6 +67,15 @@ class RunningFleet(RunningPool):
         assert self._main is not None
         self._main.cancel()
 
+    @property
+    def _is_alone(self) -> bool:
+        """One process again: it has the miners itself, and looks after what its former front ends left."""
+        return self.config.stratum.processes == 1
+
+    def _extranonces(self) -> ExtranonceAllocator:
+        """Front ends of before may still be there, with the same jobs."""
+        return ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32), slot_space(0))
+
     def _ingest(self, own: Ingest) -> Ingest:
         if self.config.transport.kind != "none":
             return own
@@ -76,7 +88,12 @@ class RunningFleet(RunningPool):
             self.config, mining.chains, mining.intake, mining.jobs, mining.blocks, self.share_log, self.log_directory,
             books, list(mining.servers.values()),
         )  # fmt: skip
-        status.join(self._figures, lambda: self.fleet.states, lambda: self.fleet.talk.drained)
+        status.join(
+            self._figures,
+            lambda: self.fleet.states,
+            serves=lambda: self._is_alone or self.fleet.serves,
+            drained=lambda: self.fleet.talk.drained,
+        )
         return status
 
     def _build(self) -> None:
@@ -93,14 +110,17 @@ class RunningFleet(RunningPool):
             keeping.bookkeeping.in_thread if keeping is not None else None,
         )
         tokens = operator_tokens(self.config)
-        if tokens is not None and self.config.operator is not None:
+        if tokens is not None and self.config.operator is not None and not self._is_alone:
             self.operating = FleetOperating(
                 self.config.operator, tokens, self.config, self.mining, self._reload_for_operator
             ).reaching(self.fleet)
 
     def _serve(self) -> None:
         """Front ends listen, this process does not; it tells of their certificates."""
-        self.mining.read_certificates()
+        if self._is_alone:
+            super()._serve()
+        else:
+            self.mining.read_certificates()
 
     async def _listen(self) -> None:
         await super()._listen()

@@ -29,6 +29,7 @@ from pool.chain_setup import watched_chain
 from pool.config import Config, ConfigError
 from pool.config_reload import Reload, ReloadRefusedError, reload_between
 from pool.data_dir import StartError, claim_name, lock_data_dir
+from pool.fleet_setup import slots_on_disk
 from pool.job_check_metrics import JobCheckCollector
 from pool.live_status import LiveStatus
 from pool.log_setup import set_up_log
@@ -54,6 +55,7 @@ from pool.wiring.mining import Mining
 from pool.wiring.operating import Operating, operating
 from pool.wiring.paying import Wallets, changed_wallets
 from pool.wiring.transport import Transport
+from stratum.extranonce import ExtranonceAllocator
 
 log = logging.getLogger("parapool")
 
@@ -94,7 +96,7 @@ class RunningPool:
 
     def _build(self) -> None:
         """The parts, each given what it needs."""
-        mining = self.mining = Mining(self.config, self.share_log, self.solutions)
+        mining = self.mining = Mining(self.config, self.share_log, self.solutions, self._extranonces())
         self.operating = operating(self.config, mining, self._reload_for_operator)
         sql_books = None if self.books is None else self.books.sql_books
         ingest = self.transport.connect(self.share_log, self.solutions, sql_books, mining)
@@ -110,6 +112,10 @@ class RunningPool:
         registry.register(PayoutCollector(keeping.payers.services))
         registry.register(SchemeCollector(mining.schemes.bought))
         self.web = WebServer(self.status, keeping.views, registry, keeping.settings, web_options(self.config))
+
+    def _extranonces(self) -> ExtranonceAllocator | None:
+        """This process's part of their space; None for all of it."""
+        return None
 
     def _ingest(self, own: Ingest) -> Ingest:
         """What the bookkeeping takes in."""
@@ -353,7 +359,7 @@ def run(config: Config, read: Callable[[], Config] | None = None) -> int:
         PythonLoggingObserver("twisted").start()
         if config.pool.role in ("payout", "web"):
             return await RunningBeside(config, read).run()
-        if config.pool.serves and config.stratum.processes > 1:
+        if config.pool.serves and (config.stratum.processes > 1 or slots_on_disk(config.pool.data_dir)):
             from pool.wiring.many import RunningFleet
 
             pool = RunningFleet(config, read)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from sqlalchemy import select
 from support.devnet import CHAINS, PARENT, RARE_BITS, TRACEBACK, Devnet, steps
 from support.ports import free_port
@@ -177,6 +178,47 @@ async def test_devnet_front_ends_are_reached_by_the_operator(make_devnet: Any) -
     await (await _rig(devnet, LOGIN)).share()
 
 
+async def test_devnet_front_ends_take_over_another_configuration(make_devnet: Any) -> None:
+    devnet = await _start(make_devnet)
+    rigs = await _rigs(devnet)
+    text = devnet.config_path.read_text()
+    config = YAML(typ="safe").load(text)
+    del config["chains"]["beta"]
+    steps.info("a chain goes by SIGHUP, and comes back")
+    for number, content in enumerate((json.dumps(config), text), 1):  # JSON is YAML too
+        devnet.config_path.write_text(content)
+        assert devnet.pool is not None
+        os.kill(devnet.pool.pid, signal.SIGHUP)
+        await devnet.until(
+            lambda number=number: devnet.logs().count("configuration taken over") == number, "it is taken over"
+        )
+        (tip_hex,) = await devnet.advance(PARENT)
+        for rig in rigs:
+            await rig.job_on(tip_hex)
+    await devnet.all_chains_mined()
+    await devnet.solve_all(rigs[0])
+    for rig in rigs:
+        await rig.share(above=devnet.target(PARENT))
+    await _all_stored(devnet, rigs)
+    assert "cannot be made here" not in devnet.logs()
+
+
+async def test_devnet_front_ends_fewer_later_keep_no_block_waiting(make_devnet: Any) -> None:
+    devnet = await _start(make_devnet)
+    rigs = await _rigs(devnet)
+    for rig in rigs:
+        await rig.share(above=devnet.target(PARENT))
+    assert await devnet.stop_pool() == 0
+    steps.info("one process: what the others' folders hold is in the books, and windows do not wait for them")
+    devnet.pool = devnet.spawn_pool(stratum__processes="1")
+    await devnet.pool_answers()
+    await devnet.all_chains_mined()
+    alone = await devnet.rig(f"{LOGIN}.alone")
+    _, blocks = await devnet.solve_all(alone)
+    assert set(blocks) == set(CHAINS)
+    await _all_stored(devnet, [*rigs, alone])
+
+
 async def test_devnet_front_ends_killed_lose_no_answered_share(make_devnet: Any) -> None:
     devnet = await _start(make_devnet, bits=NO_BLOCKS)
     rigs: list[Rig] = []
@@ -232,7 +274,11 @@ async def test_devnet_front_ends_serve_on_while_the_mother_is_killed_and_end_wit
         await rig.share()
     assert _pids(devnet) == pids
     steps.info("the next mother takes them over, and moves their miners to her own")
-    await devnet.start_pool()
+    (tip_hex,) = await devnet.advance(PARENT)
+    devnet.pool = devnet.spawn_pool()
+    for rig in rigs:
+        await rig.job_on(tip_hex)  # her jobs reach the front ends of the one before
+    await devnet.pool_answers()
     for rig in rigs:
         with suppress(StratumError):
             await rig.share()
