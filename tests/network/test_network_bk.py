@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 from typing import Any
@@ -96,14 +97,17 @@ async def test_network_bk_node_with_a_truncated_database_comes_back(tmp_path: Pa
     async with RealNetwork(tmp_path, 2, free_port, command) as network:
         miners = Miners(network)
         await miners.mine_on([0, 1], 5 * K)
-        await settle(network, miners)
+        before = await settle(network, miners)
         network.nodes[0].kill()
         database = next(network.nodes[0].data.glob("records.db"))
         with database.open("r+b") as file:
             file.truncate(database.stat().st_size // 2)
         await network.nodes[0].start()
         await miners.mine_on([1], K)
-        assert (await settle(network, miners))["blocks"] >= 5
+        after = await settle(network, miners)
+        assert after["blocks"] >= before["blocks"] > 0 and after["issued"] == after["blocks"] * 1003
+        kept = await network.nodes[0].call("getblockhash", before["blocks"])
+        assert kept == await network.nodes[1].call("getblockhash", before["blocks"])
 
 
 async def test_network_bk_one_node_alone_makes_a_chain(tmp_path: Path) -> None:
@@ -111,6 +115,14 @@ async def test_network_bk_one_node_alone_makes_a_chain(tmp_path: Path) -> None:
     async with RealNetwork(tmp_path, 1, free_port, command) as network:
         miners = Miners(network)
         await miners.mine_on([0], 3 * K)
+        node, miner = network.nodes[0], miners.miners[0]
+        assert await node.call("waitforproposal", miner.key, 1) is None, "nothing to sign: time is up"
+        before = await node.call("getvotetemplate", miner.key, miner.script)
+        waiting = node.call("waitfortemplate", miner.key, miner.script, before["previousblockhash"], 60)
+        task = asyncio.create_task(waiting)
+        await miners.mine_on([0], K)
+        after = await task
+        assert after["previousblockhash"] == await node.call("getbestblockhash") != before["previousblockhash"]
         info = await network.nodes[0].call("getblockchaininfo")
-        assert info["blocks"] == 3 and info["issued"] == 3 * 1003
+        assert info["blocks"] == 4 and info["issued"] == 4 * 1003
         assert (await network.nodes[0].call("getvotestatus", miners.miners[0].votes[0]))["state"] == "included"
