@@ -25,8 +25,8 @@ from chains.bk import calls as bk_calls
 from chains.bk.core import BkCore
 from chains.bk.parameters import BkParameters
 from chains.parallel import table as parallel_calls
+from chains.parallel.core import ParallelCore
 from chains.parallel.description import read_network
-from chains.parallel.node import ParallelNode
 from chains.peers.program import NodeParts
 from chains.primitives.address import pay_to_pubkey_hash
 from chains.primitives.fields import MAX_AMOUNT, FieldError, integer, mapping, text
@@ -77,7 +77,7 @@ def bk_parameters(network: Mapping[str, Any]) -> BkParameters:
 def open_parallel(network: Mapping[str, Any], chance: random.Random, secrets: Sequence[bytes]) -> NodeParts:
     parameters, chains = read_network(network)
     wallet = {account_script(secret): secret for secret in secrets}
-    return NodeParts(ParallelNode(parameters, chains, chance, wallet), parallel_calls.CALLS, parallel_calls.REFUSALS)
+    return NodeParts(ParallelCore(parameters, chains, chance, wallet), parallel_calls.CALLS, parallel_calls.REFUSALS)
 
 
 NETWORK_NODES: dict[str, OpenNode] = {"bk": open_bk, "parallel": open_parallel}

@@ -10,20 +10,20 @@ from coincurve import PrivateKey
 from chains.accounts import wallet
 from chains.accounts.wallet import INVALID_PARAMETER, CallRefusedError
 from chains.parallel.body import block_header, branch_of
+from chains.parallel.core import ParallelCore
 from chains.parallel.following import FollowedChain, Status
-from chains.parallel.node import ParallelNode
 from chains.parallel.offers import chain_named, root_template
 from chains.primitives.hashes import displayed, from_displayed
 
 RECENT = 10
 
 
-def get_consensus_template(node: ParallelNode, scripts: Mapping[str, str]) -> dict[str, Any]:
+def get_consensus_template(node: ParallelCore, scripts: Mapping[str, str]) -> dict[str, Any]:
     """Root mode: what to mine on, with a body for each chain that a script (address or hex) is given for."""
     return root_template(node, scripts)
 
 
-def get_parallel_block_status(node: ParallelNode, chain_name: str, id_hex: str) -> dict[str, Any]:
+def get_parallel_block_status(node: ParallelCore, chain_name: str, id_hex: str) -> dict[str, Any]:
     """What became of a parallel block (by its id), or of a chain at a consensus proof (by that one's): `state` is
     block, gap, void, orphan, held or unknown. Only `block` pays."""
     chain = chain_named(node, chain_name)
@@ -46,7 +46,7 @@ def _told(chain: FollowedChain, status: Status) -> dict[str, Any]:
     }
 
 
-def get_chain_view(node: ParallelNode) -> dict[str, Any]:
+def get_chain_view(node: ParallelCore) -> dict[str, Any]:
     """Where this node stands: the path of proofs, and each chain that it follows."""
     tree = node.tree
     return {
@@ -67,7 +67,7 @@ def get_chain_view(node: ParallelNode) -> dict[str, Any]:
     }
 
 
-def _chain_view(node: ParallelNode, chain: FollowedChain) -> dict[str, Any]:
+def _chain_view(node: ParallelCore, chain: FollowedChain) -> dict[str, Any]:
     recent = node.tree.path[1:][-RECENT:]
     return {
         "chain": chain.parameters.name,
@@ -83,7 +83,7 @@ def _chain_view(node: ParallelNode, chain: FollowedChain) -> dict[str, Any]:
     }
 
 
-def get_block(node: ParallelNode, chain_name: str, id_hex: str) -> dict[str, Any]:
+def get_block(node: ParallelCore, chain_name: str, id_hex: str) -> dict[str, Any]:
     """A parallel block with its body, as far as it is known."""
     chain = chain_named(node, chain_name)
     status = chain.status(_id(id_hex))
@@ -101,7 +101,7 @@ def get_block(node: ParallelNode, chain_name: str, id_hex: str) -> dict[str, Any
     }
 
 
-def get_block_hash(node: ParallelNode, chain_name: str, height: int) -> str:
+def get_block_hash(node: ParallelCore, chain_name: str, height: int) -> str:
     """The id of a chain's block at a height, from 1."""
     blocks = chain_named(node, chain_name).state.blocks
     if type(height) is not int or not 1 <= height <= len(blocks):
@@ -109,7 +109,7 @@ def get_block_hash(node: ParallelNode, chain_name: str, height: int) -> str:
     return displayed(blocks[height - 1].id)
 
 
-def get_consensus_proof(node: ParallelNode, id_hex: str) -> dict[str, Any]:
+def get_consensus_proof(node: ParallelCore, id_hex: str) -> dict[str, Any]:
     """A proof in its wire form, and its place; `confirmations` is -1 off the best path."""
     entry = node.tree.get(_id(id_hex))
     if entry is None or entry.proof is None:
@@ -130,7 +130,7 @@ def get_consensus_proof(node: ParallelNode, id_hex: str) -> dict[str, Any]:
     }
 
 
-def get_transfer_proof(node: ParallelNode, chain_name: str, id_hex: str) -> dict[str, Any]:
+def get_transfer_proof(node: ParallelCore, chain_name: str, id_hex: str) -> dict[str, Any]:
     """What shows, to somebody who has the consensus proofs only, that a body carries a transfer: the merkle branch from
     the transaction to the chain's root, and the proof whose manifest has that root. That the body was a block and not
     a void, only a follower knows."""
@@ -156,7 +156,7 @@ def get_transfer_proof(node: ParallelNode, chain_name: str, id_hex: str) -> dict
 # --- wallet ---------------------------------------------------------------------------------------------------------
 
 
-def list_accounts(node: ParallelNode, chain_name: str) -> list[dict[str, Any]]:
+def list_accounts(node: ParallelCore, chain_name: str) -> list[dict[str, Any]]:
     """The accounts whose keys this node holds: address, and the public key that `createtransfer` wants."""
     chain = chain_named(node, chain_name)
     return [
@@ -165,20 +165,20 @@ def list_accounts(node: ParallelNode, chain_name: str) -> list[dict[str, Any]]:
     ]
 
 
-def get_balance(node: ParallelNode, chain_name: str, address: str) -> dict[str, Any]:
+def get_balance(node: ParallelCore, chain_name: str, address: str) -> dict[str, Any]:
     """What an account has: `spendable` now, `spoken_for` by its waiting transfers, `immature` rewards, `next_nonce`."""
     return wallet.get_balance(chain_named(node, chain_name), address)
 
 
 def list_transfers(
-    node: ParallelNode, chain_name: str, address: str, since_height: int = 0, limit: int = 1000
+    node: ParallelCore, chain_name: str, address: str, since_height: int = 0, limit: int = 1000
 ) -> list[dict[str, Any]]:
     """An account's confirmed movements above a height, oldest first; `id` is null for a reward."""
     return wallet.list_transfers(chain_named(node, chain_name), address, since_height, limit)
 
 
 def create_transfer(
-    node: ParallelNode,
+    node: ParallelCore,
     chain_name: str,
     public_key_hex: str,
     address: str,
@@ -191,7 +191,7 @@ def create_transfer(
     return wallet.create_transfer(chain_named(node, chain_name), public_key_hex, address, outputs, fee, nonce)
 
 
-def get_transfer(node: ParallelNode, chain_name: str, id_hex: str) -> dict[str, Any]:
+def get_transfer(node: ParallelCore, chain_name: str, id_hex: str) -> dict[str, Any]:
     """Where a transfer is: `state` is confirmed, waiting or unknown; `confirmations` is 1 in the newest block."""
     return wallet.get_transfer(chain_named(node, chain_name), id_hex)
 

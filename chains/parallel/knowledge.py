@@ -1,6 +1,6 @@
 """What a node of a consensus-proof network knows: proofs, bodies, orphans, and the chains that it follows along them.
 
-No messages and no clock: the node (node.py) feeds it and tells others what changed.
+No messages and no clock: the node (core.py) feeds it and tells others what changed.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from chains.primitives.hashes import displayed
 from chains.primitives.target import bits_to_target
 
 if TYPE_CHECKING:
-    from chains.parallel.node import ParallelNode
+    from chains.parallel.core import ParallelCore
 
 HEADER_VERSION = 0x20000000
 
@@ -30,7 +30,7 @@ class Candidate:
     bodies: Mapping[bytes, Body]
 
 
-def chain_named(node: ParallelNode, name: str) -> FollowedChain:
+def chain_named(node: ParallelCore, name: str) -> FollowedChain:
     """A followed chain by its name or the hex of its context. Raises CallRefusedError."""
     for chain in node.chains.values():
         if name in (chain.parameters.name, chain.context.hex()):
@@ -38,7 +38,7 @@ def chain_named(node: ParallelNode, name: str) -> FollowedChain:
     raise CallRefusedError(INVALID_PARAMETER, f"this node does not follow a chain {str(name)[:70]!r}")
 
 
-def bodies_for(node: ParallelNode, scripts: Mapping[str, str]) -> dict[bytes, BodyTemplate]:
+def bodies_for(node: ParallelCore, scripts: Mapping[str, str]) -> dict[bytes, BodyTemplate]:
     """By context, a body for each chain that a script is given for: an address, or the hex of a script. A chain that
     has not begun at the tip yet is left out. Raises CallRefusedError."""
     if not isinstance(scripts, Mapping) or len(scripts) > MAX_ENTRIES:
@@ -64,12 +64,12 @@ def _template(chain: FollowedChain, text: str) -> BodyTemplate:
         raise CallRefusedError(INVALID_PARAMETER, f"{chain.parameters.name}: {error}") from error
 
 
-def time_now_s(node: ParallelNode) -> int:
+def time_now_s(node: ParallelCore) -> int:
     """The time that a proof on the tip should carry now."""
     return max(node.now_ms // 1000, node.tree.least_time_s(node.tree.best))
 
 
-def describe(node: ParallelNode, made: Mapping[bytes, BodyTemplate]) -> dict[str, Any]:
+def describe(node: ParallelCore, made: Mapping[bytes, BodyTemplate]) -> dict[str, Any]:
     """The part that both modes' templates share: place, target, R, manifest, bodies. Hashes that end in `hash` and ids
     are displayed hex, contexts, roots, R and everything raw natural."""
     best = node.tree.best
@@ -98,7 +98,7 @@ def describe(node: ParallelNode, made: Mapping[bytes, BodyTemplate]) -> dict[str
     }
 
 
-def root_template(node: ParallelNode, scripts: Mapping[str, str]) -> dict[str, Any]:
+def root_template(node: ParallelCore, scripts: Mapping[str, str]) -> dict[str, Any]:
     """What `getconsensustemplate` answers. `coinbase` ends in 8 zero bytes of nonce and the lock time: whatever a miner
     puts into those 8 bytes, and into further outputs before the last, the proof holds."""
     if node.parameters.mode is not Mode.ROOT:

@@ -8,7 +8,7 @@ from chains.accounts.wallet import CallRefusedError
 from chains.calls.functions import calls_of
 from chains.calls.table import OBJECT, TEXT, WAIT_PARAMETER, Access, Call, Parameter, Waited
 from chains.parallel.calls import READS
-from chains.parallel.node import ParallelNode
+from chains.parallel.core import ParallelCore
 from chains.parallel.offers import root_template
 from chains.parallel.writes import WRITES
 
@@ -21,7 +21,7 @@ WALLET = {
 }  # fmt: skip
 
 
-def wait_for_consensus_template(node: ParallelNode, scripts: Mapping[str, str], longpollid: str) -> Waited:
+def wait_for_consensus_template(node: ParallelCore, scripts: Mapping[str, str], longpollid: str) -> Waited:
     """News as soon as the tip or any body differs from the template of this `longpollid`."""
     answer = root_template(node, scripts)
     return Waited(answer, answer["longpollid"] != longpollid)

@@ -28,14 +28,14 @@ from chains.peers.core import Tell
 from chains.primitives.hashes import displayed, from_displayed
 
 if TYPE_CHECKING:
-    from chains.parallel.node import ParallelNode
+    from chains.parallel.core import ParallelCore
 
 MAX_CANDIDATES = 256
 FRESH_S = 30  # how long a datum's time may lag while nothing else has changed
 
 
 def submit_consensus_proof(
-    node: ParallelNode, proof_hex: str, bodies: Mapping[str, Sequence[str]] | None = None
+    node: ParallelCore, proof_hex: str, bodies: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Any]:
     """A solved proof (wire form) with all its bodies, by chain name or context hex, as lists of transactions in hex.
     `result` is `accepted` when it is the best proof now, `inconclusive` when it is not, or not yet, for `missing`
@@ -48,7 +48,7 @@ def submit_consensus_proof(
     return _submit(node, proof_wire, given)
 
 
-def _submit(node: ParallelNode, proof_wire: bytes, bodies: Mapping[bytes, Body]) -> dict[str, Any]:
+def _submit(node: ParallelCore, proof_wire: bytes, bodies: Mapping[bytes, Body]) -> dict[str, Any]:
     try:
         proof = read_proof(proof_wire, node.parameters)
         for context, body in bodies.items():
@@ -72,7 +72,7 @@ def _submit(node: ParallelNode, proof_wire: bytes, bodies: Mapping[bytes, Body])
     }
 
 
-def _blocks(node: ParallelNode, entry: Entry) -> list[dict[str, Any]]:
+def _blocks(node: ParallelCore, entry: Entry) -> list[dict[str, Any]]:
     assert entry.proof is not None
     told = []
     for context, root in entry.proof.manifest.roots:
@@ -83,7 +83,7 @@ def _blocks(node: ParallelNode, entry: Entry) -> list[dict[str, Any]]:
     return told
 
 
-def _context(node: ParallelNode, name: str) -> bytes:
+def _context(node: ParallelCore, name: str) -> bytes:
     """A chain's context, followed or not."""
     for chain in node.chains.values():
         if chain.parameters.name == name:
@@ -104,7 +104,7 @@ def _body(name: str, transactions: Sequence[str]) -> Body:
     return body
 
 
-def create_parallel_datum(node: ParallelNode, scripts: Mapping[str, str]) -> dict[str, Any]:
+def create_parallel_datum(node: ParallelCore, scripts: Mapping[str, str]) -> dict[str, Any]:
     """A datum for a merge-miner's tree: `hash` (displayed) and `context` (natural) are what its leaf takes. The same
     answer while nothing has changed, so that a pool may ask often."""
     if node.parameters.mode is not Mode.AUX:
@@ -132,7 +132,7 @@ def create_parallel_datum(node: ParallelNode, scripts: Mapping[str, str]) -> dic
     }
 
 
-def _same_datum(node: ParallelNode, answer: Mapping[str, Any]) -> AuxDatum | None:
+def _same_datum(node: ParallelCore, answer: Mapping[str, Any]) -> AuxDatum | None:
     """The datum handed out last for the same tip and bodies, if its time will do."""
     wanted = (node.tree.best.id, bytes.fromhex(answer["commitment"]))
     for candidate in reversed(node.candidates.values()):
@@ -142,7 +142,7 @@ def _same_datum(node: ParallelNode, answer: Mapping[str, Any]) -> AuxDatum | Non
     return None
 
 
-def submit_parallel_datum(node: ParallelNode, hash_hex: str, proof_hex: str) -> dict[str, Any]:
+def submit_parallel_datum(node: ParallelCore, hash_hex: str, proof_hex: str) -> dict[str, Any]:
     """The MM2 proof (wire form) of a datum that `createparalleldatum` gave. Answers as `submitconsensusproof`; `stale`
     when the datum is not known any more."""
     try:
@@ -155,7 +155,7 @@ def submit_parallel_datum(node: ParallelNode, hash_hex: str, proof_hex: str) -> 
     return _submit(node, aux_wire(candidate.datum, proof_wire, candidate.manifest), candidate.bodies)
 
 
-def sign_transfer(node: ParallelNode, chain_name: str, transfer_hex: str) -> dict[str, Any]:
+def sign_transfer(node: ParallelCore, chain_name: str, transfer_hex: str) -> dict[str, Any]:
     """Signed with this node's key of the sender; the same bytes each time. Changes nothing, but is for the owner."""
     chain = chain_named(node, chain_name)
     secret = node.wallet.get(parse(transfer_hex, signed=False).sender)
@@ -164,7 +164,7 @@ def sign_transfer(node: ParallelNode, chain_name: str, transfer_hex: str) -> dic
     return wallet.sign_transfer(chain, transfer_hex, secret)
 
 
-def send_transfer(node: ParallelNode, chain_name: str, transfer_hex: str) -> dict[str, Any]:
+def send_transfer(node: ParallelCore, chain_name: str, transfer_hex: str) -> dict[str, Any]:
     """Takes a signed transfer, writes it down, tells the peers. To be repeated as often as one likes: `result` is then
     `known` or `confirmed`. What the mempool refuses is refused with -26 and its word."""
     chain = chain_named(node, chain_name)

@@ -15,9 +15,9 @@ from support.consensus_mining import solve, solved
 from chains.parallel import messages as wire
 from chains.parallel.body import BlockCoinbase, root_of, serialize_body
 from chains.parallel.calls import READS
+from chains.parallel.core import ParallelCore
 from chains.parallel.manifest import manifest_of
 from chains.parallel.messages import ProofMessage
-from chains.parallel.node import ParallelNode
 from chains.parallel.parameters import ChainParameters, NetworkParameters
 from chains.peers.virtual import VirtualNetwork
 from chains.primitives.hashes import sha256d
@@ -42,13 +42,13 @@ class World:
         self.random = random.Random(seed)
         self.network = VirtualNetwork(seed=seed, latency_ms=(20, 400), loss=loss)
         for number, chains in enumerate(FOLLOWS):
-            self.network.add(lambda number=number, chains=chains: ParallelNode(NETWORK, chains, random.Random(number)))
+            self.network.add(lambda number=number, chains=chains: ParallelCore(NETWORK, chains, random.Random(number)))
         self.network.connect_all()
         self.mined = 0
 
-    def core(self, index: int) -> ParallelNode:
+    def core(self, index: int) -> ParallelCore:
         core = self.network.nodes[index].core
-        assert isinstance(core, ParallelNode)
+        assert isinstance(core, ParallelCore)
         return core
 
     def alive(self) -> list[int]:
@@ -227,7 +227,7 @@ def test_sim_parallel_node_joins_and_leaves_chains_at_a_restart() -> None:
     world.network.crash(4)
     for index, chains in ((2, CHAINS), (4, CHAINS[:1])):
         node = world.network.nodes[index]
-        node.make_core = lambda index=index, chains=chains: ParallelNode(NETWORK, chains, random.Random(index))
+        node.make_core = lambda index=index, chains=chains: ParallelCore(NETWORK, chains, random.Random(index))
         world.network.restart(index)
     world.settle()
     assert sorted(world.beliefs()["c"]) == [0, 1, 2, 3], "2 has joined b and c, 4 has left them"

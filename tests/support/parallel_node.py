@@ -10,8 +10,8 @@ import random
 import sys
 from pathlib import Path
 
+from chains.parallel.core import ParallelCore
 from chains.parallel.description import DEVNET, read_network
-from chains.parallel.node import ParallelNode
 from chains.parallel.table import CALLS, REFUSALS
 from chains.peers.hub import PeerLimits
 from chains.peers.program import NodeOptions, NodeParts, run_node
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     data, port, rpc, names, *peers = arguments
     network, chains = read_network(DEVNET)
-    core = ParallelNode(network, [one for one in chains if one.name in names.split(",")], random.SystemRandom())
+    core = ParallelCore(network, [one for one in chains if one.name in names.split(",")], random.SystemRandom())
     options = NodeOptions(
         Path(data),
         port=int(port),

@@ -11,8 +11,8 @@ from support.consensus_mining import solved
 
 from chains.parallel.body import Body, root_of
 from chains.parallel.calls import READS
+from chains.parallel.core import ParallelCore
 from chains.parallel.manifest import Manifest, manifest_of
-from chains.parallel.node import ParallelNode
 from chains.parallel.parameters import ChainParameters, Mode, NetworkParameters
 from chains.peers.core import Answer, Asked, Effect, Refuse, Started, Write
 from chains.primitives.address import pay_to_pubkey_hash
@@ -31,9 +31,9 @@ SCRIPTS = [pay_to_pubkey_hash(key) for key in KEYS]
 
 def new_node(
     chains: Iterable[ChainParameters] = BOTH, network: NetworkParameters = NETWORK, seed: int = 1
-) -> ParallelNode:
+) -> ParallelCore:
     """A node that is not started yet; its wallet holds all test keys."""
-    return ParallelNode(network, tuple(chains), random.Random(seed), dict(zip(SCRIPTS, SECRETS, strict=True)))
+    return ParallelCore(network, tuple(chains), random.Random(seed), dict(zip(SCRIPTS, SECRETS, strict=True)))
 
 
 class Disk:
@@ -56,15 +56,15 @@ class Disk:
         return Started({table: list(rows.items()) for table, rows in self.tables.items()})
 
 
-def start(node: ParallelNode, disk: Disk | None = None) -> list[Effect]:
+def start(node: ParallelCore, disk: Disk | None = None) -> list[Effect]:
     return list(node.on(NOW_MS, disk.started() if disk is not None else Started({})))
 
 
-def read(node: ParallelNode, call: str, *parameters: Any) -> Any:
+def read(node: ParallelCore, call: str, *parameters: Any) -> Any:
     return READS[call](node, *parameters)
 
 
-def ask(node: ParallelNode, call: str, *parameters: Any, now_ms: int | None = None, disk: Disk | None = None) -> Any:
+def ask(node: ParallelCore, call: str, *parameters: Any, now_ms: int | None = None, disk: Disk | None = None) -> Any:
     """The answer of a call that writes; a refusal is a (code, reason)."""
     effects = list(node.on(node.now_ms + 1000 if now_ms is None else now_ms, Asked(call, 1, parameters)))
     if disk is not None:
@@ -77,13 +77,13 @@ def ask(node: ParallelNode, call: str, *parameters: Any, now_ms: int | None = No
     raise AssertionError("a call that is never answered")
 
 
-def template(node: ParallelNode, who: Mapping[str, int]) -> dict[str, Any]:
+def template(node: ParallelCore, who: Mapping[str, int]) -> dict[str, Any]:
     """A template that pays test account number `who` on each chain named."""
     answer: dict[str, Any] = read(node, "getconsensustemplate", {name: SCRIPTS[at].hex() for name, at in who.items()})
     return answer
 
 
-def mine(node: ParallelNode, who: Mapping[str, int], salt: int = 0, disk: Disk | None = None) -> dict[str, Any]:
+def mine(node: ParallelCore, who: Mapping[str, int], salt: int = 0, disk: Disk | None = None) -> dict[str, Any]:
     """One proof, with a body for each chain named."""
     proof, bodies = solved(template(node, who), salt)
     answer: dict[str, Any] = ask(node, "submitconsensusproof", proof.hex(), bodies, disk=disk)
@@ -94,7 +94,7 @@ def manifest_for(bodies: Mapping[bytes, Body]) -> Manifest:
     return manifest_of({context: root_of(body) for context, body in bodies.items()})
 
 
-def states(node: ParallelNode) -> dict[str, tuple[object, ...]]:
+def states(node: ParallelCore) -> dict[str, tuple[object, ...]]:
     """Everything that a node believes of each chain, as values that compare."""
     return {
         chain.parameters.name: (chain.state.tip, *chain.accounts.snapshot()) for chain in node.chains.values()

@@ -9,8 +9,8 @@ from ppow_miner import AUX_NETWORK, BOTH, CHAIN_A, NETWORK, SCRIPTS, ask, new_no
 
 from chains.mm2_proof.proof import build_proof, parent_header, parse, serialize
 from chains.mm2_proof.tree import build_tree, context_of
+from chains.parallel.core import ParallelCore
 from chains.parallel.manifest import manifest_of
-from chains.parallel.node import ParallelNode
 from chains.parallel.parameters import NetworkParameters
 from chains.parallel.proof import AuxDatum, InvalidProofError, aux_wire, read_proof
 from chains.primitives.hashes import displayed, from_displayed, sha256d
@@ -35,18 +35,18 @@ def outer(context: bytes, datum_hash: bytes, target: int, salt: int = 0, meet: b
         nonce += 1
 
 
-def started() -> ParallelNode:
+def started() -> ParallelCore:
     node = new_node(network=AUX_NETWORK)
     start(node)
     return node
 
 
-def offer(node: ParallelNode, *names: str) -> dict[str, Any]:
+def offer(node: ParallelCore, *names: str) -> dict[str, Any]:
     answer: dict[str, Any] = ask(node, "createparalleldatum", {name: SCRIPTS[0].hex() for name in names}, now_ms=0)
     return answer
 
 
-def mined(node: ParallelNode, made: dict[str, Any], salt: int = 0, meet: bool = True) -> dict[str, Any]:
+def mined(node: ParallelCore, made: dict[str, Any], salt: int = 0, meet: bool = True) -> dict[str, Any]:
     proof = outer(bytes.fromhex(made["context"]), from_displayed(made["hash"]), int(made["target"], 16), salt, meet)
     answer: dict[str, Any] = ask(node, "submitparalleldatum", made["hash"], proof.hex())
     return answer

@@ -10,7 +10,7 @@ from ppow_miner import CHAIN_A, CHAIN_B, SCRIPTS, ask, mine, new_node, read, sta
 from chains.accounts.transfer import read_transfer
 from chains.accounts.wallet import CallRefusedError
 from chains.calls.table import Access, CallTable
-from chains.parallel.node import ParallelNode
+from chains.parallel.core import ParallelCore
 from chains.parallel.parameters import NetworkParameters
 from chains.parallel.proof import read_proof
 from chains.parallel.table import CALLS, wait_for_consensus_template
@@ -18,7 +18,7 @@ from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.merkle import fold_branch
 
 
-def started() -> ParallelNode:
+def started() -> ParallelCore:
     node = new_node()
     start(node)
     return node
@@ -86,7 +86,7 @@ def test_parallel_view_blocks_and_proofs_are_told() -> None:
     assert read(node, "getparallelblockstatus", "b", "00" * 32)["state"] == "unknown"
 
 
-def payment(node: ParallelNode, amount: int) -> dict[str, Any]:
+def payment(node: ParallelCore, amount: int) -> dict[str, Any]:
     accounts = read(node, "listaccounts", "a")
     outputs = [{"address": accounts[1]["address"], "amount": amount}]
     made = read(node, "createtransfer", "a", accounts[0]["public_key"], accounts[0]["address"], outputs, 5)

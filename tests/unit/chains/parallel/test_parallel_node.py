@@ -28,8 +28,8 @@ from support.consensus_mining import solve, solved
 
 from chains.parallel import messages as wire
 from chains.parallel.body import GENESIS_BLOCK, BlockCoinbase, root_of, serialize_body
+from chains.parallel.core import CALLER, ParallelCore
 from chains.parallel.messages import ProofMessage
-from chains.parallel.node import CALLER, ParallelNode
 from chains.parallel.parameters import ChainParameters
 from chains.peers.core import (
     Broadcast,
@@ -50,17 +50,17 @@ from chains.primitives.hashes import displayed, from_displayed
 PEER, OTHER = PeerId(1), PeerId(2)
 
 
-def started(**options: Any) -> ParallelNode:
+def started(**options: Any) -> ParallelCore:
     node = new_node(**options)
     start(node)
     return node
 
 
-def connect(node: ParallelNode, peer: PeerId = PEER) -> list[Effect]:
+def connect(node: ParallelCore, peer: PeerId = PEER) -> list[Effect]:
     return list(node.on(node.now_ms, Connected(peer, PeerHello(bytes(32), node.network, node.genesis, 1, 0, True))))
 
 
-def receive(node: ParallelNode, name: str, payload: bytes, peer: PeerId = PEER) -> list[Effect]:
+def receive(node: ParallelCore, name: str, payload: bytes, peer: PeerId = PEER) -> list[Effect]:
     return list(node.on(node.now_ms + 10, Received(peer, name, payload)))
 
 
@@ -72,7 +72,7 @@ def scores(effects: list[Effect]) -> list[tuple[int, str]]:
     return [(effect.points, effect.reason) for effect in effects if isinstance(effect, Score)]
 
 
-def status(node: ParallelNode, chain: str, name: str) -> dict[str, Any]:
+def status(node: ParallelCore, chain: str, name: str) -> dict[str, Any]:
     answer: dict[str, Any] = read(node, "getparallelblockstatus", chain, name)
     return answer
 
@@ -145,7 +145,7 @@ def test_parallel_chain_starts_at_any_proof() -> None:
     assert mine(follower, {"late": 0})["blocks"][0]["state"] == "block"
 
 
-def wire_of(node: ParallelNode, id_hex: str) -> tuple[bytes, dict[str, list[str]]]:
+def wire_of(node: ParallelCore, id_hex: str) -> tuple[bytes, dict[str, list[str]]]:
     found = read(node, "getconsensusproof", id_hex)
     roots = {context: bytes.fromhex(root) for context, root in found["chains"].items()}
     bodies = {context: [one.hex() for one in node.known.bodies[root]] for context, root in roots.items()}
@@ -187,7 +187,7 @@ def test_parallel_follower_holds_a_proof_until_its_bodies_are_there() -> None:
     assert written and min(written) < effects.index(relayed[0]), "on disk before it leaves"
 
 
-def hidden_body_network() -> tuple[ParallelNode, ParallelNode, tuple[bytes, ...], list[str]]:
+def hidden_body_network() -> tuple[ParallelCore, ParallelCore, tuple[bytes, ...], list[str]]:
     """A light node on whose path a proof hides its body of chain a, with six more proofs on top of it; a follower that
     got all of them without that body; the body; the proofs' ids."""
     light, follower = started(chains=[]), started()
@@ -205,7 +205,7 @@ def hidden_body_network() -> tuple[ParallelNode, ParallelNode, tuple[bytes, ...]
     return light, follower, body, ids
 
 
-def wait(node: ParallelNode, seconds: int, disk: Disk | None = None) -> None:
+def wait(node: ParallelCore, seconds: int, disk: Disk | None = None) -> None:
     for _ in range(seconds):
         effects = node.on(node.now_ms + 1000, Fired("tick"))
         if disk is not None:
@@ -275,7 +275,7 @@ def test_parallel_hidden_body_that_comes_late_is_walked_as_if_it_had_always_been
     assert states(fresh) == states(follower)
 
 
-def wire_of_any(node: ParallelNode, id_hex: str) -> tuple[bytes, None]:
+def wire_of_any(node: ParallelCore, id_hex: str) -> tuple[bytes, None]:
     return bytes.fromhex(read(node, "getconsensusproof", id_hex)["hex"]), None
 
 
@@ -408,7 +408,7 @@ def test_parallel_path_is_written_in_one_batch() -> None:
 
 
 def test_parallel_answer_with_bodies_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chains.parallel.node.ANSWER_BYTES", 150)
+    monkeypatch.setattr("chains.parallel.core.ANSWER_BYTES", 150)
     full = started()
     connect(full)
     for _ in range(3):

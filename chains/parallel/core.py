@@ -69,7 +69,7 @@ CALLER = PeerId(0)
 """Where a proof comes from that a caller submitted."""
 
 
-class ParallelNode:
+class ParallelCore:
     """One node. `wallet` holds the secrets of accounts by script; `tag` stands in the coinbases it offers."""
 
     def __init__(
