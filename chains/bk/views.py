@@ -75,7 +75,7 @@ def wait_for_proposal(core: BkCore, leader_key: bytes) -> Waited:
 
 def vote_status(core: BkCore, vote_id: bytes) -> dict[str, Any]:
     """What became of a vote: `state` is included (in a block of the preferred chain), waiting (for a block that still
-    can take it), late (it never will, unless the chain is reorganised) or unknown."""
+    can take it), late (it never will, unless the chain is reorganised; forgotten when its block is deep) or unknown."""
     chain = core.chain
     vote = chain.graph.vote(vote_id)
     base = {"vote": displayed(vote_id), "state": "unknown", "block": None, "index": None, "height": None,
