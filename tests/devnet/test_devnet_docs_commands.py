@@ -49,6 +49,7 @@ ONLY_PARSED: Mapping[str, str] = {
     r"pool operator ": "drains, bans and messages the pool that all of this is typed at: tests/unit/pool/operator",
     r"pool ledger import ": "wants money of the operator's in the books: tests/storage/test_storage_opening.py",
     r".*pool .* -c deploy/litecoin-regtest\.yaml": "wants a real daemon: tests/nodes/test_nodes_payouts.py",
+    r".*pool devnet up ": "networks of five nodes: tests/network/test_network_up.py types it",
     r".*pool mine \S+ -u \$MINER": "wants a real daemon: tests/nodes/test_nodes_payouts.py",
 }
 """Commands of ours that change what is not there: their words are understood, with these very options."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PLACES = (
-    "README.md", "docs/*.md", "docs/operating/*.md", "docs/protocol/*.md", "docs/reference/*.md", "deploy/**/README*.md"
+    "README.md", "docs/*.md", "docs/concepts/*.md", "docs/operating/*.md", "docs/protocol/*.md", "docs/reference/*.md",
+    "deploy/**/README*.md",
 )  # fmt: skip
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
