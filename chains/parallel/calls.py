@@ -13,6 +13,7 @@ from chains.parallel.body import block_header, branch_of
 from chains.parallel.core import ParallelCore
 from chains.parallel.following import FollowedChain, Status
 from chains.parallel.offers import chain_named, root_template
+from chains.parallel.tree import EXCUSED_ABOVE
 from chains.primitives.hashes import displayed, from_displayed
 
 RECENT = 10
@@ -42,6 +43,7 @@ def _told(chain: FollowedChain, status: Status) -> dict[str, Any]:
         "proof_confirmations": status.proof_confirmations,
         "height": facts.height if facts is not None else None,
         "amount": facts.amount if facts is not None else 0,
+        "script": facts.script.hex() if facts is not None else None,
         "address": wallet.address_of(chain, facts.script) if facts is not None else None,
     }
 
@@ -52,6 +54,7 @@ def get_chain_view(node: ParallelCore) -> dict[str, Any]:
     return {
         "network": node.parameters.name,
         "mode": str(node.parameters.mode),
+        "context": node.parameters.context.hex(),
         "genesis": displayed(node.genesis),
         "tip": displayed(tree.best.id),
         "height": tree.best.height,
@@ -60,6 +63,7 @@ def get_chain_view(node: ParallelCore) -> dict[str, Any]:
         "bits": f"{tree.next_bits(tree.best):08x}",
         "proofs": len(tree),
         "held": tree.held(),
+        "initialblockdownload": tree.top.height - tree.best.height > EXCUSED_ABOVE,
         "orphans": len(node.known.orphans),
         "bodies_wanted": len(tree.wanted()),
         "peers": len(node.peers),
