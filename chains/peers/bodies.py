@@ -27,7 +27,8 @@ MEMORY_BYTES = 64 * 2**20
 MAX_OFFERS = 64
 MAX_ACTIVE = 2
 WINDOW = 4  # chunks asked for and not yet there
-STALLED_MS = 20_000  # without a chunk
+RETRY_MS = 4_000  # without a chunk: ask the same one again
+STALLED_MS = 20_000  # without a chunk: ask another one
 TURN_MS = 60_000  # then another one who has the body is asked, if there is one
 KEPT_MS = 300_000  # what came of a body that nobody offers any more waits so long for another offer
 
@@ -111,6 +112,7 @@ class _Fetching:
     chunks: dict[int, bytes] = field(default_factory=dict)
     progress_ms: int = 0
     turn_ms: int = 0  # when its turn began
+    asked_ms: int = 0  # when it was asked last
 
     def length(self, number: int) -> int:
         return min(CHUNK_BYTES, self.offer.size - number * CHUNK_BYTES)
@@ -220,6 +222,8 @@ class Bodies:
                 fetching.sources.move_to_end(fetching.source)
                 fetching.source = None
                 fetching.asked.clear()
+            elif fetching.source is not None and now_ms - max(fetching.asked_ms, fetching.progress_ms) >= RETRY_MS:
+                fetching.asked.clear()
             elif not fetching.sources and idle_ms >= KEPT_MS:
                 del self._fetching[fetching.body]
         return steps + self._go_on(now_ms)
@@ -263,6 +267,7 @@ class Bodies:
                         break
                     if number not in fetching.chunks and number not in fetching.asked:
                         fetching.asked.add(number)
+                        fetching.asked_ms = now_ms
                         asks.append(Ask(fetching.source, fetching.body, number))
         return asks
 

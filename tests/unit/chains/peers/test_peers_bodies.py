@@ -124,10 +124,30 @@ def test_peers_bodies_who_does_not_deliver_is_blamed_and_replaced() -> None:
     offer = sender.keep("block", payload)
     receiver.offered(A, offer, 0)
     receiver.offered(B, offer, 10)
-    assert receiver.due(STALLED_MS - 1) == []
+    assert all(isinstance(step, Ask) and step.peer == A for step in receiver.due(STALLED_MS - 1))
     blame, *asks = receiver.due(STALLED_MS)
     assert isinstance(blame, Blame) and blame.peer == A
     assert serve(sender, receiver, asks) == [Deliver(B, "block", payload)]
+
+
+def test_peers_bodies_lost_chunks_are_asked_for_again() -> None:
+    chance = random.Random(5)
+    payload = payload_of(20)
+    sender, receiver = Bodies(), Bodies()
+    offer = sender.keep("block", payload)
+    asks = receiver.offered(A, offer, 0)
+    delivered: list[module.Step] = []
+    for now_ms in range(0, 60_000, 1000):
+        steps, asks = asks, []
+        for step in steps:
+            assert not isinstance(step, Blame)
+            if isinstance(step, Deliver):
+                delivered.append(step)
+            elif chance.random() > 0.36:  # question and answer each survive with four fifths
+                data = sender.chunk(step.body, step.number) or b""
+                asks += receiver.came(A, step.body, step.number, data, now_ms)
+        asks += receiver.due(now_ms)
+    assert delivered == [Deliver(A, "block", payload)]
 
 
 def test_peers_bodies_slow_source_has_its_turn_and_no_more() -> None:
