@@ -275,6 +275,23 @@ def verify_bk(file: str) -> NoReturn:
     _verdict(*verify_bk_file(file))
 
 
+@verify.command("parallel", short_help="Verify a consensus proof, or a transfer in one.")
+@click.argument("file", type=ANY_FILE)
+def verify_parallel(file: str) -> NoReturn:
+    """Verify a consensus proof of a network that you know: FILE holds {"network", "bits", "proof"}.
+
+    With what a node's gettransferproof answered and {"chain_id"} besides, that the proof carries a transfer. What
+    network is made of: docs/protocol/parallel.md.
+
+    \b
+    Example:
+      pool verify parallel transfer.json
+    """
+    from pool.verify import verify_parallel_file
+
+    _verdict(*verify_parallel_file(file))
+
+
 @commands.group(short_help="A private network of reference nodes, to try and to test.")
 def devnet() -> None:
     """A private network of reference nodes: the real rules with easy work, for trying and testing.

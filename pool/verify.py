@@ -1,4 +1,4 @@
-"""`pool verify mm2 FILE`, `… auxpow FILE` and `… bk FILE`: read a proof, print `ok` or why not.
+"""`pool verify mm2 FILE`, `… auxpow FILE`, `… bk FILE`, `… parallel FILE`: read a proof, print `ok` or why not.
 
 A file that does not hold a question at all (no JSON, a field missing or of the wrong type, hex that is no hex) is wrong
 use: exit 2 and a sentence. A question that can be asked gets its answer: `ok` with exit 0, the reason with exit 1; so a
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from chains.auxpow import proof as auxpow_proof
-from chains.bk.verify import verify_record
+from chains.bk import verify as bk_verify
 from chains.mm2_proof import proof as mm2_proof
 from chains.mm2_proof.hash_link import HashLink
+from chains.parallel import verify as parallel_verify
 from chains.primitives import fields
 from chains.primitives.fields import FieldError
 from chains.primitives.hashes import POW_HASHES
@@ -38,7 +39,12 @@ def verify_auxpow_file(path: str | Path) -> tuple[int, str]:
 
 def verify_bk_file(path: str | Path) -> tuple[int, str]:
     """Exit code and text for the answer of a B_k node's `getvoteproof`, `getblockproof` or `gettransferproof`."""
-    return _verdict(path, verify_record)
+    return _verdict(path, bk_verify.verify_record)
+
+
+def verify_parallel_file(path: str | Path) -> tuple[int, str]:
+    """Exit code and text for a consensus proof, or the answer of such a node's `gettransferproof`."""
+    return _verdict(path, parallel_verify.verify_record)
 
 
 def _verdict(path: str | Path, verify: Callable[[Mapping[str, Any]], str]) -> tuple[int, str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from ppow_miner import CHAIN_A, CHAIN_B, NETWORK, ask, mine, new_node, read, start
 
 from chains.parallel.core import ParallelCore
 from chains.parallel.verify import verify_record
 from chains.primitives.fields import FieldError
+from pool.cli import commands
 
 ASKER = {"network": {"name": "test", "first_bits": "207fffff", "half_life_s": None}, "bits": "207fffff"}
 
@@ -61,3 +65,13 @@ def test_parallel_verify_names_a_wrong_proof_and_a_wrong_question() -> None:
         verify_record({"proof": proof})
     with pytest.raises(FieldError, match="branch: expected a list"):
         verify_record({**record, "branch": "no"})
+
+
+def test_parallel_verify_is_a_command(tmp_path: Path) -> None:
+    file = tmp_path / "transfer.json"
+    _, record = paid()
+    file.write_text(json.dumps(record))
+    found = CliRunner().invoke(commands, ["verify", "parallel", str(file)])
+    assert (found.exit_code, found.output.strip()) == (0, "ok")
+    file.write_text(json.dumps({**record, "bits": "1d00ffff"}))
+    assert CliRunner().invoke(commands, ["verify", "parallel", str(file)]).exit_code == 1
