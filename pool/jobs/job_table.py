@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from chains.primitives.share_kernel import SeenHashes
 from pool.jobs.job import Job
 from pool.jobs.tip import Tip
 
 # Enough for two hours of jobs every two seconds; past it the oldest job of the tip is forgotten (error 21).
 MAX_JOBS_PER_TIP = 4096
-# Accepted shares remembered per tip, some 100 bytes each: an hour of a thousand a second. Past it they are forgotten at
-# once, which lets a repetition be answered with true but never credited: the books count a header hash once.
+# Accepted shares remembered per tip, 8 bytes and some room each: an hour of a thousand a second. Past it they are
+# forgotten at once, which lets a repetition be answered with true but never credited: the books count a header hash
+# once.
 MAX_SEEN_PER_TIP = 4_000_000
 # A share of a job whose chain got a newer template counts for that chain this much longer: the time a job needs to
 # reach a miner and its last shares to come back.
@@ -22,7 +24,9 @@ class JobTable:
 
     def __init__(self, seen: Iterable[bytes] = ()) -> None:
         """`seen` are header hashes of shares accepted before a restart: the first tip knows them as duplicates."""
-        self._seen_before = set(seen)
+        self._seen_before = SeenHashes()
+        for header_hash in seen:
+            self._seen_before.add(header_hash)
         self.tip: Tip | None = None
         self.previous_tip: Tip | None = None
         self.current: Job | None = None
@@ -43,10 +47,10 @@ class JobTable:
         if self.previous_tip is not None:
             for job_id in self.previous_tip.job_ids:
                 del self._jobs[job_id]
-        # Freeing a million hashes takes 50 ms, which the first job of the new tip shall not wait for.
+        # Freeing a million hashes of Python's takes 50 ms; the first job of the new tip shall not wait for that.
         self._over = self.previous_tip
         self.previous_tip, self.tip = self.tip, Tip(previous_hash)
-        self.tip.seen, self._seen_before = self._seen_before, set()
+        self.tip.seen, self._seen_before = self._seen_before, SeenHashes()
         for tip in before:
             if tip is not None and tip.previous_hash == previous_hash:
                 self.tip.seen = tip.seen
@@ -74,7 +78,7 @@ class JobTable:
         self._jobs[job.job_id] = job
         self.current = job
         if len(job.tip.seen) >= MAX_SEEN_PER_TIP:
-            job.tip.seen = set()
+            job.tip.seen = SeenHashes()
         if len(self._superseded_at) > self._forget_at:
             self._forget_superseded()
 

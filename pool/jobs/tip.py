@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from chains.primitives.share_kernel import SeenHashes
+
 
 class Tip:
     """Its block hash (natural order), the ids of the jobs on it, oldest first, and the header hashes of the shares
@@ -12,4 +14,4 @@ class Tip:
     def __init__(self, previous_hash: bytes) -> None:
         self.previous_hash = previous_hash
         self.job_ids: dict[str, None] = {}
-        self.seen: set[bytes] = set()
+        self.seen = SeenHashes()

@@ -22,6 +22,7 @@ SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover
 COMPILER = os.environ.get("CC", "cc")
 TESTS = (
     "tests/unit/chains/primitives/test_share_kernel.py",
+    "tests/unit/chains/primitives/test_seen_hashes.py",
     "tests/vectors/test_vectors_share_kernel.py",
     "tests/unit/stratum/test_stratum_submit_scan.py",
 )

@@ -13,6 +13,7 @@ from chains.bitcoin.block import BitcoinKind
 from chains.families import network
 from chains.kind import SubmitAnswer, SubmitResult
 from chains.primitives.address import script_to_address
+from chains.primitives.share_kernel import SeenHashes
 from chains.primitives.target import difficulty_to_target, work_of
 from chains.subsidies import Subsidy
 from pool.accounting.reserve import ReserveGuard
@@ -528,14 +529,14 @@ async def test_intake_takes_shares_made_before_the_extranonce_moved(world):
     await world.until(lambda: len(former.said) == 40, "the answers before")
     good = {said for said, reason in former.said if reason == "true"}
     assert 0 < len(good) < 40
-    job.tip.seen.clear()
+    job.tip.seen = SeenHashes()
     for nonce in range(40):
         world.submit(now, job, nonce=nonce)
     await world.until(lambda: len(now.said) == 40, "the answers after")
     taken = {said for said, reason in now.said if reason == "true"}
     assert taken >= good and len(taken) < 40
     now.former = None
-    job.tip.seen.clear()
+    job.tip.seen = SeenHashes()
     now.said.clear()
     for nonce in range(40):
         world.submit(now, job, nonce=nonce)

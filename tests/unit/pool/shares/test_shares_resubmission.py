@@ -8,6 +8,7 @@ from typing import Any
 
 from support.job_factory import JobFactory, aux_template
 
+from chains.primitives.hashes import sha256d
 from pool.jobs.job import Job
 from pool.jobs.job_table import JobTable
 from pool.shares.validation import validate
@@ -85,9 +86,8 @@ def test_shares_resubmitted_in_other_words_are_credited_once_across_connections_
     same = set(accepted)
     for number in range(RESUBMISSIONS):
         if number % 10_000 == 9_999:  # a restart: what the share log remembers, and the same template again
-            seen = job.tip.seen
             jobs = JobFactory()
-            jobs.table = JobTable(seen)
+            jobs.table = JobTable(sha256d(header) for header in accepted)
             job = jobs.make(None, aux_template("alpha"))
         header_of(job, another_spelling(SHARE, chance), chance.choice(EXTRANONCES), jobs.table, accepted)
     others = len(accepted) - len(same)
