@@ -23,7 +23,6 @@ from typing import Any, cast
 import msgspec
 
 from pool.accounting.books_away import UnusableLogError
-from pool.accounting.reserve import Change
 from pool.blocks.solution_store import SolutionStore
 from pool.blocks.space_reserve import RESERVE_BYTES
 from pool.chain_setup import watched_chain
@@ -63,7 +62,8 @@ from pool.services.mother_link import MotherLink
 from pool.shares.log_segment import CorruptShareLog
 from pool.shares.record import Position
 from pool.shares.share_log import ShareLog
-from pool.wiring.mining import Mining, owner_of
+from pool.wiring.following_mining import FollowingMining, ToldBooks
+from pool.wiring.mining import owner_of
 from pool.wiring.transport import Transport
 from stratum.connection import LEAVE_S
 from stratum.extranonce import ExtranonceAllocator, ExtranonceSpace
@@ -76,25 +76,6 @@ FIGURES_ROUNDS = 4  # every two seconds: reading all metrics costs as much as te
 WELCOME_S = 30.0
 LAST_LEAVE_S = LEAVE_S + 5.0  # who is hung up on at the end of a drain has been asked so long before
 TRIM_S = 60.0
-
-
-class FollowingMining(Mining):
-    """Mining on another process's jobs."""
-
-    ask: Any = staticmethod(lambda chain: None)
-
-    def _ask_for_work(self, chain: str) -> None:
-        self.ask(chain)
-
-    def scheme_changed(self, chain: str, change: Change) -> None:
-        """The mother tells it to miners, and makes the jobs that say so."""
-
-
-class ToldBooks:
-    """What the mother says of this front end's shares in the books; for the metrics."""
-
-    consumed_through = -1
-    lag_ms = 0
 
 
 class RunningFrontEnd:
