@@ -53,6 +53,7 @@ def settings(address: str, config_file: str, overrides: tuple[str, ...]) -> NoRe
         seen = settings_views.miner_settings(connection, found, rules.parent)
         frozen = "no" if seen["frozen"] is None else seen["frozen"]
         lines = [f"address {found.address}", f"frozen: {frozen}", f"number of the next message: {seen['next_number']}"]
+        lines += [f"offline notice: {seen['offline_notice']}"] if seen["offline_notice"] else []
         for chain, chosen in seen["chains"].items():
             minimum = chosen["minimum_payout"]
             least = "the pool's" if minimum is None else f"{coins_text(minimum)} ({minimum})"

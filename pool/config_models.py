@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
 from chains.families import FAMILIES
 from pool.config_chains import AuxpowChain, BitcoinChain, ChainSection, Mm2Chain
 from pool.config_http import HttpSection as HttpSection
+from pool.config_miner_notices import MinerNoticesSection
 from pool.config_notifications import NotificationSection
 from pool.config_operator import OperatorSection
 from pool.config_roles import KEEPING, PAYING, SERVING, Role
@@ -117,6 +118,9 @@ class Config(Section):
     log: LogSection = Field(LogSection(), description="How the log is written.")
     notifications: Annotated[tuple[NotificationSection, ...], BeforeValidator(as_tuple)] = Field(
         (), description="Places that are told of blocks, payouts and alarms."
+    )
+    miner_notices: MinerNoticesSection | None = Field(
+        None, description="Notices to miners whose workers are silent, on their own request. Default: none are sent."
     )
     operator: OperatorSection | None = Field(None, description="The operator's own port. Default: none.")
     books: BooksSection = Field(BooksSection(), description="How long shares are kept.")

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from pool.config_chains import AuxpowChain, BitcoinChain, Mm2Chain, NodeSection, PplnsSection, PpsSection
 from pool.config_http import HttpLimitsSection
+from pool.config_miner_notices import MinerNoticesSection
 from pool.config_models import (
     Config,
     HttpSection,
@@ -68,6 +69,7 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("books", BooksSection, ""),
     ("log", LogSection, ""),
     ("notifications[]", NotificationSection, ""),
+    ("miner_notices", MinerNoticesSection, ""),
     (
         "chains.NAME with kind bitcoin",
         BitcoinChain,

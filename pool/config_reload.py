@@ -13,7 +13,7 @@ from typing import Any
 from pool.config_chains import ChainSection
 from pool.config_models import Config, PortSection
 
-FIXED = ("http", "operator", "transport", "log", "notifications", "books", "parent")
+FIXED = ("http", "operator", "transport", "log", "notifications", "miner_notices", "books", "parent")
 FIXED_OF_POOL = ("name", "data_dir", "database_url", "front_end", "role")
 # What a chain is. Another one under the same name would inherit the books of this one.
 FIXED_OF_CHAIN = ("kind", "family", "network", "context_name", "chain_id")

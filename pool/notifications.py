@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 
 from pool.config_notifications import Event, NotificationSection
 from pool.data_dir import StartError
@@ -145,12 +146,31 @@ def open_places(sections: Sequence[NotificationSection]) -> Iterator[tuple[froze
         yield frozenset(section.events), _apprise_send(url, f"notifications.{number}")
 
 
-def _apprise_send(url: str, key: str) -> Send:
+def notice_sender() -> Callable[[str, str, str], bool]:
+    """URL, title and text to one place, for what miners are told (`miner_notices`); False when it did not arrive. May
+    block for some seconds. Raises StartError.
+    """
+    key = "miner_notices"
+    _apprise(key)
+
+    def send(url: str, title: str, text: str) -> bool:
+        return _apprise_send(url, key)(title, text)
+
+    return send
+
+
+def _apprise(key: str) -> ModuleType:
     try:
         import apprise
     except ImportError as error:
         raise StartError(f"{key}: expected the package apprise: pip install 'parapool[notifications]'") from error
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines may hold parts of the URL
+    return apprise
+
+
+def _apprise_send(url: str, key: str) -> Send:
+    apprise = _apprise(key)
+    for name in ("apprise", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # their lines may hold parts of the URL
     place = apprise.Apprise()
     if not place.add(url):
         raise StartError(f"{key}: expected a URL of a service that Apprise knows")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from chains.families import network
 from pool.config import Config
+from pool.miners.notice_target import NoticeTerms
 from pool.miners.settings_message import SettingsRules
 
 
 def settings_rules(config: Config) -> SettingsRules:
-    """The pool's name, its parent chain, and every configured chain's network, the parent first."""
+    """The pool's name, its parent chain, and every configured chain's network, the parent first; and which notices it
+    sends.
+    """
     names = [config.parent, *config.aux_chains]
     sections = config.chains
     networks = {name: network(sections[name].family, sections[name].network) for name in names}
-    return SettingsRules(config.pool.name, config.parent, networks)
+    notices = NoticeTerms() if config.miner_notices is None else config.miner_notices.terms
+    return SettingsRules(config.pool.name, config.parent, networks, notices)

@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Row, select
 
 from chains.primitives.signed_message import signature_refusal
 from pool.audit.finding import Finding
+from pool.miners.notice_target import NoticeWish
 from pool.miners.ownership import owned_accounts
 from pool.miners.refusal import SettingsRefusedError
 from pool.miners.settings_message import SettingsMessage, SettingsRules, parse_message
-from pool.storage.settings_tables import account_settings, frozen_scripts, settings_messages
+from pool.storage.settings_tables import account_settings, frozen_scripts, offline_notices, settings_messages
 
 RULE = "settings"
 FREEZE, UNFREEZE = "freeze: ", "unfreeze: "
@@ -50,6 +51,7 @@ def audit_settings(connection: Connection, rules: SettingsRules) -> SettingsRepo
     report = SettingsReport()
     wanted: dict[Key, Setting] = {}
     unknown: set[Key] = set()
+    notices: dict[str, NoticeWish | None] = {}
     frozen: set[str] = set()
     last: dict[str, int] = {}
     for row in connection.execute(select(settings_messages).order_by(settings_messages.c.id)):
@@ -65,6 +67,7 @@ def audit_settings(connection: Connection, rules: SettingsRules) -> SettingsRepo
             message = parse_message(row.message, _rules_of_text(row.message, rules))
         except SettingsRefusedError as error:
             report.notes.append(f"{row.address}: message {row.number} cannot be read any more: {error}")
+            notices[row.script_hex] = None
             for chain in rules.networks:
                 unknown.update(_keys(bytes.fromhex(row.script_hex), chain, rules))
             continue
@@ -72,6 +75,9 @@ def audit_settings(connection: Connection, rules: SettingsRules) -> SettingsRepo
             told = f"message {row.number} is of {message.miner.address}, number {message.number}"
             report.findings.append(Finding(RULE, row.address, told))
         _follow(wanted, message, rules)
+        if message.notice is not None:
+            notices[row.script_hex] = message.notice
+    report.findings += _compare_notices(connection, notices)
     report.findings += _compare(connection, wanted, unknown, rules)
     kept = set(connection.execute(select(frozen_scripts.c.script_hex)).scalars())
     for script_hex in sorted(kept ^ frozen):
@@ -134,4 +140,21 @@ def _compare(
         if have != want:
             text = f"is set to {have}, signed was {want}"
             findings.append(Finding(RULE, " ".join(key), text))
+    return findings
+
+
+def _compare_notices(connection: Connection, wanted: dict[str, NoticeWish | None]) -> list[Finding]:
+    """Where miners are told of silent workers, and where they signed to be told; None is not known any more. The places
+    are secrets, so a finding has none.
+    """
+    stored = {row.script_hex: (row.target, row.after_min) for row in connection.execute(select(offline_notices))}
+    findings = []
+    for script_hex in sorted(stored.keys() | wanted.keys()):
+        wish = wanted.get(script_hex, NoticeWish(None))
+        if wish is None:
+            continue
+        signed = None if wish.target is None else (wish.target.text, wish.after_min)
+        if stored.get(script_hex) != signed:
+            text = f"the offline notice is not the one that was signed ({wish})"
+            findings.append(Finding(RULE, f"script {script_hex}", text))
     return findings

@@ -7,6 +7,7 @@
     minimum-payout: namecoin 0.5          in coins; `default` for the pool's own
     register: namecoin nc1q…              where payouts and held credits of this chain go from now on; `none` ends it
     release-held: namecoin nc1q…          once: what is held and final now, to this address
+    offline-notice: ntfy://ntfy.sh/TOPIC after 15 min     told there when workers are silent; `off` ends it
 
 At least one setting, each at most once per chain. The pool's name and the number keep a message from being used at
 another pool or a second time, the date keeps one that was signed and never sent from turning up years later. The text
@@ -18,13 +19,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script, script_to_address
 from chains.primitives.signed_message import signature_refusal
 from pool.miners.amount import parse_coins
+from pool.miners.notice_target import NO_NOTICES, OFFLINE_NOTICE, NoticeTerms, NoticeWish, parse_wish
 from pool.miners.refusal import SettingsRefusedError, SignatureRefusedError
 
 MAX_TEXT = 4096
@@ -53,7 +55,9 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class SettingsMessage:
-    """What a message says, by chain. A minimum (smallest units) or a registered address of None takes it back."""
+    """What a message says, by chain. A minimum (smallest units) or a registered address of None takes it back; without
+    a `notice` that stays as it is.
+    """
 
     miner: Destination
     number: int
@@ -61,15 +65,18 @@ class SettingsMessage:
     minimums: dict[str, int | None] = field(default_factory=dict)
     registered: dict[str, Destination | None] = field(default_factory=dict)
     released: dict[str, Destination] = field(default_factory=dict)
+    notice: NoticeWish | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsRules:
-    """What messages are read by: the pool's name, its parent chain, and every chain's network."""
+    """What messages are read by: the pool's name, its parent chain, every chain's network, and which notices it sends.
+    """
 
     pool_name: str
     parent: str
     networks: dict[str, Network]
+    notices: NoticeTerms = NO_NOTICES
 
     def miner(self, address: str) -> Destination:
         """A parent address. Raises SettingsRefusedError."""
@@ -109,11 +116,18 @@ def read_signed(text: str, signature: str, rules: SettingsRules, today: date) ->
     refusal = signature_refusal(message.miner.script, text.encode(), signature, magic)
     if refusal is not None:
         raise SignatureRefusedError(f"signature: {refusal}")
+    if message.notice is not None:
+        try:
+            rules.notices.check(message.notice)
+        except ValueError as error:
+            raise SettingsRefusedError(str(error)) from None
     return message
 
 
 def parse_message(text: str, rules: SettingsRules) -> SettingsMessage:
-    """What a message says, signed or not. Raises SettingsRefusedError, which names the line."""
+    """What a message says, signed or not, whatever notices this pool sends today. Raises SettingsRefusedError, which
+    names the line.
+    """
     lines = _lines(text)
     if lines[0] != f"parapool {rules.pool_name}":
         raise SettingsRefusedError(f"line 1: expected 'parapool {rules.pool_name}', the name of this pool")
@@ -127,7 +141,13 @@ def parse_message(text: str, rules: SettingsRules) -> SettingsMessage:
         message = SettingsMessage(miner, number, _day(_field("date", lines[3])))
     for position, line in enumerate(lines[1 + len(FIELDS) :], 2 + len(FIELDS)):
         with _line(position):
-            _setting(message, *_split(line), rules)
+            word, value = _split(line)
+            if word != OFFLINE_NOTICE:
+                _setting(message, word, value, rules)
+            elif message.notice is not None:
+                raise ValueError(f"{word} was set by an earlier line")
+            else:
+                message = replace(message, notice=parse_wish(value))
     return message
 
 
@@ -187,7 +207,7 @@ def _setting(message: SettingsMessage, word: str, value: str, rules: SettingsRul
         "release-held": message.released,
     }
     if word not in settings:
-        raise ValueError(f"unknown setting {word!r}; there are {', '.join(settings)}")
+        raise ValueError(f"unknown setting {word!r}; there are {', '.join((*settings, OFFLINE_NOTICE))}")
     chain, _, rest = value.partition(" ")
     rest = rest.strip()
     if not rest:

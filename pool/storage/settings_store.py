@@ -18,6 +18,7 @@ from pool.miners.refusal import MinerFrozenError, NumberUsedError, TooManyMessag
 from pool.miners.settings_message import Destination, SettingsMessage, SettingsRules
 from pool.storage.database import add_missing
 from pool.storage.held_store import Released, release_held, release_registered
+from pool.storage.notice_store import set_notice
 from pool.storage.settings_tables import account_settings, frozen_scripts, settings_messages
 from pool.storage.tables import accounts, routes
 
@@ -97,6 +98,8 @@ def apply_message(
         if destination is not None:
             where = {"payout_script_hex": destination.script.hex(), "payout_address": destination.address}
         _set(connection, message, chain, rules, message_id, where)
+    if message.notice is not None:
+        set_notice(connection, message.miner, message.notice, message_id)
     done = [
         release_held(connection, chain, script_hex, destination, now_ms)
         for chain, destination in message.released.items()

@@ -1,7 +1,7 @@
 """The tables of miners' own settings, on the metadata of pool/storage/tables.py.
 
 What was decided is in `settings_messages`, word for word and for ever: a miner's with the signature that proves it, an
-operator's with a reason. The other two hold what follows from them now.
+operator's with a reason. The others hold what follows from them now.
 
 Settings are kept by what names an account in the books (chain, kind, script) and not by its id: an account appears with
 its first share, which may be later.
@@ -57,4 +57,16 @@ frozen_scripts = Table(
     Column("frozen_ms", BigInteger, nullable=False),
     Column("message_id", ForeignKey("settings_messages.id"), nullable=False),
     comment="Accounts of these scripts, of whatever chain and kind, are not paid and release nothing.",
+)
+
+offline_notices = Table(
+    "offline_notices",
+    metadata,
+    Column("script_hex", Text, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("after_min", BigInteger, nullable=False),
+    Column("message_id", ForeignKey("settings_messages.id"), nullable=False),
+    CheckConstraint("after_min > 0", name="after_min"),
+    comment="Where a miner is told of silent workers. The target is a secret.",
 )

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, or_, select
 
+from pool.miners.notice_target import without_targets
 from pool.miners.settings_message import Destination
 from pool.storage.account_store import available_balance
+from pool.storage.notice_store import notice_of
 from pool.storage.settings_store import last_number
 from pool.storage.settings_tables import account_settings, frozen_scripts, settings_messages
 from pool.storage.tables import accounts, route_accounts, routes
@@ -27,15 +29,18 @@ class AccountSeen(NamedTuple):
 
 def miner_settings(connection: Connection, miner: Destination, parent: str) -> dict[str, Any]:
     """What is set for a parent address: the number its next message may have, whether and why it is frozen, and per
-    chain its minimum (smallest units) and registered address, None where the pool's or the account's own holds.
+    chain its minimum (smallest units) and registered address, None where the pool's or the account's own holds; its
+    offline notice in words, without the place, None without one.
     """
     script_hex = miner.script.hex()
     column = account_settings.c
     own = or_(column.kind == "held", and_(column.kind == "miner", column.chain == parent))
     query = select(account_settings).where(column.script_hex == script_hex, own).order_by(column.chain)
     reason = select(frozen_scripts.c.reason).where(frozen_scripts.c.script_hex == script_hex)
+    notice = notice_of(connection, script_hex)
     return {
         "address": miner.address,
+        "offline_notice": None if notice is None else str(notice),
         "next_number": last_number(connection, script_hex) + 1,
         "frozen": connection.execute(reason).scalar_one_or_none(),
         "chains": {
@@ -47,11 +52,14 @@ def miner_settings(connection: Connection, miner: Destination, parent: str) -> d
 
 
 def messages_of(connection: Connection, miner: Destination) -> list[dict[str, Any]]:
-    """The newest MESSAGES_LIMIT of what the miner signed and the operator did, newest first, word for word."""
+    """The newest MESSAGES_LIMIT of what the miner signed and the operator did, newest first; word for word, but for
+    the place of an offline notice.
+    """
     column = settings_messages.c
     query = select(column.source, column.number, column.message, column.signature, column.received_ms)
     query = query.where(column.script_hex == miner.script.hex()).order_by(column.id.desc()).limit(MESSAGES_LIMIT)
-    return [dict(row._mapping) for row in connection.execute(query)]
+    rows = [dict(row._mapping) for row in connection.execute(query)]
+    return [row | {"message": without_targets(row["message"])} if row["source"] == "miner" else row for row in rows]
 
 
 def accounts_of(connection: Connection, miner: Destination) -> list[AccountSeen]:

@@ -174,7 +174,7 @@ SCHEMAS: dict[str, Schema] = {
         cursor=CURSOR,
     ),
     "Settings": _object(
-        address=TEXT, next_number=WHOLE, template=TEXT, frozen=YES, chains=_CHAIN_SETTINGS
+        address=TEXT, next_number=WHOLE, template=TEXT, frozen=YES, offline_notice=YES, chains=_CHAIN_SETTINGS
     ),
     "SignedMessage": _object(message=TEXT, signature=TEXT),
     "SettingsChanged": _object(
@@ -182,6 +182,7 @@ SCHEMAS: dict[str, Schema] = {
         number=WHOLE,
         again=YES,
         released=_list(_object(chain=TEXT, amount=AMOUNT, address=TEXT)),
+        offline_notice=YES,
         chains=_CHAIN_SETTINGS,
     ),
 }  # fmt: skip

@@ -56,6 +56,7 @@ class SettingsApi:
             "next_number": found["next_number"],
             "template": found["template"],
             "frozen": found["frozen"] is not None,
+            "offline_notice": found["offline_notice"] is not None,
             "chains": _chains(found),
         }
 
@@ -70,6 +71,7 @@ class SettingsApi:
             "number": done["number"],
             "again": done["again"],
             "released": [{key: item[key] for key in ("chain", "amount", "address")} for item in done["released"]],
+            "offline_notice": done["offline_notice"] is not None,
             "chains": _chains(done),
         }
 

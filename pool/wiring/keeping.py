@@ -18,6 +18,7 @@ from pool.config import Config
 from pool.config_reload import Reload
 from pool.live_status import LiveStatus
 from pool.metric_samples import MoneyReadings
+from pool.notice_setup import offline_notices
 from pool.payout_setup import paying_chains
 from pool.retention_setup import share_retention, share_summing
 from pool.scheme_setup import buying_chains, share_buying
@@ -74,6 +75,7 @@ class Keeping:
         self.bookkeeping = Bookkeeping(ingest, books.sql_books, self._views_by_chain(), chain_terms(config), self.sql)
         self.buying = share_buying(config, mining.schemes, books.sql_books, self.sql, mining.scheme_changed, wall_ms)
         self.buying.learn_reserves()
+        self.notices = offline_notices(config, self.views, self.bookkeeping)
         self.payers.open()
 
     def _views_by_chain(self) -> dict[str, ChainNodesView]:
@@ -102,6 +104,8 @@ class Keeping:
         yield share_summing(self.config, self.books.database, self.bookkeeping).run()
         yield share_retention(lambda: self.config, self.chains, self.books.database, self.bookkeeping).run()
         yield self.buying.run()
+        if self.notices is not None:
+            yield self.notices.run()
 
     async def _count_blocks(self, status: LiveStatus) -> None:
         """For the metrics; while the books cannot be read, which they tell themselves, the last counts stay."""

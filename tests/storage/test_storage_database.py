@@ -232,6 +232,7 @@ PREPARED = [
     " VALUES ('miner', '00', 'x', 1, 'm', 's', 0)",
     "INSERT INTO account_settings VALUES ('a', 'miner', '00', 5, NULL, NULL, 1)",
     "INSERT INTO frozen_scripts VALUES ('00', 'x', 'why', 0, 1)",
+    "INSERT INTO offline_notices VALUES ('00', 'x', 'ntfy://ntfy.sh/topic', 15, 1)",
     "INSERT INTO transfer_groups VALUES ('reserve:a:p', 'a', 'reserve', 0)",
     "INSERT INTO payout_batches (id, chain, kind, state, reason, fee_policy, epoch, created_ms, updated_ms)"
     " VALUES ('b', 'a', 'payout', 'planned', '', 'pool', 1, 0, 0)",
@@ -314,6 +315,9 @@ REFUSED = {
     "a number used twice": INSERT_MESSAGE + "('miner', '00', 'y', 1, 'other', 's', 0)",
     "a signed word of the operator": INSERT_MESSAGE + "('operator', '00', 'x', NULL, 'm', 's', 0)",
     "a settings message of somebody else": INSERT_MESSAGE + "('stranger', '00', 'x', 2, 'm', 's', 0)",
+    "a second offline notice": "INSERT INTO offline_notices VALUES ('00', 'x', 'ntfy://ntfy.sh/other', 15, 1)",
+    "an offline notice after no time": "UPDATE offline_notices SET after_min = 0",
+    "an offline notice that nobody signed": "UPDATE offline_notices SET message_id = 99",
     "a changed settings message": "UPDATE settings_messages SET message = 'n'",
     "a deleted settings message": "DELETE FROM settings_messages",
     "a negative minimum payout": "UPDATE account_settings SET minimum_payout = -1",

@@ -300,7 +300,7 @@ def test_settings_message_that_cannot_be_done_leaves_nothing_behind(
 
 
 def test_settings_seen_by_the_miner(miners: Miners) -> None:
-    nothing = {"address": of(ADA).address, "next_number": 1, "frozen": None, "chains": {}}
+    nothing = {"address": of(ADA).address, "next_number": 1, "frozen": None, "offline_notice": None, "chains": {}}
     assert miners.seen(ADA) == nothing
     to = of(ADA_ALPHA).address
     minimums = "minimum-payout: regbtc 1", "minimum-payout: alpha 2"

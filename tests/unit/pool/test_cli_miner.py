@@ -103,6 +103,22 @@ def test_cli_miner_help_teaches(
     assert f"  pool {words[0]} " in captured.out.partition("Usage:")[2]
 
 
+def test_cli_miner_never_shows_where_a_miner_is_told(run: Run, database: Database, tmp_path: Path) -> None:
+    path = message_file(tmp_path, 1, "offline-notice: ntfy://ntfy.sh/secret-topic after 15 min")
+    refused = run("miner", "apply", str(path))
+    assert (refused.exit_code, "this pool sends no offline notices" in refused.err) == (1, True)
+    allowed = ("--set", "miner_notices.per_hour=4")
+    done = run("miner", "apply", *allowed, str(path))
+    assert done.exit_code == 0, done.err
+    shown = run("miner", "settings", ADA_ADDRESS)
+    assert "\noffline notice: ntfy, after 15 min\n" in shown.out
+    assert "\n  offline-notice: (ntfy, after 15 min)\n" in shown.out
+    assert "secret-topic" not in f"{refused}{done}{shown}"
+    off = run("miner", "apply", str(message_file(tmp_path, 2, "offline-notice: off")))
+    assert off.exit_code == 0, "it can be ended at any pool"
+    assert "\noffline notice" not in run("miner", "settings", ADA_ADDRESS).out
+
+
 def test_cli_miner_apply_does_what_was_signed_and_settings_shows_it(
     run: Run, database: Database, tmp_path: Path
 ) -> None:

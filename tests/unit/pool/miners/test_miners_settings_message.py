@@ -141,7 +141,10 @@ SETTING = "minimum-payout: alpha 1"
         (text_of("register: alpha default"), "line 5: 'default' is no address of alpha"),
         (text_of(f"release-held: regbtc {MINER}"), "line 5: release-held: nothing is held on regbtc, the parent chain"),
         (text_of("release-held: alpha none"), "line 5: 'none' is no address of alpha"),
-        (text_of("fee: alpha 0"), "line 5: unknown setting 'fee'; there are minimum-payout, register, release-held"),
+        (
+            text_of("fee: alpha 0"),
+            "line 5: unknown setting 'fee'; there are minimum-payout, register, release-held, offline-notice",
+        ),
         (text_of("minimum-payout: alpha 1\x1b[2J"), "line 5: control characters"),
         (text_of("minimum-payout: alpha 1\u202e"), "line 5: control characters"),
         (text_of("minimum-payout: alpha 1\ud800"), "line 5: control characters"),

@@ -28,16 +28,17 @@ KNOWN = {
     "chain": st.sampled_from(["regbtc", "alpha"]),
     "hash": st.sampled_from(["1" * 64, "2" * 64, "3" * 64]),
 }
+NOTHING_SET: dict[str, object] = {"offline_notice": None, "chains": {}}
 
 
 class NoSettings:
     """What would be asked about miners' settings; no question of a stranger gets this far with a good signature."""
 
     async def settings(self, address: str) -> dict[str, object]:
-        return {"address": address, "next_number": 1, "template": "t", "frozen": None, "chains": {}}
+        return {"address": address, "next_number": 1, "template": "t", "frozen": None} | NOTHING_SET
 
     async def apply(self, address: str, message: str, signature: str) -> dict[str, object]:
-        return {"address": address, "number": 1, "again": False, "released": [], "chains": {}}
+        return {"address": address, "number": 1, "again": False, "released": []} | NOTHING_SET
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from web_site import Live, address_of
 from chains.families import network
 from pool.ledger.account import ASSET_WALLET, available
 from pool.ledger.transfer import Transfer, TransferGroup
+from pool.miners.notice_target import NoticeTerms
 from pool.miners.settings_message import SettingsRules, template
 from pool.shares.record import AccountKey, LoggedShare, Position, ShareRecord
 from pool.shares.route import route_login
@@ -40,13 +41,14 @@ RULES = SettingsRules("devnet", "regbtc", {"regbtc": NET, "alpha": NET})
 ADA, BOB = SigningKey(71), SigningKey(72)
 ADA_ADDRESS, BOB_ADDRESS = (key.address("p2wpkh", NET) for key in (ADA, BOB))
 ELSEWHERE = address_of("elsewhere")
-NOTHING_SET = {"frozen": False, "chains": {}}
+NOTHING_SET = {"frozen": False, "offline_notice": False, "chains": {}}
 
 
 @dataclass
 class SettingsSite:
     server: WebServer
     database: Database
+    settings: SettingsBooks
     session: aiohttp.ClientSession
 
     def url(self, address: str) -> str:
@@ -79,7 +81,7 @@ async def site(tmp_path: Path) -> AsyncIterator[SettingsSite]:
     server = WebServer(Live(), views, CollectorRegistry(), settings)
     await server.start("127.0.0.1", 0)
     async with aiohttp.ClientSession() as session:
-        yield SettingsSite(server, database, session)
+        yield SettingsSite(server, database, settings, session)
     await server.stop()
     writer.shutdown()
     views.close()
@@ -117,6 +119,7 @@ async def test_web_settings_are_changed_by_the_key_and_shown_without_addresses(s
         "number": 7,
         "again": False,
         "released": [{"chain": "alpha", "amount": 60, "address": ELSEWHERE}],
+        "offline_notice": False,
         "chains": {
             "alpha": {"minimum_payout": None, "registered": True},
             "regbtc": {"minimum_payout": 50_000_000, "registered": False},
@@ -159,6 +162,20 @@ async def test_web_settings_bad_posts_are_told_and_change_nothing(
     assert (found, list(answer)) == (status, ["error"])
     assert told in answer["error"]
     assert (await site.get(ADA_ADDRESS))[1].items() >= (NOTHING_SET | {"next_number": 1}).items()
+
+
+async def test_web_settings_tell_that_there_is_a_notice_and_nothing_of_it(site: SettingsSite) -> None:
+    line = "offline-notice: ntfy://ntfy.sh/secret-topic after 15 min"
+    status, answer = await site.post(ADA_ADDRESS, signed(line))
+    assert (status, answer) == (400, {"error": "offline-notice: this pool sends no offline notices"})
+    site.settings.adopt(replace(RULES, notices=NoticeTerms(("ntfy",), 10)))
+    status, done = await site.post(ADA_ADDRESS, signed(line))
+    assert (status, done["offline_notice"]) == (200, True)
+    shown = (await site.get(ADA_ADDRESS))[1]
+    assert shown["offline_notice"] is True
+    stranger = (await site.post(ADA_ADDRESS, signed("offline-notice: off", number=2, key=BOB)))[0]
+    assert stranger == 403
+    assert "secret-topic" not in f"{answer}{done}{shown}" and "ntfy" not in f"{done}{shown}"
 
 
 async def test_web_settings_old_message_sent_by_a_stranger_tells_nothing_new(site: SettingsSite) -> None:
