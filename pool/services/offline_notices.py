@@ -87,6 +87,7 @@ class OfflineNotices:
         self._failed: set[str] = set()
         self._fault = ""
         self._threads = ThreadPoolExecutor(SENDING, thread_name_prefix="offline-notices")
+        self._turns = asyncio.Semaphore(SENDING)  # a place that hangs takes no time of those behind it
 
     async def run(self) -> None:
         """Until cancelled; the database's outages are told by the books."""
@@ -174,7 +175,7 @@ class OfflineNotices:
     async def _tell(self, notice: Notice) -> None:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(SEND_S):
+            async with self._turns, asyncio.timeout(SEND_S):
                 arrived = await loop.run_in_executor(
                     self._threads, self._send, notice.target.url, self._title, notice.text
                 )

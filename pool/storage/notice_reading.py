@@ -1,14 +1,14 @@
 """The shares of watched workers as offline notices need them: minute by minute, and each only once.
 
 Shares of one log are stored in the order of their sequences, so what is new lies behind the last one read. The first
-reading goes back as far as the longest wish needs; in pieces, because that may be some hours of a large pool's.
+reading goes back as far as the longest wish needs, not at all without one; in pieces, because that may be some hours of
+a large pool's.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, and_, func, select
 
-from pool.miners.notice_target import LEAST_AFTER_MIN
 from pool.miners.worker_outages import MINUTE_MS, NewShares, SeenPool, SeenWorker
 from pool.storage.front_ends import front_ends, log_ids
 from pool.storage.notice_store import watched
@@ -34,8 +34,9 @@ class NoticeReading:
     def new(self, connection: Connection, now_ms: int) -> NewShares:
         """What was stored since the last call, at most READ_ROWS shares."""
         wishes = watched(connection)
-        longest_min = max((wish.after_min for wish in wishes), default=LEAST_AFTER_MIN)
-        from_ms = now_ms - 2 * longest_min * MINUTE_MS - BACK_MS
+        from_ms = now_ms
+        if wishes:
+            from_ms -= 2 * max(wish.after_min for wish in wishes) * MINUTE_MS + BACK_MS
         workers: list[SeenWorker] = []
         pool: list[SeenPool] = []
         read, whole = dict(self._read), True
