@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from pool.accounting.books_away import BooksAwayError
 from pool.miners.notice_target import NoticeTarget
 from pool.miners.worker_outages import MINUTE_MS, Changes, NewShares, SeenPool, SeenWorker, WorkerOutages
+from pool.services.recurring import again_and_again
 
 log = logging.getLogger("parapool.notices")
 
@@ -85,24 +85,13 @@ class OfflineNotices:
         self._began_ms = now_ms()
         self._sent: dict[tuple[str, str], deque[int]] = {}
         self._failed: set[str] = set()
-        self._fault = ""
         self._threads = ThreadPoolExecutor(SENDING, thread_name_prefix="offline-notices")
         self._turns = asyncio.Semaphore(SENDING)  # a place that hangs takes no time of those behind it
 
     async def run(self) -> None:
-        """Until cancelled; the database's outages are told by the books."""
+        """Until cancelled."""
         try:
-            while True:
-                try:
-                    await self.once()
-                    self._fault = ""
-                except BooksAwayError:
-                    pass
-                except Exception as error:
-                    if self._fault != str(error):
-                        log.error("offline notices are not sent, trying again: %s", error, exc_info=error)
-                    self._fault = str(error)
-                await asyncio.sleep(PASS_S)
+            await again_and_again(self.once, PASS_S, _tell)
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -196,3 +185,7 @@ def _names(workers: Iterable[str]) -> str:
 
 def _short(address: str) -> str:
     return address if len(address) <= 16 else f"{address[:8]}…{address[-6:]}"
+
+
+def _tell(error: Exception) -> None:
+    log.error("offline notices are not sent, trying again: %s", error, exc_info=error)

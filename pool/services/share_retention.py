@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from pool.accounting.books_away import BooksAwayError
+from pool.services.recurring import again_and_again
 
 log = logging.getLogger("parapool.books")
 
@@ -34,21 +34,10 @@ class ShareRetention:
         self._leads = leads
         self._in_thread = in_thread
         self._now_ms = now_ms
-        self._fault = ""
 
     async def run(self) -> None:
-        """Until cancelled; the database's outages are told by the books."""
-        while True:
-            try:
-                await self.once()
-                self._fault = ""
-            except BooksAwayError:
-                pass
-            except Exception as error:
-                if self._fault != str(error):
-                    log.error("old shares stay, trying again: %s", error, exc_info=error)
-                self._fault = str(error)
-            await asyncio.sleep(PASS_S)
+        """Until cancelled."""
+        await again_and_again(self.once, PASS_S, _tell)
 
     async def once(self) -> None:
         """Everything there is to do now."""
@@ -57,3 +46,7 @@ class ShareRetention:
             if reaches is None or not await self._in_thread(self._step, reaches, self._now_ms()):
                 return
             await asyncio.sleep(PIECE_S)
+
+
+def _tell(error: Exception) -> None:
+    log.error("old shares stay, trying again: %s", error, exc_info=error)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pool.accounting.books_away import BooksAwayError
+from pool.services.recurring import again_and_again
 
 log = logging.getLogger("parapool.books")
 
@@ -30,23 +30,16 @@ class ShareSumming:
         self._step = step
         self._leads = leads
         self._in_thread = in_thread
-        self._fault = ""
 
     async def run(self) -> None:
-        """Until cancelled; the database's outages are told by the books."""
-        while True:
-            try:
-                await self.once()
-                self._fault = ""
-            except BooksAwayError:
-                pass
-            except Exception as error:
-                if self._fault != str(error):
-                    log.error("shares are not added up, windows are read more slowly: %s", error, exc_info=error)
-                self._fault = str(error)
-            await asyncio.sleep(PASS_S)
+        """Until cancelled."""
+        await again_and_again(self.once, PASS_S, _tell)
 
     async def once(self) -> None:
         """Everything there is to do now."""
         while self._leads() and await self._in_thread(self._step):
             await asyncio.sleep(PIECE_S)
+
+
+def _tell(error: Exception) -> None:
+    log.error("shares are not added up, windows are read more slowly: %s", error, exc_info=error)

@@ -158,8 +158,11 @@ async def test_devnet_haproxy_a_front_end_and_redis_may_go_and_nothing_answered_
 
     await all_mine("all of them mine")
     assert proxy.exit_code() is None, proxy.log_text()
-    logs = [path.parent.name for path in devnet.directory.glob("*s/front-ends/*/shares")]
-    assert sorted(logs) == ["1", "2"], "the processes of one machine have a share log each"
+
+    def logs() -> list[str]:
+        return sorted(path.parent.name for path in devnet.directory.glob("*s/front-ends/*/shares"))
+
+    await devnet.until(lambda: logs() == ["1", "2"], "the processes of one machine have a share log each")
 
     steps.info("a front end is killed: its miners go on at the other one")
     await devnet.kill(site.ends["eu"])
