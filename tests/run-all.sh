@@ -1,21 +1,28 @@
 #!/bin/sh
-# Run the whole suite in three processes at once: whole devnets, which mostly wait; real chain daemons and a browser, which
-# wait as well; and everything else, which mostly computes. Divided so that they end at about the same time. Exit 1 when any
-# fails; the reports of the first two come last. Usage: run-all.sh PYTEST
+# Run the whole suite in four processes at once: whole devnets; networks and pools of several processes; real chain daemons and
+# a browser, all of which mostly wait; and everything else, which mostly computes. Divided so that they end at about the same
+# time. Exit 1 when any fails; the reports of the waiting ones come last. Usage: run-all.sh PYTEST
 set -u
+several="tests/devnet/test_devnet_front_ends.py tests/devnet/test_devnet_haproxy.py tests/devnet/test_devnet_roles.py"
 reports=$(mktemp -d)
 processes=
-"$1" tests/devnet >"$reports/1" 2>&1 &
+ignored=
+for file in $several; do
+  ignored="$ignored --ignore=$file"
+done
+"$1" tests/devnet $ignored >"$reports/1" 2>&1 &
 processes="$processes $!"
-"$1" tests/nodes tests/monitoring tests/browser tests/tables >"$reports/2" 2>&1 &
+"$1" tests/network $several >"$reports/2" 2>&1 &
+processes="$processes $!"
+"$1" tests/nodes tests/monitoring tests/browser tests/tables >"$reports/3" 2>&1 &
 processes="$processes $!"
 trap 'kill $processes 2>/dev/null; rm -rf "$reports"; exit 1' INT TERM
 status=0
-"$1" --ignore=tests/devnet --ignore=tests/nodes --ignore=tests/monitoring --ignore=tests/browser --ignore=tests/tables \
-  || status=1
+"$1" --ignore=tests/devnet --ignore=tests/network --ignore=tests/nodes --ignore=tests/monitoring --ignore=tests/browser \
+  --ignore=tests/tables || status=1
 for process in $processes; do
   wait "$process" || status=1
 done
-cat "$reports/1" "$reports/2"
+cat "$reports/1" "$reports/2" "$reports/3"
 rm -rf "$reports"
 exit "$status"

@@ -73,20 +73,21 @@ def test_audit_finds_nothing_in_right_books_and_says_what_it_looked_at(world: Wo
 
 
 def test_audit_tells_how_far_it_is(world: World) -> None:
-    told: list[str] = []
+    told: list[tuple[object, ...]] = []
     with snapshot(world.url) as connection:
-        audit(connection, TermsBook(PRESENT), told.append)
-    assert told == ["transfer 0 of 28", *(f"block {number} of 7" for number in range(7))]
+        audit(connection, TermsBook(PRESENT), lambda *words: told.append(words))
+    blocks = [("blocks", number, 7) for number in range(7)]
+    assert told == [("transfers", 0, 28), *blocks, ("bought shares",), ("payouts",)]
 
 
 def test_audit_sees_one_moment_while_the_pool_writes(world: World, anna: int) -> None:
     told: list[str] = []
 
-    def write_meanwhile(words: str) -> None:
+    def write_meanwhile(what: str, done: int | None = None, total: int | None = None) -> None:
         if not told:
             with world.database.write() as connection:
                 connection.execute(text(f"UPDATE balances SET amount = 1 WHERE account = 'liab.{anna}.immature'"))
-        told.append(words)
+        told.append(what)
 
     with snapshot(world.url) as connection:
         assert audit(connection, TermsBook(PRESENT), write_meanwhile).findings == []
