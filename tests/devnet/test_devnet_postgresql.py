@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -106,6 +106,7 @@ async def test_devnet_postgresql_may_go_away_and_so_may_the_pool(make_devnet: An
         steps.info("PostgreSQL stops; miners go on, and a block of every chain is found")
         again = await devnet.rig(f"{MINER}.rig")
         await devnet.all_chains_mined()
+        await devnet.until(_is_counted(devnet), "the books have read what was there at the start")
         job, offers = await devnet.full_job(again)
         found = await again.find(min(devnet.target(chain) for chain in CHAINS), job=job)
         await asyncio.to_thread(server.stop)
@@ -137,6 +138,13 @@ async def test_devnet_postgresql_may_go_away_and_so_may_the_pool(make_devnet: An
         assert await devnet.stop_pool() == 0
         _check_books(devnet)
         assert PASSWORD not in devnet.logs()
+
+
+def _is_counted(devnet: Devnet) -> Callable[[], Awaitable[bool]]:
+    async def counted() -> bool:
+        return "" in await devnet.metric("consumer_lag_shares")
+
+    return counted
 
 
 async def _is_on_the_chain(devnet: Devnet, chain: str, hash_hex: str) -> None:
