@@ -13,7 +13,7 @@ ROUNDS ?= 200
 SOAK_MINUTES ?= 60
 MESSAGES ?= 10000000
 
-.PHONY: demo test lint unit nightly asan bench mutation install clean
+.PHONY: demo test lint unit nightly asan fuzz audit bench mutation install clean
 
 install: $(STAMP)
 
