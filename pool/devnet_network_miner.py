@@ -16,6 +16,7 @@ import random
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Hasher:
         return self._nonce >= NONCES
 
 
-class NodeMiner:
+class NodeMiner(ABC):
     """What both kinds need: the node's calls, and how much to hash in a slice."""
 
     def __init__(self, port: int, data_dir: Path, rate: float) -> None:
@@ -90,8 +91,9 @@ class NodeMiner:
         self._budget -= count
         return count
 
+    @abstractmethod
     def parts(self) -> Sequence[Coroutine[Any, Any, None]]:
-        raise NotImplementedError
+        """What its kind does all the time, side by side."""
 
     async def run(self) -> None:
         """For ever. A node that is away is waited for; what a node refuses is told and passed over."""

@@ -18,15 +18,14 @@ import os
 import socket
 import stat
 import time
-import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pool.data_dir import StartError
+from pool.http_connections import connection_log, new_connection, saw_request
 from pool.operator.api import Json, Operated, OperatorApi, OperatorError
 from pool.operator.tokens import Tokens
 
@@ -51,8 +50,7 @@ BODY = web.RequestKey("body", bytes)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_aiohttp_log = logging.getLogger("parapool.operator.connection")
-_aiohttp_log.addFilter(lambda record: not record.getMessage().startswith("Error handling request"))
+_aiohttp_log = connection_log("parapool.operator.connection")
 
 
 class OperatorServer:
@@ -109,16 +107,10 @@ class OperatorServer:
 
     def _connection(self) -> asyncio.BaseProtocol:
         assert self._runner is not None and self._runner.server is not None
-        server = self._runner.server
-        if len(server.connections) >= MAX_CONNECTIONS:
-            return _TurnedAway()
-        loop = asyncio.get_running_loop()
-        connection = _Connection(
-            server, loop=loop, keepalive_timeout=KEEPALIVE_S, lingering_time=0.0, logger=_aiohttp_log,
-            access_log=None,  # type: ignore[arg-type]  # its default is a logger, None turns it off
-        )
-        loop.call_later(FIRST_REQUEST_S, _close_if_silent, weakref.ref(connection))
-        return connection
+        return new_connection(
+            self._runner.server, _aiohttp_log, most=MAX_CONNECTIONS, first_request_s=FIRST_REQUEST_S,
+            keepalive_s=KEEPALIVE_S,
+        )  # fmt: skip
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
@@ -164,8 +156,7 @@ class OperatorServer:
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Who asks, then what; each with one line of the log, whatever becomes of it."""
-        if isinstance(request.protocol, _Connection):
-            request.protocol.served = True
+        saw_request(request)
         holder = self._holder(request)
         if holder is None:
             self._tell_refused(request)
@@ -267,22 +258,3 @@ def _unix_socket(path: Path) -> socket.socket:
         listening.close()
         raise
     return listening
-
-
-class _Connection(web.RequestHandler):
-    """aiohttp's connection, which we ask whether it ever brought a request."""
-
-    served = False
-
-
-def _close_if_silent(reference: weakref.ref[_Connection]) -> None:
-    connection = reference()
-    if connection is not None and not connection.served:
-        connection.force_close()
-
-
-class _TurnedAway(asyncio.Protocol):
-    """What a connection over the limit gets: nothing."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()

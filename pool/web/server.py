@@ -11,9 +11,8 @@ import asyncio
 import logging
 import math
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from aiohttp import web
@@ -23,6 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from pool.accounting.books_away import BooksAwayError
+from pool.http_connections import connection_log, new_connection, saw_request
 from pool.web.answer_cache import AnswerCache
 from pool.web.answers import add_headers, error_answer, json_answer, page_answer, static_answer
 from pool.web.api import DRAINING, Api, ApiError, LiveStatus
@@ -84,15 +84,7 @@ class Books(PoolBooks, MinerBooks, Protocol):
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class _NotMalformed(logging.Filter):
-    """aiohttp answers a malformed request with 400 and logs a stack trace of it; strangers shall not fill our log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Error handling request")
-
-
-_aiohttp_log = logging.getLogger("parapool.http.connection")
-_aiohttp_log.addFilter(_NotMalformed())
+_aiohttp_log = connection_log("parapool.http.connection")
 
 
 class WebServer:
@@ -153,16 +145,10 @@ class WebServer:
 
     def _connection(self) -> asyncio.BaseProtocol:
         assert self._runner is not None and self._runner.server is not None
-        server = self._runner.server
-        if len(server.connections) >= MAX_CONNECTIONS:
-            return _TurnedAway()
-        loop = asyncio.get_running_loop()
-        connection = _Connection(
-            server, loop=loop, keepalive_timeout=KEEPALIVE_S, lingering_time=0.0, logger=_aiohttp_log,
-            access_log=None,  # type: ignore[arg-type]  # its default is a logger, None turns it off
-        )
-        loop.call_later(FIRST_REQUEST_S, _close_if_silent, weakref.ref(connection))
-        return connection
+        return new_connection(
+            self._runner.server, _aiohttp_log, most=MAX_CONNECTIONS, first_request_s=FIRST_REQUEST_S,
+            keepalive_s=KEEPALIVE_S,
+        )  # fmt: skip
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -201,8 +187,7 @@ class WebServer:
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Every failure becomes a status and a sentence."""
-        if isinstance(request.protocol, _Connection):
-            request.protocol.served = True
+        saw_request(request)
         wait_s = self._wait_s(request)
         if wait_s is not None:
             sentence = "too many requests from your address, please wait"
@@ -371,25 +356,6 @@ class WebServer:
         if file is None:
             raise ApiError(404, "there is no such file")
         return static_answer(file, request.query.get("v"))
-
-
-class _Connection(web.RequestHandler):
-    """aiohttp's connection, which we ask whether it ever brought a request."""
-
-    served = False
-
-
-def _close_if_silent(reference: weakref.ref[_Connection]) -> None:
-    connection = reference()
-    if connection is not None and not connection.served:
-        connection.force_close()
-
-
-class _TurnedAway(asyncio.Protocol):
-    """What a connection over the limit gets: nothing."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()
 
 
 async def _body(request: web.Request) -> bytes:

@@ -19,7 +19,7 @@ from pool.devnet_network_view import LiveView, NodeView, plain_lines, verdict
 
 
 def plan(kind: str = "bk", count: int = 3) -> NetworkPlan:
-    return NetworkPlan(kind, count, k=8, interval_s=10, data_dir=Path("/tmp/x"), first_port=9700)
+    return NetworkPlan(kind, count, k=8, interval_s=10, data_dir=Path("x"), first_port=9700)
 
 
 def node(name: str, tip: str | None, height: int = 5, starts: int = 1) -> NodeView:
@@ -29,9 +29,9 @@ def node(name: str, tip: str | None, height: int = 5, starts: int = 1) -> NodeVi
 def test_devnet_network_nodes_dial_all_others_and_share_one_file() -> None:
     given = _parser().parse_args(plan().node_command(1)[4:])
     assert given.peer == ["127.0.0.1:9700", "127.0.0.1:9704"]
-    assert (given.port, given.rpc_port, given.data) == (9702, 9703, Path("/tmp/x/node1"))
+    assert (given.port, given.rpc_port, given.data) == (9702, 9703, Path("x/node1"))
     assert given.devnet and given.open_reads and given.wallet
-    assert {str(_parser().parse_args(plan().node_command(i)[4:]).network) for i in range(3)} == {"/tmp/x/network.yaml"}
+    assert {str(_parser().parse_args(plan().node_command(i)[4:]).network) for i in range(3)} == {"x/network.yaml"}
     assert len(plan().ports()) == 6
 
 
