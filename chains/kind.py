@@ -81,12 +81,45 @@ class SubmitAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Where a vote is, on a chain whose blocks pay votes: in which block (displayed hash), at which index of its votes,
+    and what it pays us there, in the chain's smallest unit. Neither index nor amount ever change for one block."""
+
+    container_hex: str
+    event_index: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class BlockStatus:
-    """Where a node sees a block: `confirmations` is 1 at the tip, negative off the main chain, 0 when unknown."""
+    """Where a node sees a block: `confirmations` is 1 at the tip, negative off the main chain, 0 when unknown.
+
+    Of a vote, it is where the vote is: `inclusion` in a block of the main chain, whose confirmations and height these
+    are; none with 0 confirmations while it waits for a block, with negative ones when no block can take it any more.
+    """
 
     found: bool
     confirmations: int = 0
     height: int = 0
+    inclusion: Inclusion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaidVote:
+    """What a vote of a block pays us: `hash_hex` is the vote's, displayed, `event_index` its index in the block."""
+
+    event_index: int
+    hash_hex: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockIncome:
+    """A block of the main chain (displayed hash) with all of its votes that pay us, whoever made the block."""
+
+    hash_hex: str
+    height: int
+    votes: tuple[PaidVote, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +268,10 @@ class ParentNode(ChainNode, Protocol):
 
 class AuxNode(ChainNode, Protocol):
     async def template(self) -> AuxTemplate: ...
+
+
+class VoteNode(AuxNode, Protocol):
+    """A daemon of a chain whose kind has `many`: `block_status` and `block_reward` take the hash of a vote."""
+
+    async def income_at(self, height: int) -> BlockIncome | None:
+        """What the main chain's block at a height pays us; None beyond its tip."""

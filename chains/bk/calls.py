@@ -87,7 +87,7 @@ CALLS: tuple[Call, ...] = (
           Parameter("body", HEX, "the content", b"\x00")),
          "null, duplicate, inconclusive (valid, not preferred), or why not", _block, group="mining"),
     Call("getvotestatus", "What became of a vote, and what it earns.", READ, (Parameter("vote", HASH, "the vote"),),
-         "state, block, index, confirmations, amount, leader", views.vote_status, group="mining"),
+         "state, block, index, height, confirmations, amount, leader, script", views.vote_status, group="mining"),
     Call("getblockchaininfo", "The chain, its numbers and its tip.", READ, (), "an object", views.chain_info,
          group="blocks"),
     Call("getblockcount", "The height of the preferred block.", READ, (), "an integer", views.block_count,

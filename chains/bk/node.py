@@ -1,5 +1,5 @@
 """One node of a B_k chain, as the pool speaks to it (docs/protocol/bk.md): what to vote for, votes and led blocks
-handed in, and what each block pays for votes of ours.
+handed in, where each vote is, and what each block pays for votes of ours.
 """
 
 from __future__ import annotations
@@ -9,9 +9,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from chains import block_lookup, proof_verdict
-from chains.bk.template import BlockAnswer, VoteIncome, parse_block, parse_chain_info, parse_template
-from chains.block_lookup import Rpc, ask
-from chains.kind import AuxTemplate, BlockStatus, Health, Network, NodeState, SubmitAnswer, TemplateError
+from chains.bk.template import (
+    BlockAnswer,
+    VoteStatus,
+    parse_block,
+    parse_chain_info,
+    parse_template,
+    parse_vote_status,
+)
+from chains.block_lookup import OFF_THE_MAIN_CHAIN, Rpc, ask
+from chains.kind import (
+    AuxTemplate,
+    BlockIncome,
+    BlockStatus,
+    Health,
+    Inclusion,
+    Network,
+    NodeState,
+    PaidVote,
+    SubmitAnswer,
+    TemplateError,
+)
 from chains.mm2_proof.tree import context_of
 from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.primitives import fields
@@ -96,21 +114,42 @@ class BkNode:
         return proof_verdict.of_answer(answer)
 
     async def block_status(self, hash_hex: str) -> BlockStatus:
-        """Where it sees a block, by displayed hash. Raises NodeUnavailableError."""
-        block = await self._block(hash_hex)
-        return BlockStatus(False) if block is None else BlockStatus(True, block.confirmations, block.height)
-
-    async def income(self, hash_hex: str) -> tuple[VoteIncome, ...]:
-        """What a block pays our addresses: one entry for each of our votes, whoever led it. Raises
-        NodeUnavailableError."""
-        block = await self._block(hash_hex)
-        if block is None:
-            raise NodeUnavailableError("getblock: the block is not known any more")
-        return tuple(vote for vote in block.votes if vote.script in self._scripts)
+        """Where it sees a vote, by displayed hash. Raises NodeUnavailableError."""
+        status = await self._vote(hash_hex)
+        if status.state == "included":
+            amount = status.amount if status.script in self._scripts else 0
+            place = Inclusion(status.block_hex, status.index, amount)
+            return BlockStatus(True, status.confirmations, status.height, place)
+        if status.state == "unknown":
+            return BlockStatus(False)
+        return BlockStatus(True, 0 if status.state == "waiting" else OFF_THE_MAIN_CHAIN, status.height)
 
     async def block_reward(self, hash_hex: str) -> int:
-        """The sum of it. Raises NodeUnavailableError."""
-        return sum(vote.amount for vote in await self.income(hash_hex))
+        """What a vote pays our addresses in the block that has it: its part of the subsidy, of the leading one the rest
+        and the fees as well. Raises NodeUnavailableError, too when it is in no block of the preferred chain."""
+        status = await self.block_status(hash_hex)
+        if status.inclusion is None:
+            raise NodeUnavailableError("getvotestatus: the vote is in no block any more")
+        return status.inclusion.amount
+
+    async def income_at(self, height: int) -> BlockIncome | None:
+        """What the preferred chain's block at a height pays our addresses, whoever led it; None beyond the tip. Raises
+        NodeUnavailableError."""
+        hash_hex = await block_lookup.main_chain_hash(self._rpc, height)
+        if hash_hex is None:
+            return None
+        block = None if not isinstance(hash_hex, str) else await self._block(hash_hex)
+        if block is None or block.height != height or block.confirmations < 1:
+            raise NodeUnavailableError(f"getblock: the block at height {height} left the chain meanwhile")
+        ours = [vote for vote in block.votes if vote.script in self._scripts]
+        return BlockIncome(hash_hex, height, tuple(PaidVote(one.index, one.vote_hex, one.amount) for one in ours))
+
+    async def _vote(self, hash_hex: str) -> VoteStatus:
+        answer = await ask(self._rpc, "getvotestatus", hash_hex)
+        try:
+            return parse_vote_status(answer, hash_hex)
+        except ValueError as error:
+            raise NodeUnavailableError(f"unusable getvotestatus answer: {error}") from error
 
     async def _block(self, hash_hex: str) -> BlockAnswer | None:
         try:

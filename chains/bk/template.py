@@ -1,4 +1,5 @@
-"""Reading what a B_k node answers (docs/protocol/bk.md): getvotetemplate, getblockchaininfo, getblock."""
+"""Reading what a B_k node answers (docs/protocol/bk.md): getvotetemplate, getblockchaininfo, getvotestatus,
+getblock."""
 
 from __future__ import annotations
 
@@ -76,6 +77,44 @@ def parse_chain_info(answer: Any) -> ChainInfo:
         blocks=fields.integer(record, "blocks", 0, fields.MAX_HEIGHT),
         initial_download=fields.boolean(record, "initialblockdownload"),
         k=fields.integer(record, "k", 1, fields.MAX_HEIGHT),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VoteStatus:
+    """A getvotestatus answer. `state` is included, waiting, late or unknown. Of an included vote the rest names its
+    place in the preferred chain, what it earns there and for which script; of a late or waiting one `height` is that
+    of the block that could have it."""
+
+    state: str
+    height: int = 0
+    block_hex: str = ""
+    index: int = 0
+    confirmations: int = 0
+    amount: int = 0
+    script: bytes = b""
+
+
+def parse_vote_status(answer: Any, vote_hex: str) -> VoteStatus:
+    """Raises FieldError, naming the field, also for the status of another vote."""
+    record = fields.mapping(answer, "getvotestatus")
+    if (told := fields.hash_bytes(record, "vote")[::-1].hex()) != vote_hex:
+        raise FieldError(f"vote: expected {vote_hex}, got {told}")
+    state = fields.text(record, "state")
+    if state == "unknown":
+        return VoteStatus(state)
+    if state in ("waiting", "late"):
+        return VoteStatus(state, fields.integer(record, "height", 1, fields.MAX_HEIGHT))
+    if state != "included":
+        raise FieldError(f"state: expected included, waiting, late or unknown, got {state[:40]!r}")
+    return VoteStatus(
+        state,
+        fields.integer(record, "height", 1, fields.MAX_HEIGHT),
+        fields.hash_bytes(record, "block")[::-1].hex(),
+        fields.integer(record, "index", 0, fields.MAX_HEIGHT),
+        fields.integer(record, "confirmations", 1, fields.MAX_HEIGHT),
+        fields.integer(record, "amount", 0, fields.MAX_AMOUNT),
+        fields.hex_bytes(record, "script"),
     )
 
 

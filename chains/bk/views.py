@@ -75,14 +75,17 @@ def wait_for_proposal(core: BkCore, leader_key: bytes) -> Waited:
 
 def vote_status(core: BkCore, vote_id: bytes) -> dict[str, Any]:
     """What became of a vote: `state` is included (in a block of the preferred chain), waiting (for a block that still
-    can take it), late (it never will, unless the chain is reorganised; forgotten when its block is deep) or unknown."""
+    can take it), late (it never will, unless the chain is reorganised; forgotten when its block is deep) or unknown.
+    `height` is that of the block that has it or could have had it."""
     chain = core.chain
     vote = chain.graph.vote(vote_id)
     base = {"vote": displayed(vote_id), "state": "unknown", "block": None, "index": None, "height": None,
-            "confirmations": 0, "amount": 0, "leader": False, "previousblockhash": None}  # fmt: skip
+            "confirmations": 0, "amount": 0, "leader": False, "previousblockhash": None, "script": None}  # fmt: skip
     if vote is None:
         return base
     base["previousblockhash"] = displayed(vote.previous)
+    base["script"] = vote.datum.script.hex()
+    base["height"] = chain.graph.blocks[vote.previous].height + 1
     place = chain.place_of(vote_id)
     if place is None:
         base["state"] = "waiting" if vote.previous == chain.graph.best.id else "late"

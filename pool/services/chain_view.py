@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from chains.kind import BlockStatus, NodeState
+from chains.kind import BlockIncome, BlockStatus, NodeState
 from chains.node_rpc import NodeUnavailableError, RpcError
+from chains.registry import AUX_KINDS
 from pool.services.chain_watch import WatchedChain
 
 # For a node after which another one can be asked: one that hangs is found out by its health check only seconds later,
@@ -30,6 +31,12 @@ class ChainNodesView:
     @property
     def tip_height(self) -> int | None:
         return self.chain.height
+
+    @property
+    def votes(self) -> bool:
+        """Whether what is found on this chain are votes, of which a block has many."""
+        kind = AUX_KINDS.get(self.chain.kind_name)
+        return kind is not None and kind.many
 
     def _usable(self) -> list[int]:
         return [i for i, health in enumerate(self.chain.health) if health.state is NodeState.OK]
@@ -72,6 +79,21 @@ class ChainNodesView:
         raise NodeUnavailableError(
             str(failure or f"no usable node of {self.chain.name} has block {hash_hex} on its chain")
         ) from failure
+
+    async def income_at(self, height: int) -> BlockIncome | None:
+        """What the main chain's block at a height pays our votes, by the first usable node that answers; None beyond
+        its tip. Of a chain of votes only. Raises NodeUnavailableError."""
+        failure: Exception | None = None
+        usable = self._usable()
+        for index in usable:
+            try:
+                income: BlockIncome | None = await _answer(
+                    self.chain.nodes[index].income_at(height), index == usable[-1]
+                )
+                return income
+            except (NodeUnavailableError, RpcError) as error:
+                failure = error
+        raise NodeUnavailableError(str(failure or f"no usable node of {self.chain.name}")) from failure
 
 
 async def _answer(call: Awaitable[T], is_last: bool) -> T:

@@ -15,7 +15,16 @@ from chains.bk.node import BkNode
 from chains.bk.template import parse_template
 from chains.calls.errors import CallError
 from chains.families import network
-from chains.kind import AuxTemplate, Network, NodeState, SolvedHeader, SubmitResult, TemplateError
+from chains.kind import (
+    AuxTemplate,
+    BlockStatus,
+    Inclusion,
+    Network,
+    NodeState,
+    SolvedHeader,
+    SubmitResult,
+    TemplateError,
+)
 from chains.mm2_proof.tree import build_tree, context_of
 from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.primitives.address import script_to_address
@@ -100,12 +109,15 @@ async def test_bk_pool_votes_leads_and_is_paid_for_each_vote() -> None:
     votes = [await side.vote() for _ in range(3)]
     assert {result for _, result in votes} == {SubmitResult.ACCEPTED} and len({one for one, _ in votes}) == 3
     block = await side.lead()
-    income = await side.edge.income(block)
-    assert sorted(one.vote_hex for one in income) == sorted(one for one, _ in votes)
-    assert [(one.index, one.amount) for one in income] == [(0, 334), (1, 333), (2, 333)]
-    assert await side.edge.block_reward(block) == 1000
-    status = await side.edge.block_status(block)
-    assert (status.found, status.confirmations, status.height) == (True, 1, 1)
+    income = await side.edge.income_at(1)
+    assert income is not None and (income.hash_hex, income.height) == (block, 1)
+    assert sorted(one.hash_hex for one in income.votes) == sorted(one for one, _ in votes)
+    assert [(one.event_index, one.amount) for one in income.votes] == [(0, 334), (1, 333), (2, 333)]
+    for vote in income.votes:
+        place = Inclusion(block, vote.event_index, vote.amount)
+        assert await side.edge.block_status(vote.hash_hex) == BlockStatus(True, 1, 1, place)
+        assert await side.edge.block_reward(vote.hash_hex) == vote.amount
+    assert await side.edge.income_at(2) is None
     assert (await side.edge.template()).previous_hash == bytes.fromhex(block)[::-1]
     assert await side.edge.proposal(1) is None
 
@@ -116,8 +128,27 @@ async def test_bk_pool_counts_only_what_pays_its_own_addresses_the_former_ones_t
     former = side.edge_of(OTHER)
     for edge in (side.edge, former, stranger):
         assert (await side.vote(edge))[1] is SubmitResult.ACCEPTED
-    income = await side.edge.income(await side.lead())
-    assert {one.script for one in income} == {SCRIPT, OTHER} and len(income) == 2
+    await side.lead()
+    income, theirs = await side.edge.income_at(1), await stranger.income_at(1)
+    assert income is not None and theirs is not None and (len(income.votes), len(theirs.votes)) == (2, 1)
+    for vote, pays in [(vote.hash_hex, True) for vote in income.votes] + [(theirs.votes[0].hash_hex, False)]:
+        place = (await side.edge.block_status(vote)).inclusion
+        assert place is not None and (place.amount > 0) is pays
+        assert (await side.edge.block_reward(vote) > 0) is pays
+
+
+async def test_bk_pool_sees_a_vote_wait_and_come_too_late() -> None:
+    side = Side()
+    votes = [(await side.vote())[0] for _ in range(4)]
+    for vote in votes:
+        assert await side.edge.block_status(vote) == BlockStatus(True, 0, 1)
+    with pytest.raises(NodeUnavailableError, match="in no block any more"):
+        await side.edge.block_reward(votes[0])
+    await side.lead()
+    income = await side.edge.income_at(1)
+    assert income is not None and len(income.votes) == 3
+    (late,) = set(votes) - {vote.hash_hex for vote in income.votes}
+    assert await side.edge.block_status(late) == BlockStatus(True, -1, 1)
 
 
 async def test_bk_pool_is_told_of_a_vote_twice_of_bad_ones_and_of_unknown_blocks() -> None:
@@ -130,8 +161,6 @@ async def test_bk_pool_is_told_of_a_vote_twice_of_bad_ones_and_of_unknown_blocks
     for wrong in ({"datum": payload["datum"] + "00"}, {"proof": payload["proof"][:-2]}, {"datum": "00"}):
         assert (await side.edge.submit({**payload, **wrong})).result is SubmitResult.REJECTED
     assert not (await side.edge.block_status("11" * 32)).found
-    with pytest.raises(NodeUnavailableError, match="not known any more"):
-        await side.edge.income("11" * 32)
 
 
 @pytest.mark.parametrize(
@@ -167,12 +196,33 @@ async def test_bk_pool_knows_another_networks_node() -> None:
     assert (await Side(name="another").edge.health()).state is NodeState.WRONG_NETWORK
 
 
-@pytest.mark.parametrize("change", [{"votes": None}, {"height": "1"}, {"confirmations": 2.0}])
-async def test_bk_pool_takes_an_unreadable_block_for_an_outage(change: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"votes": None}, {"height": "1"}, {"height": 2}, {"confirmations": -1}])
+async def test_bk_pool_takes_an_unusable_block_for_an_outage(change: Mapping[str, Any]) -> None:
     side = Side()
     for _ in range(3):
         await side.vote()
-    block = await side.lead()
+    await side.lead()
     side.rpc.change = change
-    with pytest.raises(NodeUnavailableError, match="unusable getblock answer"):
-        await side.edge.income(block)
+    with pytest.raises(NodeUnavailableError, match="getblock"):
+        await side.edge.income_at(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"state": "lost"}, "state: expected included, waiting, late or unknown"),
+        ({"vote": "11" * 32}, "vote: expected"),
+        ({"block": None}, "block: "),
+        ({"confirmations": 0}, "confirmations: "),
+        ({"amount": 1.5}, "amount: expected an integer"),
+        ({"index": -1}, "index: "),
+        ({"script": None}, "script: "),
+    ],
+)
+async def test_bk_pool_takes_an_unreadable_vote_status_for_an_outage(change: Mapping[str, Any], says: str) -> None:
+    side = Side()
+    votes = [(await side.vote())[0] for _ in range(3)]
+    await side.lead()
+    side.rpc.change = change
+    with pytest.raises(NodeUnavailableError, match=says):
+        await side.edge.block_status(votes[0])

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from chains.families import network
-from chains.kind import BlockStatus, NodeState
+from chains.kind import BlockIncome, BlockStatus, NodeState
 from chains.node_rpc import NodeUnavailableError, RpcError
 from pool.services import chain_view
 from pool.services.chain_view import ChainNodesView
@@ -116,3 +116,25 @@ async def test_view_does_not_wait_for_a_hanging_node_when_another_knows(monkeypa
     assert await nodes.block_reward("00") == 5
     with pytest.raises(NodeUnavailableError, match="no answer within"):  # the one that is silent may be ahead
         await view(HangingNode(), Node(UNKNOWN)).block_status("00")
+
+
+class VoteNode(Node):
+    def __init__(self, income) -> None:
+        super().__init__()
+        self.income = income
+
+    async def income_at(self, height):
+        if isinstance(self.income, Exception):
+            raise self.income
+        return self.income
+
+
+async def test_view_reads_a_blocks_votes_from_a_node_that_answers():
+    income = BlockIncome("11" * 32, 7, ())
+    assert await view(VoteNode(AWAY), VoteNode(income)).income_at(7) == income
+    assert await view(VoteNode(None), VoteNode(income)).income_at(7) is None
+    with pytest.raises(NodeUnavailableError, match="no answer"):
+        await view(VoteNode(AWAY)).income_at(7)
+    with pytest.raises(NodeUnavailableError, match="no usable node of regbtc"):
+        await view(VoteNode(income), states=(NodeState.DOWN,)).income_at(7)
+    assert not view(Node()).votes
