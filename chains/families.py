@@ -82,6 +82,10 @@ _FRACTAL = (Network("main", "main", AddressFormat(0x00, (0x05,), "bc")),)
 _DEVNET = (Network("regtest", "regtest", replace(_TEST, bech32_hrp="bcrt"), maturity=10),)
 _DEVNET_SCRYPT = tuple(replace(network, pow_hash="scrypt") for network in _DEVNET)
 
+# Chains of votes (docs/protocol/bk.md): bech32 addresses. The base58 version is for reading those that somebody has
+# already; maturity is each chain's own, this is a new one's default (chains/bk/parameters.py).
+_BK = tuple(Network(name, name, AddressFormat(0x6F, (), "bk"), maturity=20) for name in ("main", "regtest"))
+
 FAMILIES: dict[str, dict[str, Network]] = {
     family: {network.name: network for network in networks}
     for family, networks in (
@@ -92,11 +96,12 @@ FAMILIES: dict[str, dict[str, Network]] = {
         ("fractal", _FRACTAL),
         ("devnet", _DEVNET),
         ("devnet-scrypt", _DEVNET_SCRYPT),
+        ("bk", _BK),
     )
 }
 
 # The family of a chain whose configuration names none, by kind.
-DEFAULT_FAMILY: dict[str, str] = {"bitcoin": "bitcoin", "auxpow": "namecoin", "mm2": "devnet"}
+DEFAULT_FAMILY: dict[str, str] = {"bitcoin": "bitcoin", "auxpow": "namecoin", "mm2": "devnet", "bk": "bk"}
 
 
 def network(family: str, name: str) -> Network:

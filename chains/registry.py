@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from chains.auxpow.commitment import AuxPowKind
 from chains.bitcoin.block import BitcoinKind
+from chains.bk.commitment import BkKind
 from chains.kind import AuxKind, ParentKind
 from chains.mm2.commitment import Mm2Kind
 
 PARENT_KINDS: dict[str, ParentKind] = {"bitcoin": BitcoinKind()}
-AUX_KINDS: dict[str, AuxKind] = {"auxpow": AuxPowKind(), "mm2": Mm2Kind()}
+AUX_KINDS: dict[str, AuxKind] = {"auxpow": AuxPowKind(), "mm2": Mm2Kind(), "bk": BkKind()}

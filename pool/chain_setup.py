@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from chains.auxpow.node import AuxPowNode
 from chains.bitcoin.node import BitcoinNode
+from chains.bk.node import BkNode
 from chains.families import network
 from chains.mm2.node import Mm2Node
 from chains.node_glance import NodeGlance
 from chains.node_rpc import JsonRpc
 from chains.primitives.address import address_to_script
-from pool.config import AuxpowChain, BitcoinChain, ChainSection, Config, Mm2Chain, NodeSection
+from chains.signer.keys import KeyFileError
+from pool.config import AuxpowChain, BitcoinChain, BkChain, ChainSection, Config, Mm2Chain, NodeSection
+from pool.leader_keys import public_leader_key
 from pool.services.chain_watch import WatchedChain
 
 # A parent's template of 4 MB and its proposal may take a busy node seconds; an auxiliary node has no such excuse.
@@ -19,10 +24,11 @@ PARENT_TIMEOUT_S = 20.0
 AUX_TIMEOUT_S = 3.0
 
 
-def watched_chains(config: Config) -> dict[str, WatchedChain]:
-    """Every configured chain with its nodes, the parent first. Raises OSError when a password file cannot be read."""
-    names = [config.parent, *config.aux_chains]
-    return {name: watched_chain(name, config.chains[name]) for name in names}
+def watched_chains(config: Config, names: Iterable[str] | None = None) -> dict[str, WatchedChain]:
+    """These chains with their nodes; every configured one, the parent first, when none are named. Raises OSError when a
+    file with a secret cannot be read."""
+    names = [config.parent, *config.aux_chains] if names is None else names
+    return {name: watched_chain(name, config.chains[name], config.pool.data_dir) for name in names}
 
 
 def strict_chains(config: Config) -> frozenset[str]:
@@ -34,8 +40,8 @@ def strict_chains(config: Config) -> frozenset[str]:
     )
 
 
-def watched_chain(name: str, chain: ChainSection) -> WatchedChain:
-    """One chain with its nodes. Raises OSError when a password file cannot be read."""
+def watched_chain(name: str, chain: ChainSection, data_dir: Path) -> WatchedChain:
+    """One chain with its nodes. Raises OSError when a password file, or its leader's key, cannot be read."""
     net = network(chain.family, chain.network)
     script = address_to_script(chain.address, net.addresses)
     former_addresses = chain.former_addresses
@@ -54,7 +60,18 @@ def watched_chain(name: str, chain: ChainSection) -> WatchedChain:
             nodes.append(AuxPowNode(name, node_name, rpc, chain.address, net, dialect, chain_id, former_addresses))
         elif isinstance(chain, Mm2Chain):
             nodes.append(Mm2Node(name, node_name, rpc, chain.address, net, chain.context_name, former_addresses))
+        elif isinstance(chain, BkChain):
+            key = leader_key(chain, data_dir, name)
+            nodes.append(BkNode(name, node_name, rpc, chain.address, net, chain.context_name, key, former_addresses))
     return WatchedChain(name, chain.kind, net, nodes, script, chain.away_s, glances)
+
+
+def leader_key(chain: BkChain, data_dir: Path, name: str) -> bytes:
+    """Whom the chain's votes name. Raises OSError."""
+    try:
+        return public_leader_key(chain.leader_key_in(data_dir, name))
+    except KeyFileError as error:
+        raise OSError(str(error)) from error
 
 
 def node_rpc(section: NodeSection, name: str, timeout_s: float) -> JsonRpc:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pool.config_bk_chain import BkChain
 from pool.config_chains import AuxpowChain, BitcoinChain, ChainSection, Mm2Chain, NodeSection, PplnsSection
 from pool.config_checks import mistakes
 from pool.config_includes import KEY as INCLUDE
@@ -23,6 +24,7 @@ from pool.config_models import Config, HttpSection, LimitsSection, PoolSection, 
 __all__ = [
     "AuxpowChain",
     "BitcoinChain",
+    "BkChain",
     "ChainSection",
     "Config",
     "ConfigError",

@@ -17,7 +17,7 @@ from chains.auxpow.slots import never_distinct
 from chains.families import FAMILIES, ConfigurationError, network
 from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script
-from pool.config_chains import CHAIN_KINDS, network_name_of
+from pool.config_chains import AUX_KINDS_EXPECTED, CHAIN_KINDS, network_name_of
 from pool.config_lines import Location, dotted
 from pool.config_roles import role_in
 from pool.config_secret_files import open_to_all
@@ -25,6 +25,10 @@ from pool.config_secret_files import open_to_all
 Mistake = tuple[Location, str]
 
 NETWORK_NAMES = ("main", "test", "regtest")
+MM2_KINDS = ("mm2", "bk")
+"""Kinds whose chains share the MM2 tree."""
+SHA256D_KINDS = ("bk",)
+"""Kinds that take a SHA-256d header for their own proof of work, whatever their family is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +138,24 @@ def _parent(values: Mapping[str, Any], chains: list[ChainFacts]) -> Iterator[Mis
         )
     if parent is None:
         return
-    if parent.kind in ("auxpow", "mm2"):
+    if parent.kind not in (None, "bitcoin"):
         yield ("parent",), f"expected a chain of kind bitcoin, {name} is of kind {parent.kind}"
     for chain in chains:
         if chain is parent:
             continue
         if chain.kind == "bitcoin" and parent.kind == "bitcoin":
-            yield (*chain.location, "kind"), f"expected auxpow or mm2: a pool has one parent, and that is {name}"
+            yield (*chain.location, "kind"), f"expected {AUX_KINDS_EXPECTED}: a pool has one parent, and that is {name}"
         # An MM2 chain takes the proof of work of any parent header (reading R13), so its family says nothing of it.
         elif chain.kind == "auxpow" and parent.kind is not None:
             wanted, own = parent.pow_hash, chain.pow_hash
             if wanted is not None and own is not None and own != wanted:
                 place = "family" if "family" in chain.values else "kind"
                 yield (*chain.location, place), f"expected a chain with the parent's proof of work {wanted}, not {own}"
+        elif chain.kind in SHA256D_KINDS and parent.pow_hash not in (None, "sha256d"):
+            yield (
+                (*chain.location, "kind"),
+                f"expected a parent with proof of work sha256d for kind {chain.kind}, {name} has {parent.pow_hash}",
+            )
 
 
 def _address(chain: ChainFacts) -> Iterator[Mistake]:
@@ -239,20 +248,20 @@ def _place_of(url: object) -> tuple[str, int, str] | None:
 
 
 def _clashes(chains: list[ChainFacts]) -> Iterator[Mistake]:
-    """MM1 chains whose ids have one slot in every tree can never be mined together, nor can MM2 chains with one context
-    (reading R6)."""
-    yield from _clashing(chains, "auxpow", "chain_id", int, never_distinct)
-    yield from _clashing(chains, "mm2", "context_name", str, operator.eq)
+    """MM1 chains whose ids have one slot in every tree can never be mined together, nor can chains of the MM2 tree with
+    one context (reading R6)."""
+    yield from _clashing(chains, ("auxpow",), "chain_id", int, never_distinct)
+    yield from _clashing(chains, MM2_KINDS, "context_name", str, operator.eq)
 
 
 def _clashing(
-    chains: list[ChainFacts], kind: str, key: str, usable: type, clash: Callable[[Any, Any], bool]
+    chains: list[ChainFacts], kinds: tuple[str, ...], key: str, usable: type, clash: Callable[[Any, Any], bool]
 ) -> Iterator[Mistake]:
-    """Each chain of a kind with the first one before it that has a clashing value."""
+    """Each chain of these kinds with the first one before it that has a clashing value."""
     seen: list[tuple[str, Any]] = []
     for chain in chains:
         value = chain.values.get(key)
-        if chain.kind != kind or not isinstance(value, usable) or isinstance(value, bool):
+        if chain.kind not in kinds or not isinstance(value, usable) or isinstance(value, bool):
             continue
         for name, other in seen:
             if clash(value, other):

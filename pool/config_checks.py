@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from chains.primitives.script import MAX_SCRIPT_SIG, push
+from pool.config_bk_checks import leader_key_mistakes
 from pool.config_chain_checks import ChainFacts, Mistake, chain_facts, chain_mistakes, mapping_at, members_at
 from pool.config_lines import Location, dotted
 from pool.config_models import PoolSection, PortSection
@@ -50,6 +51,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from found
     yield from _tag(values, chains)
     yield from chain_mistakes(values, chains)
+    yield from leader_key_mistakes(values, chains)
     yield from scheme_mistakes(values, chains)
     yield from payout_mistakes(chains, reads_secrets=role_in(values) in PAYING)
 

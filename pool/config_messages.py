@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from pool.config_chains import CHAIN_KINDS, NodeSection, PplnsSection, PpsSection
+from pool.config_chains import CHAIN_KINDS, KINDS_EXPECTED, NodeSection, PplnsSection, PpsSection
 from pool.config_http import HttpLimitsSection
 from pool.config_lines import Location
 from pool.config_models import Config, HttpSection, LimitsSection, PoolSection, PortSection, Section, StratumSection
@@ -26,7 +26,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "books": BooksSection,
     "operator": OperatorSection,
 }
-KIND_EXPECTED = "expected bitcoin, auxpow or mm2"
+KIND_EXPECTED = f"expected {KINDS_EXPECTED}"
 
 _EXPECTED_TYPE = {
     "string_type": "expected text (in quotes when it looks like a number)",

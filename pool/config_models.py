@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
 
 from chains.families import FAMILIES
-from pool.config_chains import AuxpowChain, BitcoinChain, ChainSection, Mm2Chain
+from pool.config_chains import AuxSection, BitcoinChain, ChainSection
 from pool.config_http import HttpSection as HttpSection
 from pool.config_miner_notices import MinerNoticesSection
 from pool.config_notifications import NotificationSection
@@ -149,7 +149,7 @@ class Config(Section):
         return chain
 
     @property
-    def aux_chains(self) -> dict[str, AuxpowChain | Mm2Chain]:
+    def aux_chains(self) -> dict[str, AuxSection]:
         """The auxiliary chains by name, in the file's order."""
         return {name: chain for name, chain in self.chains.items() if not isinstance(chain, BitcoinChain)}
 

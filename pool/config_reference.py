@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from pool.config_bk_chain import BkChain
 from pool.config_chains import AuxpowChain, BitcoinChain, Mm2Chain, NodeSection, PplnsSection, PpsSection
 from pool.config_http import HttpLimitsSection
 from pool.config_miner_notices import MinerNoticesSection
@@ -48,7 +49,8 @@ counting from 0: `--set stratum.ports.0.bind=127.0.0.1:3334`.
 - Passwords are best kept in files (`password_file`, `cookie_file`); no message or log line shows one. A file of a
   secret that everybody on the machine can read is refused.
 - Names ending in `_s` are seconds, in `_ppm` parts per million, in `_bytes` bytes.
-- One process has one parent chain; every auxpow chain has the parent's proof-of-work hash.
+- One process has one parent chain; every auxpow chain has the parent's proof-of-work hash; bk
+  needs SHA-256d.
 
 Working examples: `deploy/devnet.yaml` (five chains on this machine), `deploy/bitcoin-namecoin.yaml` (real nodes) and
 `deploy/two-chains.yaml` (the same, and nothing but what has no default).
@@ -77,6 +79,7 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ),
     ("chains.NAME with kind auxpow", AuxpowChain, ""),
     ("chains.NAME with kind mm2", Mm2Chain, ""),
+    ("chains.NAME with kind bk", BkChain, ""),
     ("chains.NAME.nodes[]", NodeSection, ""),
     ("chains.NAME.pplns", PplnsSection, ""),
     ("chains.NAME.pps", PpsSection, ""),

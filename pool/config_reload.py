@@ -19,7 +19,9 @@ FIXED_OF_POOL = ("name", "data_dir", "database_url", "front_end", "role")
 FIXED_OF_CHAIN = ("kind", "family", "network", "context_name", "chain_id")
 FIXED_OF_PORT = ("extranonce2_size", "ack", "tls", "proxy_protocol_from")
 # What its nodes are asked, or asked for. A change of anything else leaves the chain's work as it is.
-OF_THE_NODES = ("address", "former_addresses", "nodes", "dialect", "poll_interval_s", "away_s", "longpoll")
+OF_THE_NODES = (
+    "address", "former_addresses", "nodes", "dialect", "poll_interval_s", "away_s", "longpoll", "leader_key_file",
+)  # fmt: skip
 # What its payer was opened with.
 OF_THE_PAYER = ("payouts", "nodes", "address", "former_addresses", "maturity")
 

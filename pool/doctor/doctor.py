@@ -118,7 +118,7 @@ class _Chain:
         self.offer: Template | None = None
         self._unopened = ""
         try:
-            self.watched = watched_chain(name, self.section)
+            self.watched = watched_chain(name, self.section, config.pool.data_dir)
             for number, node in enumerate(self.watched.nodes):
                 section = self.section.nodes[number]
                 rpc = node_rpc(section, f"{name}[{number}]", ANSWER_S)

@@ -3,7 +3,8 @@ the easiest target, and every chain's proof of it goes to independent verifiers 
 asked without handing in a block, to that node.
 
 An MM2 node can: it says `high-hash` only of a proof that is right in everything else (docs/protocol/mm2.md, section 5),
-so it gets one whose work is missing on purpose. An MM1 node cannot: it answers a plain false whatever is wrong.
+and a B_k node `vote-high-hash`, so each gets one whose work is missing on purpose. An MM1 node cannot: it answers a
+plain false whatever is wrong.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ PROPOSALS = 3
 """So often is a job made anew when the parent's tip moves while the node is asked about it."""
 
 ANSWER_S = 5.0
+WORK_MISSING = frozenset({"high-hash", "vote-high-hash"})
+"""What nodes say of a proof that lacks nothing but its work, by kind: MM2's word and that of chains of votes."""
+
 REPORT = "This is a fault of the pool: report it with this table; until then take the chain out of the file."
 
 
@@ -164,12 +168,12 @@ class JobTrial:
             return wrong(subject, check, words, "The node hangs or is overloaded: look at its log, disk and memory.")
         except ValueError as error:
             return wrong(subject, check, f"no proof can be made: {error}", REPORT)
-        if answer.reason == "high-hash":
+        if answer.reason in WORK_MISSING:
             return good(subject, check, "the node takes the proof, but for its missing work")
         if answer.result is SubmitResult.STALE:
             return note(subject, check, "its tip moved while we asked", "Run the doctor again.")
         if answer.result is not SubmitResult.REJECTED:
             words = f"the node takes a proof without work: {answer.result}"
             return wrong(subject, check, words, "The node does not check what it is there for: do not mine with it.")
-        remedy = f"Node and pool do not read docs/protocol/mm2.md in the same way: compare versions. {REPORT}"
+        remedy = f"Node and pool do not read docs/protocol in the same way: compare versions. {REPORT}"
         return wrong(subject, check, f"the node would refuse our proof: {answer.reason}", remedy)

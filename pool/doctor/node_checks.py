@@ -26,7 +26,7 @@ from chains.node_rpc import (
     RpcError,
     one_line,
 )
-from pool.config import ChainSection, NodeSection
+from pool.config import BkChain, ChainSection, Mm2Chain, NodeSection
 from pool.doctor.finding import Finding, good, note, unchecked, wrong
 
 ANSWER_S = 4.0
@@ -152,14 +152,14 @@ def _network(node: NodeUnderTest) -> Finding:
     if node.health.state is not NodeState.WRONG_NETWORK:
         return good(node.subject, "network", _network_words(node.chain))
     key = f"chains.{node.chain_name}"
-    own = f"{key}.context_name" if node.chain.kind == "mm2" else f"{key}.network"
+    own = f"{key}.context_name" if isinstance(node.chain, Mm2Chain | BkChain) else f"{key}.network"
     remedy = f"Point {node.key}.url at a node of {_network_words(node.chain)}, or correct {own}."
     return wrong(node.subject, "network", node.health.detail, remedy)
 
 
 def _network_words(chain: ChainSection) -> str:
     words = f"{chain.family} {chain.network}"
-    return f"{words}, context {chain.context_name}" if chain.kind == "mm2" else words
+    return f"{words}, context {chain.context_name}" if isinstance(chain, Mm2Chain | BkChain) else words
 
 
 def _synced(node: NodeUnderTest) -> Finding:
@@ -258,6 +258,7 @@ _NOTHING = {
     "bitcoin": {"block": "00"},
     "auxpow": {"hash": "00" * 32, "auxpow": "00"},
     "mm2": {"hash": "00" * 32, "proof": "00"},
+    "bk": {"hash": "00" * 32, "datum": "00", "proof": "00"},
 }
 """What no node can take for a block: its refusal shows that the method is there and that our login may call it."""
 

@@ -25,7 +25,7 @@ import msgspec
 from pool.accounting.books_away import UnusableLogError
 from pool.blocks.solution_store import SolutionStore
 from pool.blocks.space_reserve import RESERVE_BYTES
-from pool.chain_setup import watched_chain
+from pool.chain_setup import watched_chains
 from pool.config import Config
 from pool.config_reload import reload_between
 from pool.data_dir import StartError, claim_name, lock_data_dir
@@ -181,7 +181,7 @@ class RunningFrontEnd:
         """Another configuration, which the mother has taken over already. At once: the next message is a job of it."""
         new = slot_config(Config.made_of(message.values), self._slot)
         change = reload_between(self.config, new)
-        fresh = {name: watched_chain(name, new.chains[name]) for name in (*change.added, *change.renewed)}
+        fresh = watched_chains(new, (*change.added, *change.renewed))
         self.config = new
         former = self.mining.adopt(change, fresh)
         self.status.adopt(new)

@@ -25,12 +25,13 @@ from pool.accounting.books_away import BooksAwayError, UnusableLogError
 from pool.blocks.solution_store import SolutionStore
 from pool.blocks.space_reserve import RESERVE_BYTES
 from pool.certificate_metrics import CertificateCollector
-from pool.chain_setup import watched_chain
+from pool.chain_setup import watched_chains
 from pool.config import Config, ConfigError
 from pool.config_reload import Reload, ReloadRefusedError, reload_between
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.fleet_setup import slots_on_disk
 from pool.job_check_metrics import JobCheckCollector
+from pool.leader_keys import make_leaders
 from pool.live_status import LiveStatus
 from pool.log_setup import set_up_log
 from pool.metrics import registry_of
@@ -96,6 +97,8 @@ class RunningPool:
 
     def _build(self) -> None:
         """The parts, each given what it needs."""
+        if self.config.pool.serves:
+            make_leaders(self.config)
         mining = self.mining = Mining(self.config, self.share_log, self.solutions, self._extranonces())
         self.operating = operating(self.config, mining, self._reload_for_operator)
         sql_books = None if self.books is None else self.books.sql_books
@@ -149,7 +152,9 @@ class RunningPool:
             try:
                 new = await asyncio.to_thread(self._read)
                 change = reload_between(self.config, new)
-                fresh = {name: watched_chain(name, new.chains[name]) for name in (*change.added, *change.renewed)}
+                if new.pool.serves:
+                    make_leaders(new)
+                fresh = watched_chains(new, (*change.added, *change.renewed))
                 options = web_options(new)
                 wallets = changed_wallets(change)
                 tokens = operator_tokens(new)

@@ -1,0 +1,35 @@
+"""The section of a chain of kind bk; its rules that look at files are in pool/config_bk_checks.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from pool.config_common_chain import FAMILY_NAMES, CommonChain
+from pool.config_values import ContextName, FilePath, PlainText
+
+LEADERS = "leaders"
+"""Folder in `data_dir` of the keys that were made here."""
+
+
+class BkChain(CommonChain):
+    """A chain of B_k (docs/protocol/bk.md): every share that meets its target is a vote, k votes are a block, and each
+    vote of ours earns its part of the block that has it."""
+
+    kind: Literal["bk"] = Field(description="How its nodes are spoken to.")
+    family: PlainText = Field("bk", description=f"Whose address prefixes: {FAMILY_NAMES}.")
+    context_name: ContextName = Field(
+        description="The network's `name`, whose double SHA-256 is its context, its place in the tree."
+    )
+    leader_key_file: FilePath | None = Field(
+        None,
+        description="File of the key that leads blocks, made with mode 0600 when it is missing; beside it, in "
+        "`FILE.promises` and `FILE.signed`, is what was signed with it. It spends no coins and must not be a wallet's. "
+        "Default: `data_dir/leaders/NAME.key`.",
+    )
+
+    def leader_key_in(self, data_dir: Path, name: str) -> Path:
+        """The key's file."""
+        return self.leader_key_file or data_dir / LEADERS / f"{name}.key"
