@@ -167,7 +167,8 @@ class AuxTemplate:
 
     `node` names the node that made it: a submission goes back there. `chain_id` is the MM1 chain id, `context` the MM2
     context (32 bytes, natural order), `datum` what `aux_hash` is the hash of, where a submission needs it; the fields
-    that do not belong to the kind are None.
+    that do not belong to the kind are None. Chains that one proof pays have templates that are equal in `aux_hash`,
+    `context` and `datum`.
     """
 
     chain: str

@@ -1,5 +1,7 @@
 """The parallel kind as a pool merge-mines it (aux mode): one datum of the MM2 trie for a network and all its chains.
 
+Each chain has a template of its own, all with the same datum: they share a leaf, and one proof solves all of them.
+
 Anything that needs a node's core is elsewhere (chains/parallel/core.py); here is what the pool's share path asks of a
 kind.
 """
@@ -37,7 +39,11 @@ class ParallelKind:
         return True
 
     def assemble(self, solved: SolvedHeader, template: AuxTemplate, slot: Any) -> dict[str, str]:
-        """The parameters of submitparalleldatum: the datum's displayed hash and the proof in wire form R10."""
-        assert isinstance(slot, MerkleLink)
+        """`hash` is the consensus proof's displayed id, `datum` and `proof` (wire form R10) what makes it."""
+        assert isinstance(slot, MerkleLink) and template.datum is not None
         proof = build_proof(solved.header, solved.coinbase, solved.merkle_branch, slot, template.aux_hash)
-        return {"hash": displayed(template.aux_hash), "proof": serialize(proof).hex()}
+        return {
+            "hash": displayed(self.found_hash(template, sha256d(solved.header))),
+            "datum": template.datum.hex(),
+            "proof": serialize(proof).hex(),
+        }
