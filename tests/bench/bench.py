@@ -1,48 +1,36 @@
-"""Measures the share path against a server that checks nothing, and writes docs/performance.md.
+"""Measures shares and new work against a server that checks nothing, and writes docs/performance.md.
 
-    python tests/bench/bench.py [--runs 3] [--seconds 6] [--bad 0.05] [--previous REF] [--peer NAME=PORT,PID[,PID...]]
+    python tests/bench/bench.py [--runs 3] [--seconds 6] [--bad 0.05] [--only shares,blocks,growth] [--processes N]
+                                [--previous REF] [--peer NAME=PORT,PID[,PID...][@PID]]
 
-Starts a parent node with 2,500 transactions, five reference nodes of auxiliary chains, the pool with its share log, its
+Starts a parent node with 3,000 transactions, five reference nodes of auxiliary chains, the pool with its share log, its
 books in SQLite and every other feature on, and the null server. Each figure of ours is taken back to back with the null
 server's; what is compared is the ratio of the medians. The server's CPU time is the kernel's own (schedstat), of all
-threads. A share of the stream is wrong (--bad) and every verdict is checked. `--previous` measures another commit the
-same way, `--peer` a Stratum server that runs already (its difficulty low and fixed). Needs a C compiler.
+threads and child processes. A share of the stream is wrong (--bad) and every verdict is checked. The pool is measured
+with `--processes` front ends (2) too, same load in all. `--previous` measures another commit the same way,
+`--peer` a Stratum server that runs already (its difficulty low and fixed); SIGUSR1 to the process after the @ makes a
+block for it. Needs a C compiler, and 11,000 open files for 5,000 miners: the limit is raised where it may be.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from figures import BARS, Figures
+from growth import STEP, STEPS
 from miners import Connection, connect, prepare
+from new_work import MINERS, find_blocks, raise_limits
+from report import PREFACE, report
 from servers import ROOT, Server, null_server, our_pool, stop_all
 
-BARS = {"paced": (4.0, 3.0), "closed": (12.0, 8.0)}
-TITLES = {"paced": "1,000 shares/s over 100 connections", "closed": "closed loop, 1,000 connections"}
-
-
-@dataclass
-class Figures:
-    """Of one server: µs of CPU per share by kind of run, answer times, and KiB per connection."""
-
-    cost_us: dict[str, list[float]] = field(default_factory=lambda: {"paced": [], "closed": []})
-    rate: list[float] = field(default_factory=list)
-    p50_ms: list[float] = field(default_factory=list)
-    p99_ms: list[float] = field(default_factory=list)
-    memory_kib: list[float] = field(default_factory=list)
-
-    def cost(self, kind: str) -> float:
-        return statistics.median(self.cost_us[kind])
+PARTS = ("shares", "blocks", "growth")
 
 
 def measure(server: Server, figures: Figures, kind: str, options: argparse.Namespace, folder: Path) -> None:
@@ -78,24 +66,40 @@ def send(connections: list[Connection], folder: Path, rate: int, check: bool) ->
     return answer
 
 
-def memory(server: Server, figures: Figures) -> None:
-    """What 4,000 more connections weigh, each with a login of its own and a job."""
-    few = connect(server.port, 1000)
+def measure_blocks(server: Server, figures: Figures, folder: Path) -> None:
+    """5,000 miners, each with a login of its own and a job: what 4,000 of them weigh, and how they hear of blocks."""
+    connections = connect(server.port, 1000)
     try:
         time.sleep(1)
         before = server.rss_bytes()
-        more = connect(server.port, 4000)
+        connections += connect(server.port, MINERS - 1000)
         time.sleep(1)
-        figures.memory_kib.append((server.rss_bytes() - before) / 4000 / 1024)
-        for connection in more:
-            connection.close()
+        figures.memory_kib.append((server.rss_bytes() - before) / (MINERS - 1000) / 1024)
+        if server.finds is not None:
+            find_blocks(server, connections, figures.new_work, folder)
     finally:
-        for connection in few:
+        for connection in connections:
+            connection.close()
+    time.sleep(1)  # they are gone
+
+
+def measure_growth(server: Server, figures: Figures, folder: Path) -> None:
+    """A million good shares, of one block's time."""
+    connections = connect(server.port, 100)
+    try:
+        for step in range(STEPS + 1):
+            if step:
+                prepare(connections, STEP, 0.0, folder / "lines", step)
+                send(connections, folder, 0, server.judges)
+            figures.growth.shares.append(step * STEP)
+            figures.growth.rss_bytes.append(server.rss_bytes())
+    finally:
+        for connection in connections:
             connection.close()
 
 
 def compile_tools(folder: Path) -> None:
-    for name in ("send_shares", "null_server"):
+    for name in ("send_shares", "hear_jobs", "null_server"):
         source = Path(__file__).with_name(f"{name}.c")
         subprocess.run(["cc", "-O2", str(source), "-o", str(folder / name)], check=True)
 
@@ -104,8 +108,9 @@ def peers(words: list[str]) -> list[Server]:
     found = []
     for word in words:
         name, _, rest = word.partition("=")
-        port, *pids = (int(part) for part in rest.split(","))
-        found.append(Server(name, port, pids))
+        numbers, _, finds = rest.partition("@")
+        port, *pids = (int(part) for part in numbers.split(","))
+        found.append(Server(name, port, pids, finds=int(finds) if finds else None))
     return found
 
 
@@ -115,10 +120,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=6, help="of a paced run")
     parser.add_argument("--shares", type=int, default=40_000, help="of a closed loop")
     parser.add_argument("--bad", type=float, default=0.05)
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}; writes no file")
+    parser.add_argument("--processes", type=int, default=2, help="measure with so many front ends as well; 1: do not")
     parser.add_argument("--previous", help="a commit or tag of this repository")
-    parser.add_argument("--peer", action="append", default=[], help="NAME=PORT,PID[,PID...]")
+    parser.add_argument("--peer", action="append", default=[], help="NAME=PORT,PID[,PID...][@PID]")
     parser.add_argument("--write", type=Path, default=ROOT / "docs" / "performance.md")
     options = parser.parse_args()
+    options.parts = options.only.split(",")
+    if not set(options.parts) <= set(PARTS):
+        parser.error(f"--only takes {', '.join(PARTS)}")
+    raise_limits()
     with tempfile.TemporaryDirectory(prefix="parapool-bench-") as name:
         folder = Path(name)
         try:
@@ -127,7 +138,8 @@ def main() -> int:
             stop_all()
     text = report(figures, options)
     print(text)
-    options.write.write_text(PREFACE + text)
+    if set(options.parts) == set(PARTS):
+        options.write.write_text(PREFACE + text)
     return 0
 
 
@@ -136,17 +148,26 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Figures]:
     compile_tools(folder)
     null = null_server(folder)
     servers = [null, our_pool(folder / "ours", ROOT), *peers(options.peer)]
+    if options.processes > 1:
+        name = f"ours, {options.processes} processes"
+        servers.append(our_pool(folder / "several", ROOT, name, options.processes))
     if options.previous:
         servers.append(our_pool(folder / "previous", checkout(options.previous, folder), options.previous))
     figures = {server.name: Figures() for server in servers}
     for number in range(options.runs):
-        for kind in BARS:
+        for kind in BARS if "shares" in options.parts else ():
             for server in servers:
                 measure(server, figures[server.name], kind, options, folder)
                 cost = figures[server.name].cost_us[kind][-1]
-                print(f"run {number + 1} {kind:6} {server.name:12} {cost:7.2f} us/share", flush=True)
-    for server in servers:
-        memory(server, figures[server.name])
+                print(f"run {number + 1} {kind:6} {server.name:18} {cost:7.2f} us/share", flush=True)
+        for server in servers if "blocks" in options.parts else ():
+            measure_blocks(server, figures[server.name], folder)
+            new_work = figures[server.name].new_work
+            if new_work.last_ms:
+                last, cost = new_work.last_ms[-1], new_work.cost_us[-1]
+                print(f"run {number + 1} blocks {server.name:18} {last:7.1f} ms {cost:7.2f} us/connection", flush=True)
+    if "growth" in options.parts:
+        measure_growth(servers[1], figures["ours"], folder)
     return figures
 
 
@@ -161,49 +182,6 @@ def checkout(reference: str, folder: Path) -> Path:
         target = source.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
         subprocess.run(["cc", "-O2", "-fPIC", "-shared", f"-I{include}", str(source), "-o", str(target)], check=True)
     return tree
-
-
-PREFACE = """# Performance
-
-Written by `make bench` (tests/bench/bench.py says what it does and what can be compared). Absolute times move with the
-machine and with what else it does; a figure is worth what its ratio to the null server says, which was measured back to
-back with it: the same load on a server of one C file that answers `true` and looks at nothing. CPU time is that of all
-threads of the process, its idle work included. The parent's template has twelve merkle levels, five auxiliary chains
-are checked for every share, the share log and the books are on, and every answer is compared with the verdict that it
-should be.
-
-"""
-
-
-def report(figures: dict[str, Figures], options: argparse.Namespace) -> str:
-    null = figures["null"]
-    lines = [f"{machine()}. {options.runs} runs each, medians [least-most], {options.bad:.0%} of the shares wrong.", ""]
-    lines += ["| server | load | µs CPU per share | null | ratio | bar (goal) |", "|---|---|---|---|---|---|"]
-    for name, own in figures.items():
-        for kind, (bar, goal) in BARS.items():
-            costs, ratio = own.cost_us[kind], own.cost(kind) / null.cost(kind)
-            spread = f"{own.cost(kind):.1f} [{min(costs):.1f}-{max(costs):.1f}]"
-            last = "" if name == "null" else f" {ratio:.1f}× | {bar:g}× ({goal:g}×)"
-            lines.append(f"| {name} | {TITLES[kind]} | {spread} | {null.cost(kind):.2f} |{last or ' | '} |")
-    titles = ("server", "answer p50, p99 at 1,000/s, ms", "closed loop, shares/s", "KiB per connection, 1,000 to 5,000")
-    lines += ["", f"| {' | '.join(titles)} |"]
-    lines += ["|---|---|---|---|"]
-    for name, own in figures.items():
-        p50, p99, rate = map(statistics.median, (own.p50_ms, own.p99_ms, own.rate))
-        lines.append(f"| {name} | {p50:.1f}, {p99:.1f} | {rate:,.0f} | {own.memory_kib[0]:.1f} |")
-    return "\n".join(lines) + "\n"
-
-
-def machine() -> str:
-    facts = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in facts if line.startswith("model name")), "?")
-    command = ["git", "describe", "--always", "--dirty"]
-    revision = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    load = os.getloadavg()[1]
-    return (
-        f"{time.strftime('%Y-%m-%d')}, {revision.stdout.strip() or 'no git'}, Python {platform.python_version()}, "
-        f"{os.cpu_count()} cores {model}, Linux {platform.release()}, load average {load:.1f}"
-    )
 
 
 if __name__ == "__main__":

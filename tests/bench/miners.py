@@ -79,9 +79,10 @@ def connect(port: int, count: int) -> list[Connection]:
     return connections
 
 
-def prepare(connections: list[Connection], shares: int, bad: float, path: Path) -> None:
-    """Writes the file that send_shares reads: real shares of each connection's job, `bad` of them made wrong."""
-    chance = random.Random(shares)
+def prepare(connections: list[Connection], shares: int, bad: float, path: Path, turn: int = 0) -> None:
+    """Writes the file that send_shares reads: real shares of each connection's job, `bad` of them made wrong. Another
+    `turn` makes other shares of the same job."""
+    chance = random.Random(shares + turn)
     each = -(-shares // len(connections))
     left = shares
     with path.open("wb") as file:

@@ -2,7 +2,8 @@
  *
  *     null_server PORT        prints READY once it listens
  *
- * One thread, one epoll, one send per read. subscribe and authorize are answered so that a miner gets going.
+ * One thread, one epoll, one send per read. subscribe and authorize are answered so that a miner gets going. SIGUSR1
+ * finds a block: a clean job to everybody, one send each, of the length that a pool's job has.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,10 +21,19 @@
 
 #define INPUT 4096
 #define OUTPUT 32768
+#define CLIENTS 65536
 
 struct client { int fd; size_t held; char input[INPUT]; };
 
 static char job[2048];
+static const char *notify; /* where in `job` it begins; the difficulty is before it */
+static struct client *clients[CLIENTS]; /* by descriptor */
+static volatile sig_atomic_t found;
+
+static void find_block(int number) {
+    (void)number;
+    found = 1;
+}
 
 static void make_job(void) {
     char branch[1024] = "", node[80];
@@ -35,6 +45,13 @@ static void make_job(void) {
              "{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[1e-9]}\n"
              "{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"1\",\"%064x\",\"%0300d\",\"00000000\",[%s],\"20000000\","
              "\"17021369\",\"69200000\",true]}\n", 1, 0, branch);
+    notify = strchr(job, '\n') + 1;
+}
+
+static void broadcast(void) {
+    size_t size = strlen(notify);
+    for (int fd = 0; fd < CLIENTS; fd++)
+        if (clients[fd] && send(fd, notify, size, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)size) perror("send");
 }
 
 static size_t answer(char *out, const char *line) {
@@ -77,7 +94,7 @@ int main(int count, char **arguments) {
     if (count != 2) return 2;
     address.sin_port = htons((unsigned short)atoi(arguments[1]));
     getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
+    files.rlim_cur = files.rlim_max < CLIENTS ? files.rlim_max : CLIENTS;
     setrlimit(RLIMIT_NOFILE, &files);
     setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listening, (struct sockaddr *)&address, sizeof address) || listen(listening, 4096)) {
@@ -86,14 +103,20 @@ int main(int count, char **arguments) {
     }
     epoll_ctl(epoll, EPOLL_CTL_ADD, listening, &event);
     make_job();
+    signal(SIGUSR1, find_block);
     puts("READY");
     fflush(stdout);
     for (;;) {
         int n = epoll_wait(epoll, ready, 256, -1);
+        if (found) {
+            found = 0;
+            broadcast();
+        }
         for (int i = 0; i < n; i++) {
             struct client *client = ready[i].data.ptr;
             if (client) {
                 if (!serve(client)) {
+                    clients[client->fd] = NULL;
                     close(client->fd);
                     free(client);
                 }
@@ -103,6 +126,7 @@ int main(int count, char **arguments) {
                 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
                 client = calloc(1, sizeof *client);
                 client->fd = fd;
+                clients[fd] = client; /* below CLIENTS: RLIMIT_NOFILE is */
                 event.data.ptr = client;
                 epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
             }

@@ -1,89 +1,127 @@
-"""A parent node that offers a template of 2,500 transactions and accepts every proposal: parent_node.py PORT
+"""A parent node with a template of 3.4 MB, 3,000 transactions with witnesses: parent_node.py PORT
 
-Twelve levels of merkle tree, as Bitcoin's blocks have. It finds no block, and a long poll waits for ever. Says READY.
+Twelve levels of merkle tree, as Bitcoin's blocks have. It accepts every proposal and finds a block when it is sent
+SIGUSR1: then the long polls are answered. The transactions stay the same, and their text is made once, so that what is
+measured is not this node. Says READY.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
+import signal
 import sys
 import time
+from hashlib import sha256
 from typing import Any
 
 from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.merkle import merkle_root
 
-TRANSACTIONS = 2500
-HEIGHT = 900_000
+TRANSACTIONS = 3000
+FIRST_HEIGHT = 900_000
 BITS = "17021369"
 TARGET = (0x021369 << 8 * (0x17 - 3)).to_bytes(32, "big").hex()
-TIP = "00" * 8 + "42" * 24
+FEE = 500
 
 
-def transaction(number: int) -> bytes:
-    """One input that nobody has, one output of 1,000 units."""
-    source = number.to_bytes(32, "little") + bytes(4) + b"\0" + b"\xfd\xff\xff\xff"
-    return b"\2\0\0\0\1" + source + b"\1" + (1000).to_bytes(8, "little") + b"\x16\0\x14" + bytes(20) + bytes(4)
+def transaction(chance: random.Random) -> tuple[bytes, bytes]:
+    """One to six inputs that nobody has, one to five outputs: without its witnesses and with them."""
+    inputs, outputs = chance.choice((1, 1, 1, 2, 2, 3, 4, 6)), chance.choice((1, 2, 2, 2, 3, 5))
+    body = bytes((inputs,))
+    for _ in range(inputs):
+        body += chance.randbytes(32) + bytes(5) + b"\xfd\xff\xff\xff"
+    body += bytes((outputs,))
+    for _ in range(outputs):
+        body += (1000).to_bytes(8, "little") + b"\x16\0\x14" + chance.randbytes(20)
+    witness = b"".join(b"\2\x47" + chance.randbytes(71) + b"\x21" + chance.randbytes(33) for _ in range(inputs))
+    return b"\2\0\0\0" + body + bytes(4), b"\2\0\0\0\0\1" + body + witness + bytes(4)
 
 
-def template() -> dict[str, Any]:
-    data = [transaction(number) for number in range(TRANSACTIONS)]
-    ids = [sha256d(one) for one in data]
-    commitment = sha256d(merkle_root([bytes(32), *ids]) + bytes(32))
-    return {
-        "version": 0x20000000, "rules": ["csv", "!segwit", "taproot"], "vbavailable": {}, "vbrequired": 0,
-        "capabilities": ["proposal"], "previousblockhash": TIP, "height": HEIGHT, "bits": BITS, "target": TARGET,
-        "mintime": 1_700_000_000, "mutable": ["time", "transactions", "prevblock"], "noncerange": "00000000ffffffff",
-        "sigoplimit": 80000, "sizelimit": 4_000_000, "weightlimit": 4_000_000, "longpollid": TIP + "1",
-        "coinbaseaux": {}, "coinbasevalue": 312_500_000 + 500 * TRANSACTIONS,
-        "default_witness_commitment": "6a24aa21a9ed" + commitment.hex(),
-        "transactions": [
-            {"data": one.hex(), "txid": displayed(txid), "hash": displayed(txid), "depends": [], "fee": 500,
-             "sigops": 1, "weight": 4 * len(one)}
-            for one, txid in zip(data, ids, strict=True)
-        ],
-    }  # fmt: skip
+def transactions() -> tuple[bytes, str]:
+    """The template's list as JSON, and the script that commits to all witnesses."""
+    chance = random.Random(TRANSACTIONS)
+    offered, hashes = [], [bytes(32)]
+    for _ in range(TRANSACTIONS):
+        stripped, whole = transaction(chance)
+        hashes.append(sha256d(whole))
+        offered.append({
+            "data": whole.hex(), "txid": displayed(sha256d(stripped)), "hash": displayed(hashes[-1]), "depends": [],
+            "fee": FEE, "sigops": 4, "weight": 3 * len(stripped) + len(whole),
+        })  # fmt: skip
+    commitment = sha256d(merkle_root(hashes) + bytes(32))
+    return json.dumps(offered, separators=(",", ":")).encode(), "6a24aa21a9ed" + commitment.hex()
 
 
-OFFER = template()
+class ParentNode:
+    """Its tip, and who waits for the next one."""
 
+    def __init__(self) -> None:
+        self.height = FIRST_HEIGHT
+        self.found = asyncio.Event()
+        self._transactions, self._commitment = transactions()
 
-async def result(method: str, params: list[Any]) -> Any:
-    if method == "getblockchaininfo":
-        return {"chain": "main", "blocks": HEIGHT - 1, "headers": HEIGHT - 1, "initialblockdownload": False}
-    if method == "getblocktemplate":
-        wanted = params[0]
-        if wanted.get("mode") == "proposal":
-            return None
-        if wanted.get("longpollid") == OFFER["longpollid"]:
-            await asyncio.Event().wait()
-        return OFFER | {"curtime": int(time.time())}
-    raise KeyError(method)
+    @property
+    def tip(self) -> str:
+        return "00" * 12 + sha256(b"%d" % self.height).hexdigest()[:40]
 
+    def find_block(self) -> None:
+        self.height += 1
+        self.found.set()
+        self.found = asyncio.Event()
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            lengths = [line[15:] for line in head.decode().split("\r\n") if line.lower().startswith("content-length:")]
-            size = int(lengths[0])
-            question = json.loads(await reader.readexactly(size))
-            answer: dict[str, Any] = {"id": question["id"], "result": None, "error": None}
-            try:
-                answer["result"] = await result(question["method"], question["params"])
-            except KeyError:
-                answer["error"] = {"code": -32601, "message": "Method not found"}
-            body = json.dumps(answer).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return
-    finally:
-        writer.close()
+    def template(self) -> bytes:
+        fields = {
+            "version": 0x20000000, "rules": ["csv", "!segwit", "taproot"], "vbavailable": {}, "vbrequired": 0,
+            "capabilities": ["proposal"], "previousblockhash": self.tip, "height": self.height, "bits": BITS,
+            "target": TARGET, "mintime": 1_700_000_000, "mutable": ["time", "transactions", "prevblock"],
+            "noncerange": "00000000ffffffff", "sigoplimit": 80000, "sizelimit": 4_000_000, "weightlimit": 4_000_000,
+            "longpollid": self.tip + "1", "coinbaseaux": {}, "coinbasevalue": 312_500_000 + FEE * TRANSACTIONS,
+            "default_witness_commitment": self._commitment, "curtime": int(time.time()),
+        }  # fmt: skip
+        return json.dumps(fields)[:-1].encode() + b',"transactions":' + self._transactions + b"}"
+
+    async def result(self, method: str, params: list[Any]) -> bytes:
+        """As JSON. Raises KeyError."""
+        if method == "getblockchaininfo":
+            blocks = self.height - 1
+            return json.dumps(
+                {"chain": "main", "blocks": blocks, "headers": blocks, "initialblockdownload": False}
+            ).encode()
+        if method == "getblocktemplate":
+            wanted = params[0]
+            if wanted.get("mode") == "proposal":
+                return b"null"
+            if wanted.get("longpollid") == self.tip + "1":
+                await self.found.wait()
+            return self.template()
+        raise KeyError(method)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                lines = head.decode().lower().split("\r\n")
+                size = next(int(line[15:]) for line in lines if line.startswith("content-length:"))
+                question = json.loads(await reader.readexactly(size))
+                result, error = b"null", b"null"
+                try:
+                    result = await self.result(question["method"], question["params"])
+                except KeyError:
+                    error = b'{"code":-32601,"message":"Method not found"}'
+                body = b'{"id":%d,"error":%b,"result":%b}' % (question["id"], error, result)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
 
 
 async def main() -> None:
-    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))
+    node = ParentNode()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, node.find_block)
+    server = await asyncio.start_server(node.serve, "127.0.0.1", int(sys.argv[1]))
     print("READY", flush=True)
     await server.serve_forever()
 

@@ -25,24 +25,36 @@ STARTED: list[subprocess.Popen[str]] = []
 
 
 class Server:
-    """A Stratum port and the processes behind it. `judges` is false for the null server, which takes everything."""
+    """A Stratum port and the processes behind it, with their children. `judges` is false for the null server, which
+    takes everything. SIGUSR1 to the process `finds` is a new block; None where there is no way to make one."""
 
-    def __init__(self, name: str, port: int, pids: Sequence[int], judges: bool = True) -> None:
+    def __init__(
+        self, name: str, port: int, pids: Sequence[int], judges: bool = True, finds: int | None = None
+    ) -> None:
         self.name = name
         self.port = port
         self.pids = list(pids)
         self.judges = judges
+        self.finds = finds
+
+    def family(self) -> list[int]:
+        """The processes and their children."""
+        found = list(self.pids)
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+        return found
 
     def cpu_ns(self) -> int:
         """What all threads have spent."""
         spent = 0
-        for pid in self.pids:
+        for pid in self.family():
             for task in Path(f"/proc/{pid}/task").iterdir():
                 spent += int((task / "schedstat").read_text().split()[0])
         return spent
 
     def rss_bytes(self) -> int:
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids)
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.family())
         return pages * 4096
 
     def run(self, command: Sequence[str], folder: Path, *, tree: Path | None = None, ready: str = "READY") -> int:
@@ -82,14 +94,16 @@ def free_port() -> int:
 def null_server(folder: Path) -> Server:
     server = Server("null", free_port(), [], judges=False)
     server.pids = [server.run([str(folder / "null_server"), str(server.port)], folder / "null")]
+    server.finds = server.pids[0]
     return server
 
 
-def our_pool(folder: Path, tree: Path, name: str = "ours") -> Server:
+def our_pool(folder: Path, tree: Path, name: str = "ours", processes: int = 1) -> Server:
     """The pool of a source tree, with its nodes; they are not counted."""
     server = Server(name, free_port(), [])
     http, parent = free_port(), free_port()
-    server.run([sys.executable, str(Path(__file__).with_name("parent_node.py")), str(parent)], folder, tree=tree)
+    command = [sys.executable, str(Path(__file__).with_name("parent_node.py")), str(parent)]
+    server.finds = server.run(command, folder, tree=tree)
     chains = ""
     for chain, (kind, setting, arguments) in AUX.items():
         port = free_port()
@@ -110,6 +124,7 @@ def our_pool(folder: Path, tree: Path, name: str = "ours") -> Server:
     configuration.write_text(f"""
 pool: {{name: bench, data_dir: {folder / "data"}, fee_ppm: 10000}}
 stratum:
+  processes: {processes}
   ports:
     - {{bind: "127.0.0.1:{server.port}", start_difficulty: 1.0e-9, minimum_difficulty: 1.0e-9, vardiff: false,
        maximum_difficulty: 1000000, share_interval_s: 1, cap_max_shares_per_min: 240}}
@@ -124,6 +139,7 @@ chains:
     nodes: [{{url: "http://127.0.0.1:{parent}", user: u, password: p}}]
 {chains}""")
     command = [sys.executable, "-m", "pool", "run", "-c", str(configuration)]
-    server.pids = [server.run(command, folder, tree=tree, ready="chain joins chain=main")]
+    ready = "chain joins chain=main" if processes == 1 else "front end serves"
+    server.pids = [server.run(command, folder, tree=tree, ready=ready)]
     time.sleep(5)  # the auxiliary chains join, the shape is proposed, the first job is out
     return server
