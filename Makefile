@@ -13,7 +13,7 @@ ROUNDS ?= 200
 SOAK_MINUTES ?= 60
 MESSAGES ?= 10000000
 
-.PHONY: demo test lint unit nightly asan fuzz audit bench mutation install clean
+.PHONY: demo test lint unit nightly soak asan fuzz audit bench mutation install clean
 
 install: $(STAMP)
 
@@ -56,6 +56,11 @@ nightly: install
 	@sh tests/install-parts.sh
 	@$(MAKE) --no-print-directory asan
 	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py -k kill_rounds -o log_cli=true -o log_cli_level=INFO
+
+# A pool under load: half of the time 10,000 connections at 667 shares a second, half of it 5,000 at 1,667, with tips, auxiliary
+# blocks and storms of reconnections; a verdict for each figure. SOAK_MINUTES=10 for less.
+soak: install
+	@$(BIN)/python tests/soak/soak.py --minutes $(SOAK_MINUTES)
 
 # What of the share path is written in C, with AddressSanitizer and UBSan, and its tests with many more examples.
 asan: install
