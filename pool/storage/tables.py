@@ -180,6 +180,11 @@ blocks = Table(
     Column("updated_ms", BigInteger, nullable=False),
     # What its solve counted under on this chain; NULL in blocks of before there were schemes.
     Column("scheme", Text),
+    # Of a vote that a block has, or had: see pool/storage/block_store.py. NULL and 0 in all others.
+    Column("vote_hash_hex", Text),
+    Column("container_hash_hex", Text),
+    Column("event_index", Integer, nullable=False, server_default="0"),
+    Column("superseded", SmallInteger, nullable=False, server_default="0"),
     CheckConstraint("state IN ('submitted', 'immature', 'mature', 'orphan', 'rejected', 'lost')", name="state"),
     CheckConstraint("reward >= 0", name="reward"),
     CheckConstraint("fee >= 0 AND fee <= reward", name="fee"),
@@ -190,14 +195,29 @@ blocks = Table(
     Index(None, "chain", "watched"),
 )
 
-# Invariant I5: two of our blocks at one height cannot both be paid for.
+_PAID = text("state IN ('immature', 'mature')")
+
+# Invariant I5: two of our blocks at one height cannot both be paid for, nor can two votes at one index of a block, or
+# one vote twice; and what a block pays at an index is the income of one row for ever.
 Index(
-    "uq_blocks_paid_height",
-    blocks.c.chain,
-    blocks.c.height,
-    unique=True,
-    sqlite_where=text("state IN ('immature', 'mature')"),
-    postgresql_where=text("state IN ('immature', 'mature')"),
+    "uq_blocks_paid_height", blocks.c.chain, blocks.c.height, blocks.c.event_index, unique=True, sqlite_where=_PAID,
+    postgresql_where=_PAID,
+)  # fmt: skip
+Index(
+    "uq_blocks_paid_vote", blocks.c.chain, blocks.c.vote_hash_hex, unique=True, sqlite_where=_PAID,
+    postgresql_where=_PAID,
+)  # fmt: skip
+Index("uq_blocks_inclusion", blocks.c.chain, blocks.c.container_hash_hex, blocks.c.event_index, unique=True)
+Index(None, blocks.c.chain, blocks.c.vote_hash_hex)
+
+vote_scans = Table(
+    "vote_scans",
+    metadata,
+    Column("pool", Text, primary_key=True),
+    Column("chain", Text, primary_key=True),
+    Column("height", BigInteger, nullable=False),
+    Column("hash_hex", Text, nullable=False),
+    comment="Up to which block a pool has compared a chain's votes with its books.",
 )
 
 credits = Table(

@@ -251,6 +251,11 @@ PREPARED = [
     "INSERT INTO payer_epochs VALUES ('a', 1, 'x', 0)",
     "INSERT INTO chain_holds (chain, cause, reason, placed_ms) VALUES ('a', 'operator', 'why', 0)",
     "INSERT INTO payout_quarantine VALUES (1, 'x', 'why', 0)",
+    insert_block(hash="'v'", height="9", reward="0", fee="0"),
+    insert_block(hash="'v.1'", height="9", reward="0", fee="0"),
+    "UPDATE blocks SET vote_hash_hex = 'v', container_hash_hex = 'c', event_index = 2, state = 'immature' WHERE id = 3",
+    "UPDATE blocks SET vote_hash_hex = 'v' WHERE id = 4",
+    "INSERT INTO vote_scans VALUES ('main', 'a', 9, 'c')",
 ]
 
 INSERT_CREDIT = "INSERT INTO credits (block_id, account_id, weight, amount) VALUES "
@@ -272,6 +277,10 @@ REFUSED = {
     "immature without a reward": insert_block(state="'immature'"),
     "the same block twice": insert_block(hash="'paid'", height="8"),
     "two paid blocks at one height": "UPDATE blocks SET height = 7, fee = 7, state = 'immature' WHERE id = 2",
+    "a vote paid twice": "UPDATE blocks SET height = 10, state = 'immature' WHERE id = 4",
+    "two votes paid at one index": "UPDATE blocks SET vote_hash_hex = NULL, event_index = 2, state = 'mature'"
+    " WHERE id = 4",
+    "two incomes of one index of a block": "UPDATE blocks SET container_hash_hex = 'c', event_index = 2 WHERE id = 4",
     "a block that begins paid": insert_block(height="9", state="'mature'", reward="1", fee="0"),
     "a second credit of an account": INSERT_CREDIT + "(2, 1, '5', 0)",
     "a negative credit": INSERT_CREDIT + "(2, 2, '5', -1)",
@@ -345,6 +354,13 @@ def test_storage_schema_refuses(database: Database, statement: str) -> None:
         prepare(connection)
     with pytest.raises(IntegrityError), database.write() as connection:
         run(connection, statement)
+
+
+def test_storage_schema_lets_a_block_pay_several_votes(database: Database) -> None:
+    with database.write() as connection:
+        prepare(connection)
+        run(connection, "UPDATE blocks SET vote_hash_hex = 'w', container_hash_hex = 'c' WHERE id = 4")
+        run(connection, "UPDATE blocks SET state = 'immature' WHERE id = 4")
 
 
 def test_storage_schema_lets_corrections_take_income_and_expenses_back(database: Database) -> None:
