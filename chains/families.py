@@ -86,6 +86,10 @@ _DEVNET_SCRYPT = tuple(replace(network, pow_hash="scrypt") for network in _DEVNE
 # already; maturity is each chain's own, this is a new one's default (chains/bk/parameters.py).
 _BK = tuple(Network(name, name, AddressFormat(0x6F, (), "bk"), maturity=20) for name in ("main", "regtest"))
 
+# Chains under consensus proofs (docs/protocol/parallel.md): prefix and maturity are each chain's own, these are the
+# defaults of a new one (chains/parallel/parameters.py).
+_PARALLEL = tuple(Network(name, name, AddressFormat(0x6F, (), "ppow"), maturity=100) for name in ("main", "regtest"))
+
 FAMILIES: dict[str, dict[str, Network]] = {
     family: {network.name: network for network in networks}
     for family, networks in (
@@ -97,11 +101,14 @@ FAMILIES: dict[str, dict[str, Network]] = {
         ("devnet", _DEVNET),
         ("devnet-scrypt", _DEVNET_SCRYPT),
         ("bk", _BK),
+        ("parallel", _PARALLEL),
     )
 }
 
 # The family of a chain whose configuration names none, by kind.
-DEFAULT_FAMILY: dict[str, str] = {"bitcoin": "bitcoin", "auxpow": "namecoin", "mm2": "devnet", "bk": "bk"}
+DEFAULT_FAMILY: dict[str, str] = {
+    "bitcoin": "bitcoin", "auxpow": "namecoin", "mm2": "devnet", "bk": "bk", "parallel": "parallel"
+}  # fmt: skip
 
 
 def network(family: str, name: str) -> Network:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from chains.auxpow.node import AuxPowNode
 from chains.bitcoin.node import BitcoinNode
 from chains.bk.node import BkNode
-from chains.families import network
 from chains.mm2.node import Mm2Node
 from chains.node_glance import NodeGlance
 from chains.node_rpc import JsonRpc
+from chains.parallel.node import ParallelNode
 from chains.primitives.address import address_to_script
 from chains.signer.keys import KeyFileError
-from pool.config import AuxpowChain, BitcoinChain, BkChain, ChainSection, Config, Mm2Chain, NodeSection
+from pool.config import AuxpowChain, BitcoinChain, BkChain, ChainSection, Config, Mm2Chain, NodeSection, ParallelChain
 from pool.leader_keys import public_leader_key
+from pool.parallel_setup import SharedNode, network_nodes, node_name
 from pool.services.chain_watch import WatchedChain
 
 # A parent's template of 4 MB and its proposal may take a busy node seconds; an auxiliary node has no such excuse.
@@ -27,8 +28,11 @@ AUX_TIMEOUT_S = 3.0
 def watched_chains(config: Config, names: Iterable[str] | None = None) -> dict[str, WatchedChain]:
     """These chains with their nodes; every configured one, the parent first, when none are named. Raises OSError when a
     file with a secret cannot be read."""
-    names = [config.parent, *config.aux_chains] if names is None else names
-    return {name: watched_chain(name, config.chains[name], config.pool.data_dir) for name in names}
+    names = [config.parent, *config.aux_chains] if names is None else list(names)
+    shared = network_nodes(config, names, lambda section, name: node_rpc(section, name, AUX_TIMEOUT_S))
+    return {
+        name: _watched(name, config.chains[name], config.pool.data_dir, shared.get(name, ())) for name in names
+    }
 
 
 def strict_chains(config: Config) -> frozenset[str]:
@@ -40,29 +44,33 @@ def strict_chains(config: Config) -> frozenset[str]:
     )
 
 
-def watched_chain(name: str, chain: ChainSection, data_dir: Path) -> WatchedChain:
-    """One chain with its nodes. Raises OSError when a password file, or its leader's key, cannot be read."""
-    net = network(chain.family, chain.network)
+def _watched(name: str, chain: ChainSection, data_dir: Path, shared: Sequence[SharedNode]) -> WatchedChain:
+    """One chain with its nodes; `shared` are those of its network, where it has them in common with other chains."""
+    net = chain.chain_network
     script = address_to_script(chain.address, net.addresses)
     former_addresses = chain.former_addresses
     former = [address_to_script(text, net.addresses) for text in former_addresses]
     nodes: list[Any] = []
     glances: list[NodeGlance] = []
     for number, section in enumerate(chain.nodes):
-        node_name = f"{name}[{number}]"
-        rpc = node_rpc(section, node_name, PARENT_TIMEOUT_S if isinstance(chain, BitcoinChain) else AUX_TIMEOUT_S)
+        own_name = node_name(name, number)
+        if isinstance(chain, ParallelChain):
+            glances.append(shared[number].glance)
+            nodes.append(ParallelNode(name, shared[number].node, waits_for_bodies=chain.waits_for_bodies))
+            continue
+        rpc = node_rpc(section, own_name, PARENT_TIMEOUT_S if isinstance(chain, BitcoinChain) else AUX_TIMEOUT_S)
         glances.append(NodeGlance(rpc))
         if isinstance(chain, BitcoinChain):
-            nodes.append(BitcoinNode(name, node_name, rpc, script, net, former))
+            nodes.append(BitcoinNode(name, own_name, rpc, script, net, former))
         elif isinstance(chain, AuxpowChain):
             dialect = chain.rpc_dialect()
             chain_id = chain.chain_id
-            nodes.append(AuxPowNode(name, node_name, rpc, chain.address, net, dialect, chain_id, former_addresses))
+            nodes.append(AuxPowNode(name, own_name, rpc, chain.address, net, dialect, chain_id, former_addresses))
         elif isinstance(chain, Mm2Chain):
-            nodes.append(Mm2Node(name, node_name, rpc, chain.address, net, chain.context_name, former_addresses))
+            nodes.append(Mm2Node(name, own_name, rpc, chain.address, net, chain.context_name, former_addresses))
         elif isinstance(chain, BkChain):
             key = leader_key(chain, data_dir, name)
-            nodes.append(BkNode(name, node_name, rpc, chain.address, net, chain.context_name, key, former_addresses))
+            nodes.append(BkNode(name, own_name, rpc, chain.address, net, chain.context_name, key, former_addresses))
     return WatchedChain(name, chain.kind, net, nodes, script, chain.away_s, glances)
 
 

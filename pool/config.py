@@ -20,6 +20,7 @@ from pool.config_includes import read_files
 from pool.config_lines import Document, Location, Problem, dotted, scalar_from_text, with_override
 from pool.config_messages import findings
 from pool.config_models import Config, HttpSection, LimitsSection, PoolSection, PortSection, StratumSection
+from pool.config_parallel_chain import ParallelChain
 
 __all__ = [
     "AuxpowChain",
@@ -32,6 +33,7 @@ __all__ = [
     "LimitsSection",
     "Mm2Chain",
     "NodeSection",
+    "ParallelChain",
     "PoolSection",
     "PortSection",
     "PplnsSection",

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from chains.auxpow.slots import never_distinct
+from chains.accounts.wallet import address_format
 from chains.families import FAMILIES, ConfigurationError, network
 from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script
 from pool.config_chains import AUX_KINDS_EXPECTED, CHAIN_KINDS, network_name_of
 from pool.config_lines import Location, dotted
+from pool.config_parallel_chain import is_hrp
 from pool.config_roles import role_in
 from pool.config_secret_files import open_to_all
 
@@ -27,7 +29,7 @@ Mistake = tuple[Location, str]
 NETWORK_NAMES = ("main", "test", "regtest")
 MM2_KINDS = ("mm2", "bk")
 """Kinds whose chains share the MM2 tree."""
-SHA256D_KINDS = ("bk",)
+SHA256D_KINDS = ("bk", "parallel")
 """Kinds that take a SHA-256d header for their own proof of work, whatever their family is."""
 
 
@@ -59,10 +61,19 @@ def chain_facts(values: Mapping[str, Any]) -> tuple[list[ChainFacts], list[Mista
     for name, chain in mapping_at(values, "chains").items():
         if isinstance(chain, Mapping):
             its_facts, problem = _facts(name, chain)
-            facts.append(its_facts)
+            facts.append(_with_own_prefix(its_facts))
             if problem is not None:
                 found.append(problem)
     return facts, found
+
+
+def _with_own_prefix(facts: ChainFacts) -> ChainFacts:
+    """A chain under consensus proofs may have a prefix of addresses of its own."""
+    hrp = facts.values.get("hrp")
+    if facts.kind != "parallel" or not is_hrp(hrp):
+        return facts
+    networks = tuple(replace(one, addresses=address_format(str(hrp))) for one in facts.networks)
+    return replace(facts, networks=networks, described=f"{facts.described} with prefix {hrp}")
 
 
 def chain_mistakes(values: Mapping[str, Any], chains: list[ChainFacts]) -> Iterator[Mistake]:
@@ -216,8 +227,13 @@ def password_problem(path: Path) -> str | None:
 
 def _urls(chains: list[ChainFacts]) -> Iterator[Mistake]:
     """No node stands in the file twice: two chains would mine one of them for the other, and a chain's second node is
-    to answer when its first does not."""
+    to answer when its first does not. Only chains of one network of consensus proofs share theirs."""
     seen: dict[tuple[str, int, str], tuple[str, Location]] = {}
+    networks = {
+        chain.name: chain.values["network_name"]
+        for chain in chains
+        if chain.kind == "parallel" and isinstance(chain.values.get("network_name"), str)
+    }
     for chain in chains:
         for place, node in members_at(chain.values, "nodes"):
             where = _place_of(node.get("url"))
@@ -225,6 +241,8 @@ def _urls(chains: list[ChainFacts]) -> Iterator[Mistake]:
                 continue  # told as a mistake of this key alone
             location = (*chain.location, "nodes", place, "url")
             other, its_location = seen.setdefault(where, (chain.name, location))
+            if other != chain.name and chain.name in networks and networks[chain.name] == networks.get(other):
+                continue
             if other != chain.name:
                 yield location, f"expected a node of its own, chains {other} and {chain.name} have the same url"
             elif its_location != location:

@@ -16,6 +16,7 @@ from pool.config_common_chain import NodeSection as NodeSection
 from pool.config_common_chain import PplnsSection as PplnsSection
 from pool.config_common_chain import PpsSection as PpsSection
 from pool.config_common_chain import network_name_of as network_name_of
+from pool.config_parallel_chain import ParallelChain
 from pool.config_values import DIALECT_KEYS, ContextName, DialectName, PlainText
 
 
@@ -59,13 +60,14 @@ class Mm2Chain(CommonChain):
     )
 
 
-AuxSection = AuxpowChain | Mm2Chain | BkChain
+AuxSection = AuxpowChain | Mm2Chain | BkChain | ParallelChain
 ChainSection = Annotated[BitcoinChain | AuxSection, Field(discriminator="kind")]
-CHAIN_KINDS: dict[str, type[BitcoinChain] | type[AuxpowChain] | type[Mm2Chain] | type[BkChain]] = {
+CHAIN_KINDS: dict[str, type[BitcoinChain | AuxSection]] = {
     "bitcoin": BitcoinChain,
     "auxpow": AuxpowChain,
     "mm2": Mm2Chain,
     "bk": BkChain,
+    "parallel": ParallelChain,
 }
-KINDS_EXPECTED = "bitcoin, auxpow, mm2 or bk"
-AUX_KINDS_EXPECTED = "auxpow, mm2 or bk"
+KINDS_EXPECTED = "bitcoin, auxpow, mm2, bk or parallel"
+AUX_KINDS_EXPECTED = "auxpow, mm2, bk or parallel"

@@ -22,6 +22,7 @@ from pool.config_chain_checks import ChainFacts, Mistake, chain_facts, chain_mis
 from pool.config_lines import Location, dotted
 from pool.config_models import PoolSection, PortSection
 from pool.config_operator import DEFAULT_BIND, operator_mistakes
+from pool.config_parallel_checks import parallel_mistakes
 from pool.config_payout_checks import payout_mistakes
 from pool.config_ports import tls_mistakes
 from pool.config_roles import PAYING, role_in, role_mistakes
@@ -52,6 +53,7 @@ def mistakes(values: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _tag(values, chains)
     yield from chain_mistakes(values, chains)
     yield from leader_key_mistakes(values, chains)
+    yield from parallel_mistakes(chains)
     yield from scheme_mistakes(values, chains)
     yield from payout_mistakes(chains, reads_secrets=role_in(values) in PAYING)
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from chains.families import FAMILIES
 from chains.families import network as network_of
+from chains.kind import Network
 from pool.config_payouts import Payouts
 from pool.config_section import Section
 from pool.config_values import (
@@ -141,10 +142,15 @@ class CommonChain(Section):
         return {**values, "network": network_name_of(values, cls.model_fields["family"].default)}
 
     @property
+    def chain_network(self) -> Network:
+        """The network that the chain is of."""
+        return network_of(self.family, self.network)
+
+    @property
     def credit_maturity(self) -> int:
         """The confirmations from which a block's credits are available. Where the chain pays, what is available can be
         paid: never before the wallet would spend the coins.
         """
-        least = network_of(self.family, self.network).wallet_maturity
+        least = self.chain_network.wallet_maturity
         own = self.maturity or least
         return own if self.payouts is None else max(own, least)

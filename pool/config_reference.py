@@ -31,6 +31,7 @@ from pool.config_models import (
 )
 from pool.config_notifications import NotificationSection
 from pool.config_operator import OperatorSection
+from pool.config_parallel_chain import ParallelChain
 from pool.config_payouts import PayoutsSection
 from pool.config_ports import TlsSection
 from pool.config_transport import BooksSection, TransportSection
@@ -49,8 +50,8 @@ counting from 0: `--set stratum.ports.0.bind=127.0.0.1:3334`.
 - Passwords are best kept in files (`password_file`, `cookie_file`); no message or log line shows one. A file of a
   secret that everybody on the machine can read is refused.
 - Names ending in `_s` are seconds, in `_ppm` parts per million, in `_bytes` bytes.
-- One process has one parent chain; every auxpow chain has the parent's proof-of-work hash; bk
-  needs SHA-256d.
+- One process has one parent chain; every auxpow chain has the parent's proof-of-work hash; bk and
+  parallel need SHA-256d.
 
 Working examples: `deploy/devnet.yaml` (five chains on this machine), `deploy/bitcoin-namecoin.yaml` (real nodes) and
 `deploy/two-chains.yaml` (the same, and nothing but what has no default).
@@ -80,6 +81,7 @@ _SECTIONS: tuple[tuple[str, type[Section], str], ...] = (
     ("chains.NAME with kind auxpow", AuxpowChain, ""),
     ("chains.NAME with kind mm2", Mm2Chain, ""),
     ("chains.NAME with kind bk", BkChain, ""),
+    ("chains.NAME with kind parallel", ParallelChain, ""),
     ("chains.NAME.nodes[]", NodeSection, ""),
     ("chains.NAME.pplns", PplnsSection, ""),
     ("chains.NAME.pps", PpsSection, ""),

@@ -12,15 +12,18 @@ from typing import Any
 
 from pool.config_chains import ChainSection
 from pool.config_models import Config, PortSection
+from pool.config_parallel_chain import ParallelChain
 
 FIXED = ("http", "operator", "transport", "log", "notifications", "miner_notices", "books", "parent")
 FIXED_OF_POOL = ("name", "data_dir", "database_url", "front_end", "role")
 # What a chain is. Another one under the same name would inherit the books of this one.
-FIXED_OF_CHAIN = ("kind", "family", "network", "context_name", "chain_id")
+FIXED_OF_CHAIN = (
+    "kind", "family", "network", "context_name", "chain_id", "network_name", "chain_name", "genesis", "hrp",
+)  # fmt: skip
 FIXED_OF_PORT = ("extranonce2_size", "ack", "tls", "proxy_protocol_from")
 # What its nodes are asked, or asked for. A change of anything else leaves the chain's work as it is.
 OF_THE_NODES = (
-    "address", "former_addresses", "nodes", "dialect", "poll_interval_s", "away_s", "longpoll", "leader_key_file",
+    "address", "former_addresses", "nodes", "dialect", "poll_interval_s", "away_s", "longpoll", "leader_key_file", "waits_for_bodies",
 )  # fmt: skip
 # What its payer was opened with.
 OF_THE_PAYER = ("payouts", "nodes", "address", "former_addresses", "maturity")
@@ -71,10 +74,23 @@ def reload_between(old: Config, new: Config) -> Reload:
         new=new,
         added=tuple(name for name in new.chains if name not in old.chains),
         removed=tuple(name for name in old.chains if name not in new.chains),
-        renewed=tuple(name for name in both if _asks_anew(old.chains[name], new.chains[name])),
+        renewed=_renewed(old, new, both),
         repaid=tuple(name for name in {**old.chains, **new.chains} if _needs_another_payer(old, new, name)),
         keys=tuple(keys),
     )
+
+
+def _renewed(old: Config, new: Config, both: list[str]) -> tuple[str, ...]:
+    """Those whose nodes are asked for something else than before: by their own sections, or because another chain of
+    the network that they share nodes with came, went or changed."""
+    asked_anew = {name for name in both if _asks_anew(old.chains[name], new.chains[name])}
+    changed = asked_anew | (old.chains.keys() ^ new.chains.keys())
+    networks = {_shared_network({**old.chains, **new.chains}[name]) for name in changed} - {None}
+    return tuple(name for name in both if name in asked_anew or _shared_network(new.chains[name]) in networks)
+
+
+def _shared_network(chain: ChainSection) -> str | None:
+    return chain.network_name if isinstance(chain, ParallelChain) else None
 
 
 def _asks_anew(old: ChainSection, new: ChainSection) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-from chains.families import network
 from chains.node_rpc import JsonRpc
 from chains.node_wallet import NodeWallet, wallet_url
 from chains.wallet_signer import Signing, passphrase_in_environment, passphrase_in_file
@@ -35,7 +34,7 @@ def paying_chains(config: Config) -> dict[str, PayoutsSection]:
 def payout_terms(config: Config, name: str) -> PayoutTerms:
     """The rules that a chain pays by."""
     chain, section = config.chains[name], paying_chains(config)[name]
-    net = network(chain.family, chain.network)
+    net = chain.chain_network
     return PayoutTerms(
         chain=name,
         addresses=net.addresses,
@@ -77,7 +76,7 @@ def _open_wallet(config: Config, name: str) -> NodeWallet:
         passphrase = passphrase_in_environment(section.passphrase_env)
     return NodeWallet(
         name,
-        network(chain.family, chain.network),
+        chain.chain_network,
         wallet_rpc(config, name),
         _other_rpcs(name, chain, section),
         signing=Signing(section.signing),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from chains.families import network
 from pool.config import Config
 from pool.miners.notice_target import NoticeTerms
 from pool.miners.settings_message import SettingsRules
@@ -14,6 +13,6 @@ def settings_rules(config: Config) -> SettingsRules:
     """
     names = [config.parent, *config.aux_chains]
     sections = config.chains
-    networks = {name: network(sections[name].family, sections[name].network) for name in names}
+    networks = {name: sections[name].chain_network for name in names}
     notices = NoticeTerms() if config.miner_notices is None else config.miner_notices.terms
     return SettingsRules(config.pool.name, config.parent, networks, notices)

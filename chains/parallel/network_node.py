@@ -61,7 +61,7 @@ class NetworkTemplate:
 
 class NetworkNode:
     """A node of the network whose MM2 context is `context`, and whose first proof stands on `genesis` where that is
-    given (natural order). Each of `chains` is one of the pool's; every one of them closes the node once."""
+    given (natural order). Each of `chains` is one of the pool's. `users` counts who has yet to close the node."""
 
     def __init__(
         self, name: str, rpc: Rpc, context: bytes, chains: Sequence[PaidChain], genesis: bytes | None = None
@@ -71,12 +71,12 @@ class NetworkNode:
         self.name = name
         self.chains = {chain.chain: chain for chain in chains}
         self._rpc = rpc
+        self.users = 0
         self._context = context
         self._genesis = genesis
         self._view: NetworkView | None = None
         self._asking: dict[tuple[str, ...], asyncio.Task[Any]] = {}
         self._holes: dict[str, int] = {}
-        self._users = len(chains)
 
     # -- how it is ------------------------------------------------------------------------------------------------
 
@@ -197,9 +197,9 @@ class NetworkNode:
         return view
 
     async def close(self) -> None:
-        """By one of its chains; the last one ends it."""
-        self._users -= 1
-        if self._users > 0:
+        """By one of its users; the last one ends it."""
+        self.users -= 1
+        if self.users > 0:
             return
         asking = list(self._asking.values())
         for task in asking:

@@ -22,6 +22,7 @@ class ParallelNode:
         self.chain = chain
         self.name = network.chains[chain].node
         self.network = network
+        network.users += 1
         self._waits_for_bodies = waits_for_bodies
 
     async def health(self) -> Health:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from chains.kind import AuxTemplate, ParentTemplate
-from pool.chain_setup import node_rpc, watched_chain
+from pool.chain_setup import node_rpc, watched_chains
 from pool.config import Config
 from pool.config_roles import MINING, SERVING
 from pool.doctor.books_checks import database_finding, redis_findings
@@ -118,7 +118,7 @@ class _Chain:
         self.offer: Template | None = None
         self._unopened = ""
         try:
-            self.watched = watched_chain(name, self.section, config.pool.data_dir)
+            self.watched = watched_chains(config, [name])[name]
             for number, node in enumerate(self.watched.nodes):
                 section = self.section.nodes[number]
                 rpc = node_rpc(section, f"{name}[{number}]", ANSWER_S)

@@ -71,7 +71,7 @@ def test_families_devnet_matures_soon_over_either_proof_of_work() -> None:
 
 
 def test_families_defaults_exist() -> None:
-    assert set(DEFAULT_FAMILY) == {"bitcoin", "auxpow", "mm2", "bk"}
+    assert set(DEFAULT_FAMILY) == {"bitcoin", "auxpow", "mm2", "bk", "parallel"}
     assert set(DEFAULT_FAMILY.values()) <= set(FAMILIES)
 
 
