@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from pool.cli_balances import import_balances, release
+from pool.cli_closings import closings
 from pool.cli_completion import completion
 from pool.cli_doctor import doctor
 from pool.cli_front_ends import front_ends, write_off
@@ -207,7 +208,7 @@ def mine(
     sys.exit(run_miner(settings))
 
 
-for command in (losses, absorb, clawback, release, import_balances, front_ends, write_off, withholding):
+for command in (losses, absorb, clawback, release, import_balances, front_ends, write_off, withholding, closings):
     ledger.add_command(command)
 commands.add_command(init)
 commands.add_command(doctor)

@@ -73,6 +73,12 @@ class BooksSection(Section):
         description="A front end keeps its share log on disk so long after the books have it: longer than the time "
         "between two backups of the database.",
     )
+    closing_s: int = Field(
+        600,
+        ge=10,
+        le=86_400,
+        description="So often what is new in the books is sealed (docs/operating/closings.md).",
+    )
 
 
 def transport_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:

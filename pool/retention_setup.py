@@ -1,14 +1,16 @@
-"""From a configuration to the services that add shares up and let old ones go."""
+"""From a configuration to the services that add shares up, let old ones go, and seal the books."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from pool.config import Config
+from pool.services.book_closing import BookClosing
 from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.chain_watch import WatchedChain
 from pool.services.share_retention import ShareRetention
 from pool.services.share_summing import ShareSumming
+from pool.storage.closing_store import Closings
 from pool.storage.database import Database
 from pool.storage.retention import Reach, Retention
 from pool.storage.share_spans import SpanSums
@@ -38,3 +40,8 @@ def share_retention(
 def share_summing(config: Config, database: Database, bookkeeping: Bookkeeping) -> ShareSumming:
     sums = SpanSums(database, config.pool.name)
     return ShareSumming(sums.step, lambda: bookkeeping.leads, bookkeeping.in_thread)
+
+
+def book_closing(config: Config, database: Database, bookkeeping: Bookkeeping) -> BookClosing:
+    step = Closings(database).step
+    return BookClosing(step, lambda: bookkeeping.leads, bookkeeping.in_thread, wall_ms, config.books.closing_s)

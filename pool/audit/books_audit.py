@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from pool.audit import block_checks, payout_checks, pps_checks
+from pool.audit import block_checks, closing_checks, payout_checks, pps_checks
 from pool.audit.finding import Finding, shortened
 from pool.audit.terms import TermsBook, terms_of
 from pool.ledger.account import grows_by_debit, never_negative
@@ -40,7 +40,7 @@ class AuditReport:
     counts: Counter[str] = field(default_factory=Counter)
 
     def summary(self) -> str:
-        words = ("chains", "groups", "transfers", "balances", "blocks", "credited", "recomputed", "credits")
+        words = ("chains", "groups", "transfers", "balances", "blocks", "credited", "recomputed", "credits", "closings")
         return " ".join(f"{word}={self.counts[word]}" for word in words)
 
 
@@ -68,6 +68,8 @@ def audit(connection: Connection, terms: TermsBook, tell: Tell = silent) -> Audi
     report.notes += notes
     tell("payouts")
     report.findings += payout_checks.check_payouts(connection)
+    faults, report.counts["closings"] = closing_checks.check_closings(connection, tell)
+    report.findings += faults
     return report
 
 

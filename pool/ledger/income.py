@@ -27,6 +27,12 @@ def event_name(hash_hex: str, index: int = 0) -> str:
     return hash_hex if index == 0 else f"{hash_hex}:{index}"
 
 
+def event_of(name: str) -> tuple[str, int]:
+    """The hash and index behind `event_name`."""
+    hash_hex, _, index = name.partition(":")
+    return hash_hex, int(index or 0)
+
+
 def credit(
     chain: str,
     event: str,

@@ -21,6 +21,8 @@ MOST_LETTERS = 300
 
 MOST_NAME = 512
 DEFAULT_ITEMS, MAX_ITEMS = 100, 1000
+MAX_CLOSINGS = 16
+"""In one answer: each may have a megabyte."""
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -48,6 +50,7 @@ class Operated(Protocol):
     async def unban(self, network: str) -> bool: ...
     async def tell(self, text: str, login: str | None, worker: str | None) -> int: ...
     def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json: ...
+    async def closings(self, after: int, limit: int) -> list[Json]: ...
 
 
 class OperatorApi:
@@ -103,6 +106,12 @@ class OperatorApi:
         _known(query, {"after", "limit", "login", "worker"})
         limit = min(_number(query, "limit", DEFAULT_ITEMS), MAX_ITEMS)
         return self._pool.connections(_number(query, "after", 0), limit, query.get("login"), query.get("worker"))
+
+    async def closings(self, query: Mapping[str, str]) -> Json:
+        _known(query, {"after", "limit"})
+        after, limit = _number(query, "after", 0), min(_number(query, "limit", MAX_CLOSINGS), MAX_CLOSINGS)
+        items = await self._pool.closings(after, limit)
+        return {"items": items, "after": items[-1]["number"] if items else after}
 
 
 def _object(body: bytes, names: set[str]) -> Json:

@@ -5,6 +5,7 @@
     GET /bans   POST /bans   DELETE /bans/NETWORK
     POST /message
     GET /connections
+    GET /closings                                 the books, sealed
 
 Every call is one line of the log, with the token's name. Without a good token nothing is read but the request's head.
 """
@@ -43,7 +44,7 @@ BACKLOG = 16
 TELL_REFUSED_S = 60.0
 """Wrong tokens are told once in so long, however many there are."""
 
-PLACES = "/drain, /reload, /bans, /message and /connections"
+PLACES = "/drain, /reload, /bans, /message, /connections and /closings"
 
 BODY = web.RequestKey("body", bytes)
 """What was posted, for the log."""
@@ -145,10 +146,14 @@ class OperatorServer:
         async def connections(request: web.Request) -> Json:
             return api.connections(request.query)
 
+        async def closings(request: web.Request) -> Json:
+            return await api.closings(request.query)
+
         for method, path, call in (
             ("GET", "/drain", drain_state), ("POST", "/drain", begin_drain), ("DELETE", "/drain", end_drain),
             ("POST", "/reload", reload), ("GET", "/bans", bans), ("POST", "/bans", ban),
             ("DELETE", "/bans/{network:.+}", unban), ("POST", "/message", tell), ("GET", "/connections", connections),
+            ("GET", "/closings", closings),
         ):  # fmt: skip
             application.router.add_route(method, path, _answering(call))
         return application

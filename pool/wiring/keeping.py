@@ -20,7 +20,7 @@ from pool.live_status import LiveStatus
 from pool.metric_samples import MoneyReadings
 from pool.notice_setup import offline_notices
 from pool.payout_setup import paying_chains
-from pool.retention_setup import share_retention, share_summing
+from pool.retention_setup import book_closing, share_retention, share_summing
 from pool.scheme_setup import buying_chains, share_buying
 from pool.services.bookkeeping import Bookkeeping, Ingest, wall_ms
 from pool.services.chain_view import ChainNodesView
@@ -103,6 +103,7 @@ class Keeping:
         yield self._count_blocks(status)
         yield share_summing(self.config, self.books.database, self.bookkeeping).run()
         yield share_retention(lambda: self.config, self.chains, self.books.database, self.bookkeeping).run()
+        yield book_closing(self.config, self.books.database, self.bookkeeping).run()
         yield self.buying.run()
         if self.notices is not None:
             yield self.notices.run()

@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.error import CannotListenError
 
+from pool.accounting.books_away import BooksAwayError
 from pool.config import Config
 from pool.config_operator import OperatorSection
 from pool.config_reload import Reload
@@ -25,6 +27,8 @@ from pool.services.ban_book import BanBook, wall_ms
 from pool.services.connection_list import ConnectionList
 from pool.services.drain import Drain
 from pool.services.miner_messages import tell
+from pool.storage import closing_store
+from pool.storage.database import in_short
 from pool.wiring.mining import Mining
 from stratum.ban_list import BanRefusedError
 
@@ -32,6 +36,9 @@ log = logging.getLogger("parapool.operator")
 
 TakeOver = Callable[[], Awaitable[tuple[Reload | None, list[str]]]]
 """Reads the configuration again: what changed, or None and why nothing did, a sentence each."""
+
+ReadBooks = Callable[..., Awaitable[Any]]
+"""Calls a view with a connection that reads the books."""
 
 
 class Operating:
@@ -48,6 +55,7 @@ class Operating:
         self._drain = Drain(self._servers)
         self._bans = BanBook(self._servers, config.pool.data_dir / "bans.json")
         self._list = ConnectionList(self._servers, mining.intake.pow_name)
+        self.read_books: ReadBooks | None = None
         self.server = OperatorServer(self, tokens)
 
     async def start(self) -> None:
@@ -134,6 +142,15 @@ class Operating:
     def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json:
         self._need_miners()
         return self._list.page(after, limit, login, worker, time.monotonic(), wall_ms())
+
+    async def closings(self, after: int, limit: int) -> list[Json]:
+        if self.read_books is None:
+            raise OperatorError(501, "this process keeps no books: ask the one of the role accountant")
+        try:
+            found = await self.read_books(closing_store.after, after, limit)
+        except (SQLAlchemyError, BooksAwayError) as error:
+            raise OperatorError(503, f"the books cannot be read now: {in_short(error)}") from error
+        return [closing.for_people() for closing in found]
 
 
 def _of(drain: Drain) -> Iterator[tuple[str, Any]]:

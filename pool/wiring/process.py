@@ -110,6 +110,8 @@ class RunningPool:
             return
         keeping = self.keeping = Keeping(self.config, self.books)
         keeping.build(self._ingest(ingest), mining)
+        if self.operating is not None:
+            self.operating.read_books = keeping.views.read
         self.status = self._live_status(keeping.bookkeeping)
         registry = self._registry()
         registry.register(PayoutCollector(keeping.payers.services))

@@ -67,7 +67,7 @@ def test_audit_finds_nothing_in_right_books_and_says_what_it_looked_at(world: Wo
     report = audited(world)
     assert report.findings == []
     assert report.summary() == (
-        "chains=3 groups=10 transfers=28 balances=16 blocks=7 credited=5 recomputed=5 credits=8"
+        "chains=3 groups=10 transfers=28 balances=16 blocks=7 credited=5 recomputed=5 credits=8 closings=0"
     )
     assert report.notes == []
 

@@ -23,6 +23,7 @@ from pool.accounting.books_away import BooksAwayError
 from pool.ledger.transfer import CORRECTIONS
 from pool.storage import payout_tables as _with_payouts  # noqa: F401  as below
 from pool.storage import settings_tables as _with_settings  # noqa: F401  their tables are on the metadata, too
+from pool.storage.closing_tables import metadata as _with_closings  # noqa: F401
 from pool.storage.database import Database, open_engine, upgrade
 from pool.storage.scheme_tables import metadata  # with the tables of schemes
 
@@ -33,8 +34,8 @@ def test_storage_migrations_build_the_tables_the_code_uses(database: Database) -
         is_sqlite = connection.dialect.name == "sqlite"
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger'" if is_sqlite else POSTGRESQL_TRIGGERS
         tables = (
-            "credits", "income_events", "ledger_links", "payout_attempts", "payout_versions", "settings_messages",
-            "transfer_groups", "transfers",
+            "closings", "credits", "income_events", "ledger_links", "payout_attempts", "payout_versions",
+            "settings_messages", "transfer_groups", "transfers",
         )  # fmt: skip
         append_only = [
             f"{table}_refuse_{verb}"
@@ -56,6 +57,9 @@ def test_storage_upgrade_may_be_repeated_and_makes_the_folder(bare_url: str) -> 
     engine.dispose()
 
 
+EMPTY = ("route_accounts", "share_solves", "share_spans", "closings", "closed_ends")
+
+
 def test_storage_upgrade_keeps_what_is_there(url: str) -> None:
     database = Database(url)
     with database.write() as connection:
@@ -63,7 +67,7 @@ def test_storage_upgrade_keeps_what_is_there(url: str) -> None:
     before = _everything(database)
     upgrade(url)
     assert _everything(database) == before
-    assert all(rows for name, rows in before.items() if name not in ("route_accounts", "share_solves", "share_spans"))
+    assert all(rows for name, rows in before.items() if name not in EMPTY)
     database.close()
 
 

@@ -16,10 +16,16 @@ import aiohttp
 import pytest
 from config_file import ADDRESS
 
+from pool.accounting.books_away import BooksAwayError
+from pool.accounting.closing import closing_bytes, closing_hash, read_closing
 from pool.config import Config, load
 from pool.data_dir import lock_data_dir
+from pool.ledger import payment
 from pool.operator.api import OperatorError
 from pool.operator.tokens import Tokens
+from pool.storage import ledger_store
+from pool.storage.closing_store import Closings
+from pool.storage.database import Database
 from pool.wiring.operating import Operating
 from pool.wiring.process import RunningPool
 
@@ -262,6 +268,38 @@ def test_wiring_operator_says_so_where_others_have_the_miners(tmp_path: Path) ->
         with pytest.raises(OperatorError, match="the 2 processes of") as refusal:
             call()
         assert refusal.value.status == 501
+
+
+async def test_wiring_operator_hands_the_sealed_books_out(world: World) -> None:
+    assert await world.call("GET", "/closings") == (200, {"items": [], "after": 0})
+    database = Database(world.config().database_url())
+    with database.write() as connection:
+        ledger_store.post(connection, payment.deposit("regbtc", "ab" * 32, 0, 7), 1)
+    assert not Closings(database).step(5_000)
+    database.close()
+    status, page = await world.call("GET", "/closings?after=0")
+    assert status == 200 and page["after"] == 1
+    closing = read_closing(bytes.fromhex(page["items"][0]["bytes"]))
+    assert [group.id for chain in closing.chains for group in chain.groups] == ["deposit:regbtc:" + "ab" * 32 + ":0"]
+    assert page["items"][0]["hash"] == closing_hash(closing_bytes(closing)).hex()
+
+
+async def test_wiring_operator_knows_no_books_where_none_are_kept(tmp_path: Path) -> None:
+    config = World(tmp_path).config()
+    mining: Any = SimpleNamespace(servers={}, intake=SimpleNamespace(pow_name="sha256d"))
+    assert config.operator is not None
+    operating = Operating(config.operator, Tokens({"anna": "a" * 40}), config, mining, never)
+    with pytest.raises(OperatorError, match="keeps no books") as refusal:
+        await operating.closings(0, 1)
+    assert refusal.value.status == 501
+
+    async def away(*_: Any) -> None:
+        raise BooksAwayError("gone")
+
+    operating.read_books = away
+    with pytest.raises(OperatorError, match="gone") as refusal:
+        await operating.closings(0, 1)
+    assert refusal.value.status == 503
 
 
 async def never() -> tuple[None, list[str]]:

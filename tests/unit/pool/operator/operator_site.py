@@ -67,6 +67,10 @@ class FakePool:
         self._take("connections", after, limit, login, worker)
         return {"total": 0, "items": [], "after": None}
 
+    async def closings(self, after: int, limit: int) -> list[dict[str, Any]]:
+        self._take("closings", after, limit)
+        return [{"number": after + 1, "closed_ms": 5, "hash": "00", "bytes": "96"}] if after < 9 else []
+
 
 class Site:
     def __init__(self, pool: FakePool, server: OperatorServer, socket_path: Path | None) -> None:

@@ -39,6 +39,8 @@ def told(caplog: pytest.LogCaptureFixture) -> None:
         (("POST", "/message", {"text": "héllo"}), ("tell", "héllo", None, None)),
         (("POST", "/message", {"text": "x", "login": "A", "worker": "rig"}), ("tell", "x", "A", "rig")),
         (("GET", "/connections"), ("connections", 0, 100, None, None)),
+        (("GET", "/closings"), ("closings", 0, 16)),
+        (("GET", "/closings?after=5&limit=9999"), ("closings", 5, 16)),
         (("GET", "/connections?after=5&limit=9999&login=A&worker=w"), ("connections", 5, 1000, "A", "w")),
     ],
 )  # fmt: skip
@@ -100,6 +102,7 @@ async def test_operator_takes_the_token_as_bearer_only(caplog: pytest.LogCapture
         ("POST", "/message", {"text": "a\u202eb"}, 400, "text: expected text without control characters"),
         ("POST", "/message", {"text": "x", "worker": "rig"}, 400, "worker: expected login beside it"),
         ("POST", "/message", {"text": "x", "login": 5}, 400, "login: expected text"),
+        ("GET", "/closings?limit=0", None, 400, "limit: expected a whole number of at least 1"),
         ("GET", "/connections?limit=0", None, 400, "limit: expected a whole number of at least 1"),
         ("GET", "/connections?after=x", None, 400, "after: expected a whole number"),
         ("GET", "/connections?page=1", None, 400, "unknown field, expected after, limit, login, worker"),
@@ -185,3 +188,10 @@ async def test_operator_port_that_is_taken_is_said() -> None:
         with pytest.raises(StartError, match=r"operator: cannot listen on 127\.0\.0\.1"):
             assert site.server.port is not None
             await OperatorServer(site.pool, Tokens({"anna": ANNA})).start(("127.0.0.1", site.server.port), None)
+
+
+async def test_operator_closings_are_read_page_by_page(tmp_path: Path) -> None:
+    async with operator_site() as site:
+        answers = [await site.call("GET", f"/closings?after={after}") for after in (0, 8, 9)]
+    assert [(status, page["after"]) for status, _, page in answers] == [(200, 1), (200, 9), (200, 9)]
+    assert [len(page["items"]) for _, _, page in answers] == [1, 1, 0]
