@@ -1,7 +1,7 @@
 #!/bin/sh
-# Run the whole suite in four processes at once: whole devnets; networks and pools of several processes; real chain daemons and
-# a browser, all of which mostly wait; and everything else, which mostly computes. Divided so that they end at about the same
-# time. Exit 1 when any fails; the reports of the waiting ones come last. Usage: run-all.sh PYTEST
+# Run the whole suite in four processes at once: whole devnets; networks and pools of several processes; real chain daemons, a
+# browser and the units; and everything else, the databases above all. Divided so that they end at about the same time. Exit 1
+# when any fails; the reports of all but the last come last. Usage: run-all.sh PYTEST
 set -u
 several="tests/devnet/test_devnet_front_ends.py tests/devnet/test_devnet_haproxy.py tests/devnet/test_devnet_roles.py"
 reports=$(mktemp -d)

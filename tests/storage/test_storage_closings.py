@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +26,10 @@ from pool.storage import closing_store
 from pool.storage.audit_views import snapshot
 from pool.storage.closing_store import Closings
 from pool.storage.tables import ledger_links, shares, transfers
+
+
+PAGE = Path(__file__).parents[2] / "docs/operating/closings.md"
+LINES = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0]
 
 
 @pytest.fixture
@@ -160,3 +168,21 @@ async def test_closings_that_were_taken_away_or_exchanged_are_told(world: World)
         "closings closing 3: its row says something else than its bytes",
         "closings closing 3: does not follow on closing 1",
     ]
+
+
+async def test_closings_are_checked_by_the_lines_of_the_document(world: World, tmp_path: Path) -> None:
+    close_all(world, most_transfers=4)
+    with world.database.read() as connection:
+        rows = [json.dumps(stored.for_people()) for stored in closing_store.after(connection, 0, 1000)]
+
+    def check(lines: list[str]) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "closings.jsonl").write_text("".join(line + "\n" for line in lines))
+        words = [sys.executable, "-I", "-c", LINES]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    good = check(rows)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert good.stdout == f"good up to {len(rows)} {json.loads(rows[-1])['hash']}\n"
+    assert len(rows) > 4 and check(rows[:2] + rows[3:]).returncode == 1
+    changed = rows[2].replace('"bytes": "96', '"bytes": "97')
+    assert check([*rows[:2], changed, *rows[3:]]).returncode == 1
