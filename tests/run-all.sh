@@ -14,12 +14,12 @@ done
 processes="$processes $!"
 "$1" tests/network $several >"$reports/2" 2>&1 &
 processes="$processes $!"
-"$1" tests/nodes tests/monitoring tests/browser tests/tables tests/soak >"$reports/3" 2>&1 &
+"$1" tests/nodes tests/monitoring tests/browser tests/tables tests/soak tests/unit >"$reports/3" 2>&1 &
 processes="$processes $!"
 trap 'kill $processes 2>/dev/null; rm -rf "$reports"; exit 1' INT TERM
 status=0
 "$1" --ignore=tests/devnet --ignore=tests/network --ignore=tests/nodes --ignore=tests/monitoring --ignore=tests/browser \
-  --ignore=tests/tables --ignore=tests/soak || status=1
+  --ignore=tests/tables --ignore=tests/soak --ignore=tests/unit || status=1
 for process in $processes; do
   wait "$process" || status=1
 done

@@ -27,7 +27,6 @@ from pool.storage.audit_views import snapshot
 from pool.storage.closing_store import Closings
 from pool.storage.tables import ledger_links, shares, transfers
 
-
 PAGE = Path(__file__).parents[2] / "docs/operating/closings.md"
 LINES = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0]
 
