@@ -5,7 +5,8 @@
 Each has a hashrate of its own and sends shares at Poisson's times, which it really finds: difficulties are so low that
 one is a few dozen hashes. A command is a line of JSON on the standard input, and is answered by one:
 
-    {"do": "add", "count": 1000, "share_s": 15, "port": 3333}   so many more, a share in so many seconds to begin with
+    {"do": "add", "count": 1000, "share_s": 15, "port": 3333}   so many more, a share in so many seconds to begin with;
+                                                                with "network": "127.1" from 200 addresses of it
     {"do": "storm", "count": 500}                               so many hang up at once and come back
     {"do": "drop"}                                              all leave
     {"do": "report"}                                            what happened since the last report: Tally
@@ -86,11 +87,11 @@ class Tally:
 class Miner:
     __slots__ = (
         "buffer", "clean_at", "difficulty", "due_s", "ends", "extranonce1", "extranonce2", "job", "name", "pending",
-        "port", "ready", "refused", "request", "share_s", "socket",
+        "port", "ready", "refused", "request", "share_s", "socket", "source",
     )  # fmt: skip
 
-    def __init__(self, port: int, name: str, share_s: float) -> None:
-        self.port, self.name, self.share_s = port, name, share_s
+    def __init__(self, port: int, name: str, share_s: float, source: str = "") -> None:
+        self.port, self.name, self.share_s, self.source = port, name, share_s, source
         self.extranonce2 = 0
         self.ends = False
         self.forget()
@@ -130,11 +131,12 @@ class Load:
 
     # -- commands -------------------------------------------------------------------------------------------------
 
-    def add(self, count: int, share_s: float, port: int | None = None, login: str = LOGIN) -> None:
+    def add(self, count: int, share_s: float, port: int | None = None, network: str = "") -> None:
         for _ in range(count):
             number = len(self.miners)
             spread = 2.0 ** max(-2.0, min(2.0, self._chance.gauss(0.0, SPREAD)))
-            miner = Miner(port or self.port, f"{login}.w{number % 1000}", share_s * spread)
+            source = f"{network}.{number % 4}.{1 + number // 4 % 50}" if network else ""
+            miner = Miner(port or self.port, f"{LOGIN}.w{number % 1000}", share_s * spread, source)
             self.miners.append(miner)
             self._wait(miner, 0.0)
 
@@ -191,6 +193,8 @@ class Load:
         made = miner.socket = socket.socket()
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if miner.source:
+            made.bind((miner.source, 0))
         code = made.connect_ex(("127.0.0.1", miner.port))
         if code not in (0, errno.EINPROGRESS):
             made.close()
