@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from chains.auxpow.slots import never_distinct
 from chains.accounts.wallet import address_format
+from chains.auxpow.slots import never_distinct
 from chains.families import FAMILIES, ConfigurationError, network
 from chains.kind import Network
 from chains.primitives.address import AddressError, address_to_script

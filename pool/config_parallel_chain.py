@@ -1,4 +1,4 @@
-"""The section of a chain of kind parallel; what the chains of one network share is in pool/config_parallel_checks.py."""
+"""The section of a chain of kind parallel; what chains of one network share is in pool/config_parallel_checks.py."""
 
 from __future__ import annotations
 

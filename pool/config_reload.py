@@ -23,7 +23,8 @@ FIXED_OF_CHAIN = (
 FIXED_OF_PORT = ("extranonce2_size", "ack", "tls", "proxy_protocol_from")
 # What its nodes are asked, or asked for. A change of anything else leaves the chain's work as it is.
 OF_THE_NODES = (
-    "address", "former_addresses", "nodes", "dialect", "poll_interval_s", "away_s", "longpoll", "leader_key_file", "waits_for_bodies",
+    "address", "former_addresses", "nodes", "dialect", "poll_interval_s", "away_s", "longpoll", "leader_key_file",
+    "waits_for_bodies",
 )  # fmt: skip
 # What its payer was opened with.
 OF_THE_PAYER = ("payouts", "nodes", "address", "former_addresses", "maturity")

@@ -1,4 +1,4 @@
-"""From the configuration to the nodes of consensus-proof networks, each shared by all the pool's chains of its network."""
+"""From the configuration to the nodes of consensus-proof networks, shared by all the pool's chains of one network."""
 
 from __future__ import annotations
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from types import MappingProxyType
 
 from chains.auxpow.slots import never_distinct
 from chains.kind import AuxTemplate, ParentTemplate, TemplateTransaction
+from chains.mm2_proof.commitment import is_one_leaf
 from pool.jobs.template_set import TemplateSet
 
 
@@ -41,14 +43,20 @@ class TemplateBoard:
         return before.aux_hash != template.aux_hash
 
     def arrange(self, aux_chains: tuple[str, ...]) -> None:
-        """These chains from now on, in this order; those that were there keep their templates."""
-        self._aux = {name: self._aux.get(name) for name in aux_chains}
+        """These chains from now on, in this order; those that were there keep their templates, unless one pays a chain
+        too that is no longer there."""
+        gone = [template for name, template in self._aux.items() if name not in aux_chains and template is not None]
+        kept = {name: self._aux.get(name) for name in aux_chains}
+        self._aux = {
+            name: None if template is not None and any(is_one_leaf(template, other) for other in gone) else template
+            for name, template in kept.items()
+        }
 
-    def clash(self, chain: str, template: AuxTemplate) -> str | None:
+    def clash(self, chain: str, template: AuxTemplate, besides: Container[str] = ()) -> str | None:
         """The other live chain that this template can share no tree with: MM1 ids that have one slot in every tree, or
-        equal MM2 contexts."""
+        equal MM2 contexts over different data. Chains `besides` are about to get other templates."""
         for name, other in self._aux.items():
-            if name != chain and other is not None and _clash(template, other):
+            if name != chain and name not in besides and other is not None and _clash(template, other):
                 return name
         return None
 
@@ -66,4 +74,4 @@ class TemplateBoard:
 def _clash(one: AuxTemplate, other: AuxTemplate) -> bool:
     if one.chain_id is not None and other.chain_id is not None:
         return never_distinct(one.chain_id, other.chain_id)
-    return one.context is not None and one.context == other.context
+    return one.context is not None and one.context == other.context and not is_one_leaf(one, other)

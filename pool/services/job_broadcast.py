@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,8 +108,16 @@ class JobBroadcast:
 
     def post_aux(self, chain: str, template: AuxTemplate | None) -> None:
         """A template of an auxiliary chain, or None when it leaves the tree."""
+        self.post_together({chain: template})
+
+    def post_together(self, templates: Mapping[str, AuxTemplate | None]) -> None:
+        """The same of several chains, whose templates are never in jobs without each other's: one proof pays all."""
+        for chain, template in templates.items():
+            self._post_aux(chain, template, templates)
+
+    def _post_aux(self, chain: str, template: AuxTemplate | None, together: Container[str]) -> None:
         if template is not None:
-            template = self._without_clash(chain, template)
+            template = self._without_clash(chain, template, together)
         before = self.board.aux(chain)
         self._watch_easing(chain, before, template)
         if not self.board.post_aux(chain, template):
@@ -118,9 +126,9 @@ class JobBroadcast:
         if policy != "off" or before is None or template is None:
             self._send_soon(clean=policy == "clean" and template is not None)
 
-    def _without_clash(self, chain: str, template: AuxTemplate) -> AuxTemplate | None:
+    def _without_clash(self, chain: str, template: AuxTemplate, besides: Container[str]) -> AuxTemplate | None:
         """None, with an alarm, for a chain that cannot be in one tree with another one: the first come stays."""
-        other = self.board.clash(chain, template)
+        other = self.board.clash(chain, template, besides)
         if other is None:
             self._clashes.discard(chain)
             return template

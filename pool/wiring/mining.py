@@ -21,7 +21,7 @@ from chains.registry import AUX_KINDS, PARENT_KINDS
 from pool.accounting.reserve import Change
 from pool.blocks.solution_store import SolutionStore
 from pool.chain_setup import watched_chains
-from pool.config import Config, PortSection
+from pool.config import Config, ParallelChain, PortSection
 from pool.config_reload import Reload
 from pool.config_values import parse_bind
 from pool.data_dir import StartError
@@ -29,11 +29,13 @@ from pool.job_setup import job_settings, trial_terms
 from pool.jobs.job import ROLLING_MASK, Job
 from pool.jobs.job_table import JobTable
 from pool.jobs.template_board import TemplateBoard
+from pool.parallel_setup import network_members
 from pool.scheme_setup import announcement, realm_of, scheme_board
 from pool.services.block_submission import BlockSubmission
 from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast
 from pool.services.job_checks import JobChecks
+from pool.services.network_watch import NetworkWatch, Together, network_of
 from pool.services.share_intake import ShareIntake
 from pool.shares.route import RoutedLogin
 from pool.shares.share_log import ShareLog
@@ -172,6 +174,9 @@ class Mining:
     async def watch(self, name: str) -> None:
         """One chain's templates, for ever."""
         section = self.config.chains[name]
+        if isinstance(section, ParallelChain):
+            await self._watch_network(name, section)
+            return
         is_parent = name == self.config.parent
         watch = self.watches[name] = TemplateWatch(
             self.chains[name],
@@ -184,6 +189,17 @@ class Mining:
             group.create_task(watch.run())
             for endpoint in hints:
                 group.create_task(_hints(endpoint, watch))
+
+    async def _watch_network(self, name: str, section: ParallelChain) -> None:
+        """All chains of a network, by the first of them."""
+        names = network_members(self.config, section.network_name)
+        if name != next(iter(names)):
+            return
+        members = {member: self.chains[member] for member in names}
+        network = network_of(members, section.network_name)
+        shared = NetworkWatch(network, members, self._post_together, poll_interval_s=section.poll_interval_s)
+        self.watches.update(dict.fromkeys(members, shared.watch))
+        await shared.run()
 
     async def watch_left(self, name: str) -> None:
         """A chain that was taken out: its nodes' health, for as long as its blocks are followed."""
@@ -287,6 +303,12 @@ class Mining:
             self.jobs.post_aux(name, template)
 
         return post
+
+    def _post_together(self, templates: Together) -> None:
+        for template in templates.values():
+            if template is not None:
+                self.schemes.saw(template)
+        self.jobs.post_together(templates)
 
     def _policy(self, port: PortSection) -> PortPolicy:
         return port_policy(port, realm_of(self.config, port))

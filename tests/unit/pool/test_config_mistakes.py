@@ -78,7 +78,8 @@ KEY_MISTAKES = [
     ("  alpha:", "  Alpha:", "  Alpha:", "chains.Alpha: expected a chain name of 1 to 32 characters out of a-z"),
     ("  alpha:", f"  {'a' * 33}:", "aaa", f"chains.{'a' * 33}: expected a chain name of 1 to 32"),
     ("kind: mm2", "kind: mm3", "mm3", "chains.alpha.kind: expected bitcoin, auxpow, mm2, bk or parallel"),
-    ("    kind: mm2\n", "", "  alpha:", "chains.alpha: missing key kind, expected bitcoin, auxpow, mm2, bk or parallel"),
+    ("    kind: mm2\n", "", "  alpha:",
+     "chains.alpha: missing key kind, expected bitcoin, auxpow, mm2, bk or parallel"),
     ("family: devnet", "family: dogcoin", "dogcoin", "chains.regnmc.family: expected another one: unknown family"),
     ("family: devnet", "family: devnet\n    network: main", "network: main",
      "chains.regnmc.network: expected another one: family devnet has no network 'main'"),
@@ -305,7 +306,7 @@ def test_config_lets_each_port_have_its_scheme(accepted: Callable[..., Config]) 
 def test_config_refuses_a_second_bitcoin_chain(refused: Callable[..., list[str]]) -> None:
     other = f"  other: {{kind: bitcoin, network: regtest, address: {ADDRESS}, nodes: [{{url: http://a}}]}}\n"
     (line,) = refused(GOOD + other)
-    assert line.endswith("chains.other.kind: expected auxpow, mm2, bk or parallel: a pool has one parent, and that is regbtc")
+    assert "chains.other.kind: expected auxpow, mm2, bk or parallel: a pool has one parent" in line
 
 
 def test_config_refuses_an_auxpow_chain_of_another_proof_of_work(refused: Callable[..., list[str]]) -> None:

@@ -83,7 +83,7 @@ async def test_config_chains_of_one_network_share_their_nodes(accepted: Callable
         ("hrp: ppa", "hrp: PPA", "chains.one.hrp: expected 1 to 20 lower-case letters and digits"),
         ("hrp: ppa", "hrp: ppc", "chains.one.address: expected an address of parallel main with prefix ppc"),
         ("hrp: ppb", "hrp: ppb\n    genesis: 12", "chains.two.genesis: expected text"),
-        ("hrp: ppb", "hrp: ppb\n    genesis: \"12\"", "chains.two.genesis: expected a hash of 64 lower-case hex digits"),
+        ("hrp: ppb", "hrp: ppb\n    genesis: \"12\"", "chains.two.genesis: expected a hash of 64 lower-case hex"),
         ("hrp: ppb", "hrp: ppb\n    context_name: x", "chains.two.context_name: unknown key"),
         ("context_name: alpha", "context_name: \"parallel:example\"",
          "chains.one.network_name: expected another network: its context is that of chain alpha, parallel:example"),
