@@ -16,7 +16,7 @@ from typing import Literal
 from stratum.counters import RTT_CLASSES
 
 PREFIX = "parapool_"
-MAX_SERIES = 2000
+MAX_SERIES = 2200
 """Promise to whoever stores the series: no configuration with up to MAX_CHAINS chains of two nodes and MAX_PORTS
 Stratum ports makes more."""
 
@@ -245,6 +245,15 @@ METRICS: tuple[MetricDefinition, ...] = (
     _counter(
         "block_refusals_total", "submissions", "chain reason", "blocks",
         "Submitted blocks whose final answer was `rejected`, by the node's words.", MAX_CHAIN_REASONS,
+    ),
+    _gauge(
+        "leads_blocks", "yes or no", "chain", "blocks",
+        "1 while this process can sign the blocks that its votes lead, 0 while it cannot; only of chains of votes.",
+    ),
+    _counter(
+        "led_blocks_total", "blocks", "chain result", "blocks",
+        "Blocks that a vote of ours should lead: accepted, inconclusive (another one is preferred); rejected by all"
+        " nodes, unavailable when none answered, unsigned when the signer refused.",
     ),
     _histogram(
         "block_submit_seconds", "seconds", "chain", "blocks", "From the solve of a block to its final answer."

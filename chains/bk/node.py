@@ -5,10 +5,9 @@ handed in, where each vote is, and what each block pays for votes of ours.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from chains import block_lookup, proof_verdict
+from chains.bk.proposal import Proposal, read_proposal
 from chains.bk.template import (
     BlockAnswer,
     VoteStatus,
@@ -32,26 +31,12 @@ from chains.kind import (
 )
 from chains.mm2_proof.tree import context_of
 from chains.node_rpc import NodeUnavailableError, RpcError
-from chains.primitives import fields
 from chains.primitives.address import address_to_script
 from chains.primitives.fields import FieldError
+from chains.primitives.hashes import displayed
 
 ANSWER_S = 10.0
 """What a node may take longer for an answer than it was told to wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A block that our key may sign: what is signed, under which slot (block voted for ‖ leading vote), and what the
-    node gets back with the signature."""
-
-    hash_hex: str
-    height: int
-    slot: bytes
-    digest: bytes
-    header_hex: str
-    votes: tuple[str, ...]
-    body_hex: str
 
 
 class BkNode:
@@ -104,6 +89,16 @@ class BkNode:
             answer, chain=self.chain, node=self.name, context=self._context, leader_key=self._leader_key,
             script=self._script,
         )  # fmt: skip
+
+    async def wait_for_tip(self, previous_hash: bytes, wait_s: int) -> None:
+        """Returns as soon as votes are for another block than this one (natural order), or after `wait_s`. Raises
+        NodeUnavailableError."""
+        script, timeout_s = self._script.hex(), wait_s + ANSWER_S
+        parameters = (self._leader_key.hex(), script, displayed(previous_hash), wait_s)
+        try:
+            await self._rpc.call("waitfortemplate", *parameters, timeout_s=timeout_s)
+        except RpcError as error:
+            raise NodeUnavailableError(f"waitfortemplate: {error}") from error
 
     async def submit(self, payload: Mapping[str, str]) -> SubmitAnswer:
         """Hand in a vote. Raises NodeUnavailableError when there is no verdict, so that it is retried."""
@@ -175,7 +170,7 @@ class BkNode:
         if answer is None:
             return None
         try:
-            return _read_proposal(answer)
+            return read_proposal(answer)
         except ValueError as error:
             raise NodeUnavailableError(f"unusable waitforproposal answer: {error}") from error
 
@@ -183,28 +178,12 @@ class BkNode:
         """Hand in a signed proposal. Raises NodeUnavailableError when there is no verdict."""
         try:
             answer = await self._rpc.call(
-                "submitblock", proposal.header_hex, signature.hex(), list(proposal.votes), proposal.body_hex
-            )
+                "submitblock", proposal.header.serialize().hex(), signature.hex(), list(proposal.votes),
+                proposal.body.hex(),
+            )  # fmt: skip
         except RpcError as error:
             return proof_verdict.of_error("submitblock", error)
         return proof_verdict.of_answer(answer)
 
     async def close(self) -> None:
         await self._rpc.close()
-
-
-def _read_proposal(answer: Any) -> Proposal:
-    record = fields.mapping(answer, "waitforproposal")
-    votes = record.get("votes")
-    if not isinstance(votes, list) or not votes or not all(isinstance(vote, str) for vote in votes):
-        raise FieldError("votes: expected a list of hashes")
-    slot = fields.hash_bytes(record, "previousblockhash") + fields.hash_bytes(record, "leader_vote")
-    return Proposal(
-        hash_hex=fields.hash_bytes(record, "hash")[::-1].hex(),
-        height=fields.integer(record, "height", 1, fields.MAX_HEIGHT),
-        slot=slot,
-        digest=fields.hex_bytes(record, "digest", 32),
-        header_hex=fields.hex_bytes(record, "header", 104).hex(),
-        votes=tuple(votes),
-        body_hex=fields.hex_bytes(record, "body").hex(),
-    )

@@ -1,7 +1,8 @@
 """Found blocks on their way: a durable record and the submission to the nodes, both at once, before any database.
 
-The parent's block goes to all its nodes in parallel, an auxiliary proof to the node that made the template (no other
-one knows the block). Each is retried until a final answer; what has none when the process dies is taken up by the next.
+The parent's block goes to all its nodes in parallel, a vote too; an auxiliary proof to the node that made the template
+(no other one knows the block). Each is retried until a final answer; what has none when the process dies is taken up by
+the next.
 """
 
 from __future__ import annotations
@@ -278,8 +279,8 @@ class BlockSubmission:
 
     def _targets(self, record: SolutionRecord) -> list[Any]:
         nodes = self.nodes.get(record.chain, [])
-        if record.chain == self.parent:
-            return list(nodes)
+        if record.chain == self.parent or (record.chain in self.kinds and self.kinds[record.chain].many):
+            return list(nodes)  # every node can judge it
         return [n for n in nodes if n.name in record.nodes] or list(nodes)
 
     async def _until_final(self, record: SolutionRecord, started: float) -> Ending:

@@ -21,7 +21,7 @@ from chains.registry import AUX_KINDS, PARENT_KINDS
 from pool.accounting.reserve import Change
 from pool.blocks.solution_store import SolutionStore
 from pool.chain_setup import watched_chains
-from pool.config import Config, ParallelChain, PortSection
+from pool.config import BkChain, Config, ParallelChain, PortSection
 from pool.config_reload import Reload
 from pool.config_values import parse_bind
 from pool.data_dir import StartError
@@ -31,14 +31,17 @@ from pool.jobs.job_table import JobTable
 from pool.jobs.template_board import TemplateBoard
 from pool.parallel_setup import network_members
 from pool.scheme_setup import announcement, realm_of, scheme_board
+from pool.services.block_leading import BlockLeading
 from pool.services.block_submission import BlockSubmission
 from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast
 from pool.services.job_checks import JobChecks
 from pool.services.network_watch import NetworkWatch, Together, network_of
 from pool.services.share_intake import ShareIntake
+from pool.services.tip_hints import tip_hints
 from pool.shares.route import RoutedLogin
 from pool.shares.share_log import ShareLog
+from pool.wiring.leading import leader_of
 from stratum.addresses import AddressBook
 from stratum.entrance import Entrance
 from stratum.extranonce import ExtranonceAllocator
@@ -73,6 +76,7 @@ class Mining:
         self.claim = PortClaim(owner_of(config))
         self.chains = watched_chains(config)
         self.watches: dict[str, TemplateWatch] = {}
+        self.leading: dict[str, BlockLeading] = {}  # chains of votes whose blocks this process leads
         self.left: dict[str, WatchedChain] = {}  # chains that a reload took out; their blocks are still followed
         parent = self.chains[config.parent]
         self.kinds = {name: AUX_KINDS[chain.kind] for name, chain in config.aux_chains.items()}
@@ -189,6 +193,25 @@ class Mining:
             group.create_task(watch.run())
             for endpoint in hints:
                 group.create_task(_hints(endpoint, watch))
+            if isinstance(section, BkChain):
+                group.create_task(tip_hints(self.chains[name], self._voted_for(name), watch.hints.set))
+                if self.config.pool.serves:
+                    group.create_task(self._leading(name).run(leader_of(section, self.config.pool.data_dir, name)))
+
+    def _voted_for(self, name: str) -> Callable[[], bytes | None]:
+        def previous_hash() -> bytes | None:
+            template = self.jobs.board.aux(name) if name in self.chains else None
+            return None if template is None else template.previous_hash
+
+        return previous_hash
+
+    def _leading(self, name: str) -> BlockLeading:
+        """The same for as long as the process runs: what it counts goes on over reloads."""
+        if name not in self.leading:
+            chain = self.chains[name]
+            usable = lambda: [chain.nodes[index] for index in chain.usable(time.monotonic())]  # noqa: E731
+            self.leading[name] = BlockLeading(name, usable)
+        return self.leading[name]
 
     async def _watch_network(self, name: str, section: ParallelChain) -> None:
         """All chains of a network, by the first of them."""

@@ -32,6 +32,7 @@ from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.fleet_setup import slots_on_disk
 from pool.job_check_metrics import JobCheckCollector
 from pool.leader_keys import make_leaders
+from pool.leading_metrics import LeadingCollector
 from pool.live_status import LiveStatus
 from pool.log_setup import set_up_log
 from pool.metrics import registry_of
@@ -130,6 +131,7 @@ class RunningPool:
         registry = registry_of(self.status)
         registry.register(JobCheckCollector(self.mining.job_checks.results))
         registry.register(CertificateCollector(self.mining.certificates))
+        registry.register(LeadingCollector(self.mining.leading))
         return registry
 
     def _live_status(self, books: Bookkeeping | ShareFeed) -> LiveStatus:

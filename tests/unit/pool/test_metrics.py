@@ -31,6 +31,7 @@ from pool.metric_table import (
     SUBMIT_RESULTS,
 )
 from pool.metrics import TableCollector, registry_of
+from pool.services.block_leading import RESULTS
 from stratum.buckets import Buckets
 from stratum.counters import RTT_CLASSES
 
@@ -164,6 +165,7 @@ VALUES = {
     "result": {
         "block_submit_total": SUBMIT_RESULTS, "shares_total": ("accepted", "rejected"),
         "shares_by_rtt_total": ("accepted", "stale"), "job_shape_checks_total": ("holds", "fails", "broken"),
+        "led_blocks_total": RESULTS,
     },
     "direction": {"vardiff_retargets_total": ("up", "down")},
 }  # fmt: skip

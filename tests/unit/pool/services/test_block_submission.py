@@ -401,3 +401,11 @@ async def test_submission_of_votes_takes_every_header_of_one_template(world, mon
     once = [dict(w.solve("alpha", nonce=nonce)) for nonce in range(6)]
     assert [found["alpha"] for found in once] == [w.verdict(nonce).header_hash for nonce in range(6)]
     assert [w.solve("alpha", nonce=nonce) for nonce in range(6)] == [()] * 6, "the same header twice is one vote"
+
+
+async def test_submission_of_a_vote_goes_to_every_node_of_its_chain(world, monkeypatch):
+    nodes = [Node("alpha[0]"), Node("alpha[1]")]
+    w = world(alpha=nodes)
+    monkeypatch.setitem(w.blocks.kinds, "alpha", type("Votes", (Mm2Kind,), {"many": True})())
+    w.solve("alpha")
+    await w.until(lambda: [len(node.told) for node in nodes] == [1, 1], "both are told")
