@@ -10,7 +10,11 @@ A node's answer to the submission is never the truth: a rejected block is watche
 Even a mature block may leave, by a reorg deeper than the maturity; its coins may be paid out by then, so that is a loss
 which somebody has to bear, and until then nothing more is paid. The newest mature block speaks for all older ones.
 Only the chain as a synced node shows it moves a block, and a node that is away or not synced moves nothing (notes
-sections 1.4, P7). Pure.
+sections 1.4, P7).
+
+On a chain whose blocks pay votes (docs/adr/0020) what was found is a vote, and a row tells of it in one place: an index
+of one block. In another place it may earn another amount, so it never moves there: its row is void where it is, and the
+vote goes on in a row of its own (`Step.MOVE`), which is an orphan in turn when the first place is back. Pure.
 """
 
 from __future__ import annotations
@@ -18,9 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from chains.kind import BlockStatus
+from chains.kind import BlockStatus, Inclusion
 from pool.shares.scheme import Scheme
 
 BlockState = Literal["submitted", "immature", "mature", "orphan", "rejected", "lost"]
@@ -51,6 +55,17 @@ class ChainTerms:
     scheme: Scheme = "pplns"
 
 
+class Place(NamedTuple):
+    """Where a vote is: at an index of a block (displayed hash)."""
+
+    container_hex: str
+    event_index: int
+
+
+def place_of(inclusion: Inclusion) -> Place:
+    return Place(inclusion.container_hex, inclusion.event_index)
+
+
 @dataclass(frozen=True, slots=True)
 class FoundBlock:
     """A block row. Amounts in smallest units, None until read from the actual coinbase. Hashes and target displayed
@@ -58,6 +73,7 @@ class FoundBlock:
 
     `orphaned_times` counts how often its credits were voided, `lost_times` how often it was lost when it was final.
     `watched` is false once nothing is expected to move it any more. `scheme` is the one its solve counted under.
+    `vote_hash_hex` and `place` are of a vote that a block has, or had.
     """
 
     id: int
@@ -75,6 +91,13 @@ class FoundBlock:
     watched: bool
     lost_times: int = 0
     scheme: Scheme | None = None
+    vote_hash_hex: str | None = None
+    place: Place | None = None
+
+    @property
+    def solve_hex(self) -> str:
+        """What the chain's nodes and the share log know the solve by: the hash, but for a vote's later places."""
+        return self.vote_hash_hex or self.hash_hex
 
     @property
     def credited(self) -> bool:
@@ -93,6 +116,8 @@ class Step(Enum):
     REINSTATE = "reinstate"
     LOSE = "lose"
     FIND = "find"
+    MOVE = "move"
+    DISPUTE = "dispute"
     RETIRE = "retire"
 
 
@@ -105,17 +130,10 @@ def next_step(block: FoundBlock, status: BlockStatus, *, tip_height: int | None,
     if block.state != "mature" and not block.watched:
         return Step.NOTHING
     if status.found and status.confirmations > 0:
-        if block.state == "mature":
-            return Step.NOTHING
-        if block.state == "lost":
-            return Step.FIND
-        if block.state == "immature":
-            if status.confirmations >= maturity:
-                return Step.MATURE
-            return Step.CONFIRM if status.confirmations != block.confirmations else Step.NOTHING
-        return Step.REINSTATE if block.credited else Step.CREDIT
+        return _on_chain(block, status, maturity) if _in_place(block, status) else _elsewhere(block)
     depth = None if tip_height is None else tip_height - block.height
-    beside = status.confirmations < 0 if status.found else depth is not None and depth >= COMPETING_DEPTH
+    # A vote that a block had and none has now left its chain, whether another can have it or not.
+    beside = status.confirmations < 0 or block.place is not None if status.found else _passed(depth)
     if not beside:
         return _retire_by_age(block, now_ms)
     if block.state in ("submitted", "immature"):
@@ -125,6 +143,35 @@ def next_step(block: FoundBlock, status: BlockStatus, *, tip_height: int | None,
     if block.state != "lost" and depth is not None and depth > 2 * maturity:
         return Step.RETIRE
     return _retire_by_age(block, now_ms)
+
+
+def _in_place(block: FoundBlock, status: BlockStatus) -> bool:
+    return block.place is None or status.inclusion is None or place_of(status.inclusion) == block.place
+
+
+def _on_chain(block: FoundBlock, status: BlockStatus, maturity: int) -> Step:
+    if block.state == "mature":
+        return Step.NOTHING
+    if block.state == "immature":
+        if status.confirmations >= maturity:
+            return Step.MATURE
+        return Step.CONFIRM if status.confirmations != block.confirmations else Step.NOTHING
+    if not block.credited:
+        return Step.CREDIT
+    if status.inclusion is not None and status.inclusion.amount != block.reward:
+        return Step.DISPUTE
+    return Step.FIND if block.state == "lost" else Step.REINSTATE
+
+
+def _elsewhere(block: FoundBlock) -> Step:
+    """A vote that is on the chain, but not where it was credited."""
+    if block.state == "immature":
+        return Step.ORPHAN
+    return Step.LOSE if block.state == "mature" else Step.MOVE
+
+
+def _passed(depth: int | None) -> bool:
+    return depth is not None and depth >= COMPETING_DEPTH
 
 
 def _retire_by_age(block: FoundBlock, now_ms: int) -> Step:

@@ -40,6 +40,22 @@ def check_block(block: StoredBlock, events: Sequence[IncomeEvent], credits: Sequ
     return found
 
 
+def check_place(block: StoredBlock) -> list[Finding]:
+    """A vote is credited in a place, and its rows are named by it; nothing else has one."""
+    subject = subject_of(block)
+    vote, container = block.vote_hash_hex, block.container_hash_hex
+    if (vote is None) != (container is None) or (vote is None and block.event_index):
+        return [Finding("place", subject, f"vote {vote} at {block.event_index} of block {container}")]
+    if vote is None:
+        return []
+    number = block.hash_hex.removeprefix(vote)
+    if number and not (number[0] == "." and number[1:].isdigit()):
+        return [Finding("place", subject, f"the row's name is not that of its vote {vote}")]
+    if block.reward is None:
+        return [Finding("place", subject, "the vote has a place and was never credited")]
+    return []
+
+
 def check_event(block: StoredBlock, event: IncomeEvent, credits: Sequence[StoredCredit]) -> list[Finding]:
     """I6 of one event, and that its credits are of the block's own chain and readable."""
     subject, found = subject_of(block), []

@@ -161,6 +161,8 @@ def _check_group_names(connection: Connection, report: AuditReport) -> dict[tupl
 def _check_heights(connection: Connection, report: AuditReport) -> None:
     for chain, height, number in audit_views.doubly_paid_heights(connection):
         report.findings.append(Finding("I5", chain, f"{number} blocks are credited at height {height}"))
+    for chain, vote, number in audit_views.doubly_paid_votes(connection):
+        report.findings.append(Finding("I5", chain, f"the vote {vote} is credited in {number} places"))
 
 
 def _check_block(
@@ -180,7 +182,7 @@ def _check_block(
         groups[group_id] = group
     report.counts["credits"] += len(credits)
     report.counts["credited"] += bool(events)
-    found = block_checks.check_block(block, events, credits)
+    found = block_checks.check_block(block, events, credits) + block_checks.check_place(block)
     own = {event.index: [credit for credit in credits if credit.event_index == event.index] for event in events}
     for event in events:
         found += block_checks.check_event(block, event, own[event.index])

@@ -5,6 +5,7 @@ Rules are named by the invariant (I1, I2, ...) where one says it, else by a word
     transfers   the ledger moved something else than the block and its state demand
     scheme      a block was credited by another scheme than its solve counted under
     fee         the fee is not what the terms give
+    place       a vote's row does not tell which vote it is, and in which block and at which index it was credited
     weights     the weights are not those of the shares in the window
     split       the amounts are not the split of the reward by the weights
     pps         bought shares are worth something else than was summed or credited

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from chains.kind import BlockStatus
-from pool.accounting.found_block import ChainTerms, FoundBlock, Step, next_step
+from chains.kind import BlockStatus, Inclusion
+from pool.accounting.found_block import ChainTerms, FoundBlock, Place, Step, next_step, place_of
 from pool.accounting.split import Split
+from pool.services.followed_chain import BlockBooks, ChainView
 from pool.services.log_ingest import InThread
 
 log = logging.getLogger("parapool.books")
@@ -30,60 +31,23 @@ REREAD_MS = 5000
 cost more than a thousand shares.
 """
 
+ORDER = (
+    Step.ORPHAN, Step.FIND, Step.DISPUTE, Step.RETIRE, Step.MATURE, Step.REINSTATE, Step.CREDIT, Step.MOVE,
+)  # fmt: skip
+"""What leaves the chain makes room for what comes."""
+
 FINAL_STEPS = (Step.MATURE, Step.FIND)
 """What makes a block final, and with it perhaps the newest one, which speaks for all below it."""
+
+CREDITED = "block credited chain=%s height=%d hash=%s reward=%d fee=%d operator=%d accounts=%d unexplained=%d"
+VOTE_CREDITED = "vote credited chain=%s height=%d hash=%s reward=%d fee=%d operator=%d accounts=%d unexplained=%d"
+"""In words of its own: a vote is no news to anybody, and `block credited` is told to people (pool/notifications.py)."""
 
 T = TypeVar("T")
 
 
 class ChainAwayError(Exception):
     """A chain's node did not answer. Its books wait; nobody else's do."""
-
-
-class ChainView(Protocol):
-    """What the books need to know of a chain. The calls raise when the node is away."""
-
-    @property
-    def synced(self) -> bool:
-        """Whether a node is usable and at the tip; while it is not, nothing it says moves a block."""
-
-    @property
-    def tip_height(self) -> int | None:
-        """The best height, None while unknown."""
-
-    async def block_status(self, hash_hex: str) -> BlockStatus: ...
-
-    async def block_reward(self, hash_hex: str) -> int:
-        """What the block's actual coinbase pays to us, in the chain's smallest unit."""
-
-
-class BlockBooks(Protocol):
-    """The books in SQL, synchronous; each call is one transaction and may be repeated."""
-
-    def window_drained(self, block: FoundBlock) -> bool:
-        """Whether every share that can be in the block's window is stored, of all the pool's front ends."""
-
-    def watched_blocks(self, chain: str) -> list[FoundBlock]: ...
-
-    def newest_mature(self, chain: str) -> FoundBlock | None: ...
-
-    def credit(
-        self, block: FoundBlock, height: int, confirmations: int, reward: int, terms: ChainTerms, now_ms: int
-    ) -> Split | None: ...
-
-    def confirm(self, confirmations: Mapping[int, int], now_ms: int) -> None: ...
-
-    def mature(self, block: FoundBlock, confirmations: int, now_ms: int) -> None: ...
-
-    def orphan(self, block: FoundBlock, now_ms: int) -> None: ...
-
-    def reinstate(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool: ...
-
-    def lose(self, block: FoundBlock, now_ms: int) -> None: ...
-
-    def find(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool: ...
-
-    def retire(self, block: FoundBlock, now_ms: int) -> None: ...
 
 
 class BlockFollowing:
@@ -111,6 +75,7 @@ class BlockFollowing:
         self._now_ms = now_ms
         self._interval_s = interval_s
         self._look_at_ms: dict[int, int] = {}
+        self._disputed: set[int] = set()
         self._read_ms: int | None = None  # when the books were last asked and all that was due is done
 
     def look_at_all(self) -> None:
@@ -133,19 +98,15 @@ class BlockFollowing:
         known = [*blocks, newest] if newest is not None else blocks
         look_at_ms = {block.id: self._look_at_ms.get(block.id, 0) for block in known}
         self._look_at_ms = look_at_ms
-        steps: list[tuple[Step, FoundBlock, BlockStatus]] = []
-        for block in blocks:
-            if look_at_ms[block.id] > now_ms:
-                continue
-            status = await self._ask(self._view.block_status(block.hash_hex))
-            if not self._view.synced:
-                return False
-            look_at_ms[block.id] = now_ms + self._wait_ms(now_ms - block.found_ms)
-            steps.append((self._step(block, status), block, status))
+        seen = await self._look(blocks, now_ms)
+        if seen is None:
+            return False
+        steps = [(self._step(block, status), block, status) for block, status in seen]
+        steps = _once_per_place(steps, blocks)
         becomes_final = any(step in FINAL_STEPS for step, _, _ in steps)
         final = await self._look_at_final(newest, at_once=becomes_final)
         faults: list[Exception] = []
-        for wanted in (Step.ORPHAN, Step.FIND, Step.RETIRE, Step.MATURE, Step.REINSTATE, Step.CREDIT):
+        for wanted in ORDER:
             for step, block, status in steps:
                 if step is wanted:
                     try:
@@ -166,6 +127,41 @@ class BlockFollowing:
             raise faults[0]
         self._read_ms = now_ms
         return True
+
+    async def _look(self, blocks: list[FoundBlock], now_ms: int) -> list[tuple[FoundBlock, BlockStatus]] | None:
+        """The blocks that are due, each with what a node shows of it; None when no node could be asked.
+
+        One vote of a block that is still where it was speaks for all of that block, as a block's votes never change;
+        one that is not makes all of them due, so that they leave together.
+        """
+        found: list[tuple[FoundBlock, BlockStatus]] = []
+        connected: dict[str, BlockStatus] = {}
+        left: set[str] = set()
+        for due in (True, False):
+            for block in blocks:
+                place = block.place
+                if (self._look_at_ms[block.id] <= now_ms) is not due:
+                    continue
+                if not due and (place is None or place.container_hex not in left or block.state != "immature"):
+                    continue
+                told = None if place is None or block.state != "immature" else connected.get(place.container_hex)
+                if told is None:
+                    status = await self._ask(self._view.block_status(block.solve_hex))
+                    if not self._view.synced:
+                        return None
+                    if place is not None and block.state == "immature":
+                        if status.inclusion is None or place_of(status.inclusion) != place:
+                            left.add(place.container_hex)
+                        else:
+                            connected[place.container_hex] = status
+                else:
+                    assert place is not None and block.reward is not None
+                    inclusion = Inclusion(*place, block.reward)
+                    status = BlockStatus(True, told.confirmations, told.height, inclusion)
+                found.append((block, status))
+        for block, _ in found:
+            self._look_at_ms[block.id] = now_ms + self._wait_ms(now_ms - block.found_ms)
+        return found
 
     def _nothing_due(self, now_ms: int) -> bool:
         """Whether the books were asked a moment ago and none of their blocks has to be looked at. A clock that was put
@@ -191,7 +187,7 @@ class BlockFollowing:
         while block is not None:
             if not at_once and self._look_at_ms.get(block.id, 0) > self._now_ms():
                 return True
-            status = await self._ask(self._view.block_status(block.hash_hex))
+            status = await self._ask(self._view.block_status(block.solve_hex))
             if not self._view.synced:
                 return False
             if self._step(block, status) is not Step.LOSE:
@@ -205,24 +201,32 @@ class BlockFollowing:
 
     async def _still(self, step: Step, block: FoundBlock) -> bool:
         """Asked again after the newest final block, so that both were seen in one chain and not in two branches."""
-        status = await self._ask(self._view.block_status(block.hash_hex))
+        status = await self._ask(self._view.block_status(block.solve_hex))
         return self._view.synced and self._step(block, status) is step
 
     async def _take(self, step: Step, block: FoundBlock, status: BlockStatus) -> None:
         now_ms = self._now_ms()
         confirmations = status.confirmations
         tail = f"chain={block.chain} height={block.height} hash={block.hash_hex}"
-        if step is Step.CREDIT:
+        if step in (Step.CREDIT, Step.MOVE):
             await self._credit(block, status)
         elif step is Step.MATURE:
             await self._in_thread(self._books.mature, block, confirmations, now_ms)
-            log.info("block mature %s reward=%s", tail, block.reward)
+            log.info("%s mature %s reward=%s", _word(block), tail, block.reward)
         elif step is Step.ORPHAN:
             await self._in_thread(self._books.orphan, block, now_ms)
-            log.warning("block orphaned %s reward=%s", tail, block.reward)
+            if block.place is not None:
+                # Of two blocks for one height each takes votes that the other has: as usual as late votes are.
+                self._look_at_ms[block.id] = 0
+                log.info("vote void %s block=%s reward=%s", tail, block.place.container_hex, block.reward)
+            elif self._view.votes:
+                log.info("vote late %s", tail)
+            else:
+                log.warning("block orphaned %s reward=%s", tail, block.reward)
         elif step is Step.REINSTATE:
             if await self._in_thread(self._books.reinstate, block, confirmations, now_ms):
-                log.warning("block reinstated %s reward=%s", tail, block.reward)
+                level = logging.WARNING if block.place is None else logging.INFO
+                log.log(level, "%s reinstated %s reward=%s", _word(block), tail, block.reward)
         elif step is Step.LOSE:
             await self._in_thread(self._books.lose, block, now_ms)
             log.critical("final block lost to a deep reorg, its chain's payouts stop %s reward=%s", tail, block.reward)
@@ -231,7 +235,11 @@ class BlockFollowing:
                 log.warning("lost block is back %s reward=%s", tail, block.reward)
         elif step is Step.RETIRE:
             await self._in_thread(self._books.retire, block, now_ms)
-            log.info("block no longer watched %s state=%s", tail, block.state)
+            log.info("%s no longer watched %s state=%s", _word(block), tail, block.state)
+        elif step is Step.DISPUTE and block.id not in self._disputed:
+            self._disputed.add(block.id)
+            log.error("a vote's income is not what it was, and is not credited again %s reward=%s now=%s", tail,
+                      block.reward, None if status.inclusion is None else status.inclusion.amount)  # fmt: skip
 
     async def _credit(self, block: FoundBlock, status: BlockStatus) -> None:
         """Credits a block once every front end has drained past its solve, so that its whole window is in SQL."""
@@ -239,19 +247,23 @@ class BlockFollowing:
             self._look_at_ms[block.id] = 0
             self._hurry()
             return
-        reward = await self._ask(self._view.block_reward(block.hash_hex))
+        place: Place | None = None
+        if status.inclusion is None:
+            reward = await self._ask(self._view.block_reward(block.hash_hex))
+        else:  # a vote: asked for anew, its income could be that of another block already
+            place, reward = place_of(status.inclusion), status.inclusion.amount
         split: Split | None = await self._in_thread(
-            self._books.credit, block, status.height, status.confirmations, reward, self.terms, self._now_ms()
+            self._books.credit, block, status.height, status.confirmations, reward, self.terms, self._now_ms(), place
         )
         if split is None:
             return
         level = logging.INFO if reward and not split.unexplained else logging.ERROR
         log.log(
             level,
-            "block credited chain=%s height=%d hash=%s reward=%d fee=%d operator=%d accounts=%d unexplained=%d",
+            CREDITED if place is None else VOTE_CREDITED,
             block.chain,
             status.height,
-            block.hash_hex,
+            block.solve_hex,
             reward,
             split.fee,
             split.operator,
@@ -270,3 +282,24 @@ class BlockFollowing:
                 return await call
         except Exception as error:
             raise ChainAwayError(f"{self._chain}: {error or type(error).__name__}") from error
+
+
+def _word(block: FoundBlock) -> str:
+    return "block" if block.place is None else "vote"
+
+
+def _once_per_place(
+    steps: list[tuple[Step, FoundBlock, BlockStatus]], blocks: list[FoundBlock]
+) -> list[tuple[Step, FoundBlock, BlockStatus]]:
+    """Of a vote's rows one at most goes on elsewhere, and none when another row is there already."""
+    taken = {(block.solve_hex, block.place) for block in blocks if block.place is not None}
+    kept = []
+    for step, block, status in steps:
+        if step is Step.MOVE:
+            assert status.inclusion is not None
+            goal = (block.solve_hex, place_of(status.inclusion))
+            if goal in taken:
+                continue
+            taken.add(goal)
+        kept.append((step, block, status))
+    return kept

@@ -19,7 +19,8 @@ from typing import Protocol, TypeVar
 
 from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import ChainTerms
-from pool.services.block_following import BlockBooks, BlockFollowing, ChainAwayError, ChainView
+from pool.services.block_following import BlockFollowing, ChainAwayError
+from pool.services.followed_chain import BlockBooks, ChainView
 from pool.services.log_ingest import InThread
 
 log = logging.getLogger("parapool.books")

@@ -28,6 +28,7 @@ from pool.storage.tables import (
 )
 
 FETCH_ROWS = 2000
+PAID = ("immature", "mature")
 
 
 class NoBooksError(Exception):
@@ -96,6 +97,14 @@ class StoredBlock:
     orphaned_times: int
     scheme: Scheme | None
     lost_times: int
+    vote_hash_hex: str | None = None
+    container_hash_hex: str | None = None
+    event_index: int = 0
+
+    @property
+    def solve_hex(self) -> str:
+        """The hash that its share solved."""
+        return self.vote_hash_hex or self.hash_hex
 
 
 @contextmanager
@@ -178,11 +187,22 @@ def find_block(connection: Connection, chain: str, hash_hex: str) -> StoredBlock
 
 
 def doubly_paid_heights(connection: Connection) -> list[tuple[str, int, int]]:
-    """(chain, height, number) where more than one of our blocks is paid for."""
+    """(chain, height, number) where more is paid for than one block of ours, or than one vote at each index of one."""
     number = func.count()
-    query = select(blocks.c.chain, blocks.c.height, number).where(blocks.c.state.in_(("immature", "mature")))
-    query = query.group_by(blocks.c.chain, blocks.c.height).having(number > 1)
+    block = func.coalesce(blocks.c.container_hash_hex, blocks.c.hash_hex)
+    query = select(blocks.c.chain, blocks.c.height, number).where(blocks.c.state.in_(PAID))
+    query = query.group_by(blocks.c.chain, blocks.c.height)
+    query = query.having(or_(func.count(block.distinct()) > 1, number > func.count(blocks.c.event_index.distinct())))
     return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(blocks.c.chain, blocks.c.height))]
+
+
+def doubly_paid_votes(connection: Connection) -> list[tuple[str, str, int]]:
+    """(chain, vote, number) where a vote is paid for in more than one place."""
+    number = func.count()
+    query = select(blocks.c.chain, blocks.c.vote_hash_hex, number).where(blocks.c.state.in_(PAID))
+    query = query.where(blocks.c.vote_hash_hex.is_not(None)).group_by(blocks.c.chain, blocks.c.vote_hash_hex)
+    rows = connection.execute(query.having(number > 1).order_by(blocks.c.chain, blocks.c.vote_hash_hex))
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def credits_of(connection: Connection, block_id: int) -> list[StoredCredit]:
@@ -270,4 +290,7 @@ def _block(row: Row[Any]) -> StoredBlock:
         orphaned_times=row.orphaned_times,
         scheme=row.scheme,
         lost_times=row.lost_times,
+        vote_hash_hex=row.vote_hash_hex,
+        container_hash_hex=row.container_hash_hex,
+        event_index=row.event_index,
     )

@@ -25,14 +25,15 @@ from pool.storage.window_reading import ReadWindow, WindowRule, by_sums
 
 
 class ClaimedBlock(Protocol):
-    """What a claim depends on of a block. Hash and target are displayed hex; `scheme` is what its solve counted under,
+    """What a claim depends on of a block. `solve_hex` is the hash that its share solved; that and the target are
+    displayed hex; `scheme` is what its solve counted under,
     None for one of before there were schemes.
     """
 
     @property
     def chain(self) -> str: ...
     @property
-    def hash_hex(self) -> str: ...
+    def solve_hex(self) -> str: ...
     @property
     def share_sequence(self) -> int: ...
     @property
@@ -103,7 +104,7 @@ def solving_share(connection: Connection, store: ShareStore, block: ClaimedBlock
         .join(chain_sets, chain_sets.c.id == shares.c.chain_set_id)
         .join(share_solves, (share_solves.c.log_id == shares.c.log_id) & (share_solves.c.sequence == shares.c.sequence))
         .where(shares.c.log_id == store.log_id(connection), shares.c.sequence == block.share_sequence)
-        .where(share_solves.c.chain == block.chain, share_solves.c.block_hash_hex == block.hash_hex)
+        .where(share_solves.c.chain == block.chain, share_solves.c.block_hash_hex == block.solve_hex)
     )
     row = connection.execute(query).one_or_none()
     if row is None:
@@ -126,7 +127,7 @@ def _window(
     solve_ms = store.time_ms(connection, last)
     found = read_window(
         connection,
-        store.window_place(connection, block.chain, block.hash_hex, last, block.found_ms),
+        store.window_place(connection, block.chain, block.solve_hex, last, block.found_ms),
         WindowRule(
             work=target_work(int(block.target_hex, 16)),
             factor=factor,

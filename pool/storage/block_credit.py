@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 from sqlalchemy import Connection
 
-from pool.accounting.found_block import ChainTerms, FoundBlock
+from pool.accounting.found_block import ChainTerms, FoundBlock, Place
 from pool.accounting.split import Split, split_reward
 from pool.ledger import income
 from pool.ledger.income import event_name
@@ -34,8 +35,10 @@ def credit(
     reward: int,
     terms: ChainTerms,
     now_ms: int,
+    place: Place | None = None,
 ) -> Split:
-    """Credits a block that was never credited before to whoever has the claim on it; one income event."""
+    """Credits a block that was never credited before to whoever has the claim on it; one income event. A vote is
+    credited for the place that it has."""
     accounts = store.accounts_of(connection, block.chain, sorted(claim.weights))
     weights = _by_account(claim.weights, accounts)
     split = split_reward(reward, terms.fee_ppm, weights, claim.scheme)
@@ -70,6 +73,13 @@ def credit(
     )
     income_store.add(connection, event)
     income_store.add_credits(connection, block.id, 0, split.amounts, weights)
+    placed: dict[str, Any] = {}
+    if place is not None:
+        placed = {
+            "vote_hash_hex": block.solve_hex,
+            "container_hash_hex": place.container_hex,
+            "event_index": place.event_index,
+        }
     block_store.change(
         connection,
         block.id,
@@ -79,7 +89,9 @@ def credit(
         confirmations=confirmations,
         reward=reward,
         fee=split.fee,
+        **placed,
     )
+    block_store.supersede_others(connection, block.id)
     return split
 
 
@@ -107,6 +119,7 @@ def reinstate(connection: Connection, block: FoundBlock, times: int, confirmatio
         name = event_name(block.hash_hex, event.index)
         ledger_store.post(connection, income.reinstate(_credited(connection, block, event), name, times), now_ms)
     block_store.change(connection, block.id, now_ms, state="immature", confirmations=confirmations)
+    block_store.supersede_others(connection, block.id)
 
 
 def _credited(connection: Connection, block: FoundBlock, event: IncomeEvent) -> TransferGroup:

@@ -49,11 +49,11 @@ def lose(connection: Connection, block: FoundBlock, now_ms: int) -> None:
 
 
 def find(connection: Connection, block: FoundBlock, confirmations: int, now_ms: int) -> bool:
-    """A lost block is back: what its loss did is undone. False when another of our blocks is paid at its height."""
+    """A lost block is back: what its loss did is undone. False when another of our blocks is paid in its place."""
     current = block_store.find(connection, block.id)
     if current.state != "lost":
         return False
-    if block_store.paid_at(connection, block.chain, current.height) is not None:
+    if block_store.paid_against(connection, current, current.height, current.place) is not None:
         return False
     times = current.lost_times
     lost = ledger_store.find_group(connection, f"loss:{block.chain}:{block.hash_hex}:{times}")
@@ -65,6 +65,7 @@ def find(connection: Connection, block: FoundBlock, confirmations: int, now_ms: 
         if borne is not None:
             ledger_store.post(connection, loss.unbear(borne), now_ms)
     block_store.change(connection, block.id, now_ms, state="mature", confirmations=confirmations, watched=0)
+    block_store.supersede_others(connection, block.id)
     return True
 
 

@@ -1,15 +1,23 @@
-"""Found blocks and their credits in SQL. Everything takes an open connection and leaves the commit to its caller."""
+"""Found blocks and their credits in SQL. Everything takes an open connection and leaves the commit to its caller.
+
+On a chain of votes (docs/adr/0020) a row is a vote in one place. A vote begins in a row that is named by its hash and
+gets a place, and `vote_hash_hex`, when it is credited there; for each other place that it comes to there is another
+row, named `HASH.1`, `HASH.2` and so on. One of them at most is paid. `superseded` are rows of a vote that another row
+tells of now.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, case, func, insert, or_, select, update
 
-from pool.accounting.found_block import BlockState, FoundBlock
+from pool.accounting.found_block import BlockState, FoundBlock, Place
 from pool.blocks.solution_store import SolutionRecord
 from pool.storage.database import add_missing
 from pool.storage.tables import blocks, credits, share_logs
+
+PAID = ("immature", "mature")
 
 REASON_LIMIT = 500
 """A node's reason is text from outside; longer ones are cut."""
@@ -74,10 +82,55 @@ def find(connection: Connection, block_id: int) -> FoundBlock:
     return _found_block(connection.execute(select(blocks).where(blocks.c.id == block_id)).one())
 
 
-def paid_at(connection: Connection, chain: str, height: int) -> str | None:
-    """The hash of our block that is credited at this height, if there is one (invariant I5 allows no second)."""
-    query = select(blocks.c.hash_hex).where(blocks.c.chain == chain, blocks.c.height == height)
-    return connection.execute(query.where(blocks.c.state.in_(("immature", "mature")))).scalar_one_or_none()
+def paid_against(connection: Connection, block: FoundBlock, height: int, place: Place | None) -> str | None:
+    """The name of a row whose being paid forbids that this one is paid too (invariant I5): another block of ours at its
+    height; of a vote, another row of it, and a vote in another block of its height or at the same index."""
+    paid = select(blocks).where(blocks.c.chain == block.chain, blocks.c.state.in_(PAID), blocks.c.id != block.id)
+    if place is not None:
+        other = connection.execute(paid.where(blocks.c.vote_hash_hex == block.solve_hex)).first()
+        if other is not None:
+            return str(other.hash_hex)
+        in_another = blocks.c.container_hash_hex.is_distinct_from(place.container_hex)
+        paid = paid.where(or_(in_another, blocks.c.event_index == place.event_index))
+    row = connection.execute(paid.where(blocks.c.height == height)).first()
+    return None if row is None else str(row.hash_hex)
+
+
+def row_in_place(connection: Connection, chain: str, place: Place) -> FoundBlock | None:
+    """The row of the vote that is in a place, or was."""
+    query = select(blocks).where(blocks.c.chain == chain, blocks.c.container_hash_hex == place.container_hex)
+    row = connection.execute(query.where(blocks.c.event_index == place.event_index)).one_or_none()
+    return None if row is None else _found_block(row)
+
+
+def add_place(connection: Connection, block: FoundBlock, now_ms: int) -> FoundBlock:
+    """Another row of a vote, for a place in which it was not before."""
+    vote = block.solve_hex
+    first = connection.execute(select(blocks).where(blocks.c.chain == block.chain, blocks.c.hash_hex == vote)).one()
+    of_vote = select(func.count()).where(blocks.c.chain == block.chain, blocks.c.vote_hash_hex == vote)
+    number = connection.execute(of_vote).scalar_one()
+    kept = ("chain", "height", "log_id", "share_sequence", "target_hex", "found_ms", "scheme", "vote_hash_hex")
+    row = {name: first._mapping[name] for name in kept} | {
+        "hash_hex": f"{vote}.{number}",
+        "state": "submitted",
+        "confirmations": 0,
+        "reason": "",
+        "orphaned_times": 0,
+        "watched": 1,
+        "updated_ms": now_ms,
+    }
+    made = connection.execute(insert(blocks).values(row)).inserted_primary_key
+    assert made is not None
+    return find(connection, made[0])
+
+
+def supersede_others(connection: Connection, block_id: int) -> None:
+    """This row tells of its vote from now on."""
+    row = connection.execute(select(blocks.c.chain, blocks.c.vote_hash_hex).where(blocks.c.id == block_id)).one()
+    if row.vote_hash_hex is not None:
+        of_vote = (blocks.c.chain == row.chain, blocks.c.vote_hash_hex == row.vote_hash_hex)
+        superseded = case((blocks.c.id == block_id, 0), else_=1)
+        connection.execute(update(blocks).where(*of_vote).values(superseded=superseded))
 
 
 def change(connection: Connection, block_id: int, now_ms: int, **values: Any) -> None:
@@ -109,4 +162,6 @@ def _found_block(row: Row[Any]) -> FoundBlock:
         watched=bool(row.watched),
         lost_times=row.lost_times,
         scheme=row.scheme,
+        vote_hash_hex=row.vote_hash_hex,
+        place=None if row.container_hash_hex is None else Place(row.container_hash_hex, row.event_index),
     )

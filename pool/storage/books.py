@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from pool.accounting.found_block import BlockState, ChainTerms, FoundBlock
+from pool.accounting.found_block import BlockState, ChainTerms, FoundBlock, Place
 from pool.accounting.split import Split
 from pool.blocks.solution_store import SolutionRecord
 from pool.shares.record import LoggedShare, Position, ShareRecord
@@ -149,27 +149,45 @@ class SqlBooks:
             return block_store.newest_mature(connection, self._pool, chain)
 
     def credit(
-        self, block: FoundBlock, height: int, confirmations: int, reward: int, terms: ChainTerms, now_ms: int
+        self,
+        block: FoundBlock,
+        height: int,
+        confirmations: int,
+        reward: int,
+        terms: ChainTerms,
+        now_ms: int,
+        place: Place | None = None,
     ) -> Split | None:
-        """Credits a block of the main chain. None, and nothing written, when another of our blocks holds its height.
+        """Credits a block of the main chain; a vote in a place where it was not before gets another row. None, and
+        nothing credited, when something else of ours is paid in its stead.
 
         The claim is read first, outside the write lock: the shares up to the solving one never change again.
         """
+        if place is not None and self._known_there(block, place, now_ms):
+            return None
         claim = self._claim(block, terms)
         with self._database.write() as connection:
             current = block_store.find(connection, block.id)
-            if current.credited or self._height_taken(block_store.paid_at(connection, block.chain, height), block):
+            if current.credited and place is None:
                 return None
+            paid = block_store.paid_against(connection, current, height, place)
+            if self._is_taken(paid, block, place is not None):
+                return None
+            if place is not None and block_store.row_in_place(connection, block.chain, place) is not None:
+                return None
+            if current.credited:
+                current = block_store.add_place(connection, current, now_ms)
             return block_credit.credit(
                 connection,
                 self._shares,
-                block,
+                current,
                 claim,
                 height=height,
                 confirmations=confirmations,
                 reward=reward,
                 terms=terms,
                 now_ms=now_ms,
+                place=place,
             )
 
     def confirm(self, confirmations: Mapping[int, int], now_ms: int) -> None:
@@ -197,12 +215,13 @@ class SqlBooks:
                 block_store.change(connection, block.id, now_ms, state="orphan", confirmations=0)
 
     def reinstate(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool:
-        """The block is back: its credits count again. False when another of our blocks holds its height."""
+        """The block is back: its credits count again. False when another of ours is paid in its stead."""
         with self._database.write() as connection:
             current = block_store.find(connection, block.id)
             if current.state != "orphan" or not current.credited:
                 return False
-            if self._height_taken(block_store.paid_at(connection, block.chain, current.height), block):
+            paid = block_store.paid_against(connection, current, current.height, current.place)
+            if self._is_taken(paid, block, current.place is not None):
                 return False
             block_credit.reinstate(connection, block, current.orphaned_times, confirmations, now_ms)
             return True
@@ -213,7 +232,7 @@ class SqlBooks:
             block_losses.lose(connection, block, now_ms)
 
     def find(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool:
-        """A lost block is back: its loss is undone. False when another of our blocks holds its height."""
+        """A lost block is back: its loss is undone. False when another of ours is paid in its stead."""
         with self._database.write() as connection:
             return block_losses.find(connection, block, confirmations, now_ms)
 
@@ -259,17 +278,31 @@ class SqlBooks:
                 connection, store, block, factor=terms.factor, window_min_ms=window_min_ms, chain_scheme=terms.scheme
             )
 
-    def _height_taken(self, paid_hash_hex: str | None, block: FoundBlock) -> bool:
-        if paid_hash_hex is None or paid_hash_hex == block.hash_hex:
+    def _known_there(self, block: FoundBlock, place: Place, now_ms: int) -> bool:
+        """Whether a row tells of this place already. What nobody watches any more is watched again, as it may be there
+        once more; a row of a vote that is final elsewhere is no longer watched.
+        """
+        with self._database.read() as connection:
+            there = block_store.row_in_place(connection, block.chain, place)
+        if there is None:
+            return False
+        with self._database.write() as connection:
+            if there.state == "mature":
+                if block.state == "orphan":
+                    block_store.change(connection, block.id, now_ms, watched=0)
+            elif not there.watched:
+                block_store.change(connection, there.id, now_ms, watched=1)
+        return True
+
+    def _is_taken(self, paid: str | None, block: FoundBlock, is_vote: bool) -> bool:
+        if paid is None:
             return False
         if block.id in self._waiting:
             return True
         self._waiting.add(block.id)
-        log.warning(
-            "block waits, another of ours is credited at its height chain=%s height=%d hash=%s other=%s",
-            block.chain,
-            block.height,
-            block.hash_hex,
-            paid_hash_hex,
-        )
+        tail = f"chain={block.chain} height={block.height} hash={block.hash_hex} other={paid}"
+        if is_vote:  # a sibling of its block was there a moment ago: its votes are voided next
+            log.info("vote waits, another of ours is credited in its stead %s", tail)
+        else:
+            log.warning("block waits, another of ours is credited at its height %s", tail)
         return True

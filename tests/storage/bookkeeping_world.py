@@ -29,6 +29,8 @@ TERMS = {chain: ChainTerms(fee_ppm=10_000, factor=2, window_min_s=0, maturity=3)
 class FakeChain:
     """A chain as a synced node shows it: block hash by height, and what is known beside it."""
 
+    votes = False
+
     def __init__(self) -> None:
         self.main: dict[int, str] = {}
         self.beside: dict[str, int] = {}

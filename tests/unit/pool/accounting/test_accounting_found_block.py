@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from chains.kind import BlockStatus
+from chains.kind import BlockStatus, Inclusion
 from pool.accounting.found_block import (
     LOST_WATCH_MS,
     ORPHAN_WATCH_MS,
     REJECTED_WATCH_MS,
     BlockState,
     FoundBlock,
+    Place,
     Step,
     next_step,
 )
@@ -91,6 +93,54 @@ Step.NOTHING), ]
 
 @pytest.mark.parametrize(("subject", "seen", "step"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_accounting_found_block_takes_the_right_step(subject: FoundBlock, seen: Seen, step: Step) -> None:
+    status, tip_height = seen
+    assert next_step(subject, status, tip_height=tip_height, maturity=MATURITY, now_ms=1000) is step
+
+
+def vote(state: BlockState, *, confirmations: int = 3, watched: bool = True) -> FoundBlock:
+    """One that was credited at index 2 of the block c."""
+    return replace(
+        block(state, credited=True, confirmations=confirmations, watched=watched), vote_hash_hex="ab" * 32,
+        place=Place("c", 2),
+    )  # fmt: skip
+
+
+def included(confirmations: int, container: str = "c", index: int = 2, amount: int = 50) -> Seen:
+    place = Inclusion(container, index, amount)
+    return BlockStatus(True, confirmations, HEIGHT, place), HEIGHT + confirmations - 1
+
+
+WAITS: Seen = BlockStatus(True, 0, HEIGHT), HEIGHT - 1
+
+VOTES: list[tuple[str, FoundBlock, Seen, Step]] = [
+    ("a new vote in a block is credited there", block("submitted", credited=False), included(1), Step.CREDIT),
+    ("a vote that no block has yet waits", block("submitted", credited=False), WAITS, Step.NOTHING),
+    ("a vote that no block can have is late", block("submitted", credited=False), beside(HEIGHT), Step.ORPHAN),
+    ("a late vote that a block has after all", block("orphan", credited=False), included(1), Step.CREDIT),
+    ("in its place", vote("immature"), included(4), Step.CONFIRM),
+    ("in its place, deep", vote("immature"), included(10), Step.MATURE),
+    ("in another block", vote("immature"), included(4, "d"), Step.ORPHAN),
+    ("in another block, deep", vote("immature"), included(10, "d"), Step.ORPHAN),
+    ("at another index, which no block does", vote("immature"), included(4, "c", 1), Step.ORPHAN),
+    ("no longer in a block, it waits for another", vote("immature"), WAITS, Step.ORPHAN),
+    ("no longer in a block, and none can have it", vote("immature"), beside(HEIGHT), Step.ORPHAN),
+    ("a void in another block goes on there", vote("orphan"), included(1, "d", 0, 60), Step.MOVE),
+    ("however deep", vote("orphan"), included(99, "d"), Step.MOVE),
+    ("unless nobody watches it", vote("orphan", watched=False), included(1, "d"), Step.NOTHING),
+    ("a void back in its place", vote("orphan"), included(2), Step.REINSTATE),
+    ("for another amount than it was", vote("orphan"), included(2, amount=49), Step.DISPUTE),
+    ("a void that waits", vote("orphan"), WAITS, Step.NOTHING),
+    ("a final vote in its place", vote("mature", watched=False), included(11), Step.NOTHING),
+    ("a final vote in another block is lost", vote("mature", watched=False), included(4, "d"), Step.LOSE),
+    ("a final vote in no block is lost", vote("mature", watched=False), WAITS, Step.LOSE),
+    ("a lost vote in another block goes on there", vote("lost"), included(1, "d"), Step.MOVE),
+    ("a lost vote back in its place", vote("lost"), included(1), Step.FIND),
+    ("for another amount", vote("lost"), included(1, amount=0), Step.DISPUTE),
+]
+
+
+@pytest.mark.parametrize(("subject", "seen", "step"), [case[1:] for case in VOTES], ids=[case[0] for case in VOTES])
+def test_accounting_found_vote_takes_the_right_step(subject: FoundBlock, seen: Seen, step: Step) -> None:
     status, tip_height = seen
     assert next_step(subject, status, tip_height=tip_height, maturity=MATURITY, now_ms=1000) is step
 

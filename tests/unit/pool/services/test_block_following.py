@@ -23,6 +23,7 @@ class QuietBooks:
 
 class View:
     synced = True
+    votes = False
     tip_height = 7
 
     async def block_status(self, hash_hex: str) -> BlockStatus:

@@ -1,0 +1,68 @@
+"""What the following of found blocks needs: a chain that can be asked about them, and books in which they move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from chains.kind import BlockStatus
+from pool.accounting.found_block import ChainTerms, FoundBlock, Place
+from pool.accounting.split import Split
+
+
+class ChainView(Protocol):
+    """What the books need to know of a chain. The calls raise when the node is away."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether a node is usable and at the tip; while it is not, nothing it says moves a block."""
+
+    @property
+    def tip_height(self) -> int | None:
+        """The best height, None while unknown."""
+
+    @property
+    def votes(self) -> bool:
+        """Whether what is found on this chain are votes, and hashes those of votes."""
+
+    async def block_status(self, hash_hex: str) -> BlockStatus: ...
+
+    async def block_reward(self, hash_hex: str) -> int:
+        """What the block's actual coinbase pays to us, in the chain's smallest unit. Not asked for votes, whose status
+        tells it."""
+
+
+class BlockBooks(Protocol):
+    """The books in SQL, synchronous; each call is one transaction and may be repeated."""
+
+    def window_drained(self, block: FoundBlock) -> bool:
+        """Whether every share that can be in the block's window is stored, of all the pool's front ends."""
+
+    def watched_blocks(self, chain: str) -> list[FoundBlock]: ...
+
+    def newest_mature(self, chain: str) -> FoundBlock | None: ...
+
+    def credit(
+        self,
+        block: FoundBlock,
+        height: int,
+        confirmations: int,
+        reward: int,
+        terms: ChainTerms,
+        now_ms: int,
+        place: Place | None = None,
+    ) -> Split | None: ...
+
+    def confirm(self, confirmations: Mapping[int, int], now_ms: int) -> None: ...
+
+    def mature(self, block: FoundBlock, confirmations: int, now_ms: int) -> None: ...
+
+    def orphan(self, block: FoundBlock, now_ms: int) -> None: ...
+
+    def reinstate(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool: ...
+
+    def lose(self, block: FoundBlock, now_ms: int) -> None: ...
+
+    def find(self, block: FoundBlock, confirmations: int, now_ms: int) -> bool: ...
+
+    def retire(self, block: FoundBlock, now_ms: int) -> None: ...

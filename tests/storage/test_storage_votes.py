@@ -1,0 +1,243 @@
+"""Votes in the books: each is paid in one place, to the unit, whatever the chain does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from storage_samples import block_hash_hex
+from vote_world import CHAIN, VoteWorld
+
+from pool.audit import books_audit
+from pool.audit.terms import CreditTerms, TermsBook
+from pool.storage import block_losses, ledger_store
+
+
+@pytest.fixture
+def world(tmp_path: Path, url: str) -> Iterator[VoteWorld]:
+    made = VoteWorld(tmp_path, url)
+    yield made
+    assert_whole(made)
+    made.close()
+
+
+def assert_whole(world: VoteWorld) -> None:
+    """The audit, which computes everything once more, agrees."""
+    terms = {CHAIN: CreditTerms(10_000, 2, 0)}
+    with world.database.read() as connection:
+        report = books_audit.audit(connection, TermsBook(terms))
+        assert [str(one) for one in report.findings if one.rule not in ("I10", "I13")] == []
+        assert ledger_store.audit(connection) == []
+
+
+async def settled(world: VoteWorld) -> None:
+    """Some passes, the waits between them over."""
+    for _ in range(4):
+        world.now_ms += 60_000
+        await world.bookkeeping.step()
+
+
+def coins(world: VoteWorld) -> tuple[int, int]:
+    """(immature, in the wallet) as the ledger has them."""
+    held = world.balances(CHAIN)
+    return held.get("asset.immature", 0), held.get("asset.wallet", 0)
+
+
+async def test_votes_of_one_block_are_all_paid_each_its_own_amount(world: VoteWorld) -> None:
+    for number in (11, 12, 13):
+        world.vote(number, height=5)
+    world.chain.connect("c", 5, (12, 334), (99, 333), (11, 333))
+    await settled(world)
+    assert world.rows(12) == [("", "immature", "c", 0, 334)]
+    assert world.rows(11) == [("", "immature", "c", 2, 333)]
+    assert world.rows(13) == [("", "orphan", None, 0, None)]  # late
+    assert coins(world) == (667, 0)
+    world.chain.advance(2)
+    await settled(world)
+    assert world.states(11, 12, 13) == ["mature", "mature", "orphan"]
+    assert coins(world) == (0, 667)
+
+
+async def test_a_vote_waits_until_a_block_has_it(world: VoteWorld) -> None:
+    world.chain.connect("b", 4)
+    world.vote(11, height=5)
+    await settled(world)
+    assert world.states(11) == ["submitted"] and coins(world) == (0, 0)
+    world.chain.connect("c", 5, (11, 500))
+    await settled(world)
+    assert world.states(11) == ["immature"] and coins(world) == (500, 0)
+
+
+async def test_a_vote_in_another_block_is_paid_what_it_earns_there_and_the_void_stays(world: VoteWorld) -> None:
+    world.vote(11, height=5)
+    world.vote(12, height=5)
+    world.chain.connect("c", 5, (11, 400), (12, 300))
+    await settled(world)
+    world.chain.connect("d", 5, (99, 450), (12, 300), (11, 300))
+    await settled(world)
+    assert world.rows(11) == [("", "orphan", "c", 0, 400), (".1", "immature", "d", 2, 300)]
+    assert world.rows(12) == [("", "orphan", "c", 1, 300), (".1", "immature", "d", 1, 300)]
+    assert coins(world) == (600, 0)
+    world.chain.advance(2)
+    await settled(world)
+    assert world.states(11, 12) == ["orphan mature", "orphan mature"] and coins(world) == (0, 600)
+
+
+async def test_a_vote_that_comes_back_to_its_first_block_is_reinstated_there(world: VoteWorld) -> None:
+    world.vote(11, height=5)
+    for name, amount in (("c", 400), ("d", 300), ("c", 400), ("d", 300), ("f", 301), ("c", 400)):
+        world.chain.connect(name, 5, *([(11, amount)] if name != "d" else [(99, 1), (11, amount)]))
+        await settled(world)
+        assert coins(world) == (amount, 0)
+    assert world.rows(11) == [
+        ("", "immature", "c", 0, 400), (".1", "orphan", "d", 1, 300), (".2", "orphan", "f", 0, 301),
+    ]  # fmt: skip
+    groups = world.dump()["groups"]
+    vote = block_hash_hex(11)
+    assert [name for name in groups if name.startswith("credit:")] == [
+        f"credit:{CHAIN}:{vote}", f"credit:{CHAIN}:{vote}.1", f"credit:{CHAIN}:{vote}.2"
+    ]  # fmt: skip
+
+
+async def test_a_vote_that_no_block_has_after_a_reorg_earns_nothing(world: VoteWorld) -> None:
+    world.vote(11, height=5)
+    world.chain.connect("c", 5, (11, 400))
+    await settled(world)
+    world.chain.connect("d", 5, (99, 1))
+    await settled(world)
+    assert world.states(11) == ["orphan"] and coins(world) == (0, 0)
+    world.chain.connect("d", 4)  # the tip is its own block again: it waits
+    await settled(world)
+    assert world.states(11) == ["orphan"]
+    world.chain.connect("c", 5, (11, 400))
+    await settled(world)
+    assert world.states(11) == ["immature"] and coins(world) == (400, 0)
+
+
+async def test_a_late_vote_is_paid_when_a_reorg_takes_it_in(world: VoteWorld) -> None:
+    world.vote(11, height=5)
+    world.chain.connect("c", 5, (99, 1))
+    await settled(world)
+    assert world.states(11) == ["orphan"]
+    world.chain.connect("d", 5, (11, 400))
+    await settled(world)
+    assert world.rows(11) == [("", "immature", "d", 0, 400)]
+
+
+async def test_votes_move_together_and_never_two_places_of_a_height_are_paid(world: VoteWorld) -> None:
+    """Their looks come at different times; what one of them shows makes all of its block due."""
+    for number in (11, 12, 13):
+        world.vote(number, height=5)
+        world.now_ms += 3_000_000
+    world.chain.connect("c", 5, (11, 100), (12, 90), (13, 80))
+    await settled(world)
+    world.chain.connect("d", 5, (13, 70), (11, 60))
+    for _ in range(400):
+        world.now_ms += 500
+        await world.bookkeeping._follow(CHAIN)
+        with world.database.read() as connection:
+            paid = {row[2] for number in (11, 12, 13) for row in world.rows(number) if row[1] == "immature"}
+            assert len(paid) <= 1 and ledger_store.audit(connection) == []
+    assert coins(world) == (130, 0)
+    assert world.states(11, 12, 13) == ["orphan immature", "orphan", "orphan immature"]
+
+
+async def test_one_vote_of_a_block_speaks_for_all_of_them(world: VoteWorld) -> None:
+    for number in range(20):
+        world.vote(100 + number, height=5)
+    world.chain.connect("c", 5, *((100 + number, 10) for number in range(20)))
+    await settled(world)
+    world.chain.advance(1)
+    world.chain.asked.clear()
+    await world.bookkeeping.step()
+    assert len([one for one in world.chain.asked if len(one) == 64]) == 1
+    assert coins(world) == (200, 0)
+
+
+async def test_a_final_vote_in_another_block_is_lost_there_and_paid_here(world: VoteWorld) -> None:
+    world.vote(11, height=5)
+    world.vote(12, height=5)
+    world.chain.connect("c", 5, (11, 400), (12, 300))
+    world.chain.advance(3)
+    await settled(world)
+    assert world.states(11, 12) == ["mature", "mature"] and coins(world) == (0, 700)
+    world.chain.connect("d", 5, (12, 350))
+    world.chain.advance(1)
+    await settled(world)
+    assert world.states(11, 12) == ["lost", "lost immature"]
+    assert coins(world) == (350, 0)
+    with world.database.write() as connection:
+        losses = block_losses.open_losses(connection)
+        assert {loss.hash_hex: loss.reward for loss in losses} == {block_hash_hex(11): 400, block_hash_hex(12): 300}
+        taken, left = block_losses.clawback(connection, CHAIN, block_hash_hex(12), world.now_ms)
+        assert (taken, left) == (297, 0)  # but for the fee
+        assert block_losses.absorb(connection, CHAIN, block_hash_hex(11), world.now_ms) == 396
+    world.chain.advance(2)
+    await settled(world)
+    assert world.states(11, 12) == ["lost", "lost mature"] and coins(world) == (0, 350)
+
+
+async def test_a_lost_vote_is_found_where_it_was_and_lost_where_it_went(world: VoteWorld) -> None:
+    world.vote(11, height=5)
+    world.chain.connect("c", 5, (11, 400))
+    world.chain.advance(3)
+    await settled(world)
+    world.chain.connect("d", 5, (11, 300))
+    await settled(world)
+    assert world.states(11) == ["lost immature"] and coins(world) == (300, 0)
+    world.chain.connect("c", 5, (11, 400))
+    await settled(world)
+    assert world.states(11) == ["mature orphan"] and coins(world) == (0, 400)
+    world.chain.connect("d", 5, (11, 300))
+    world.chain.advance(4)
+    await settled(world)
+    assert world.states(11) == ["lost mature"] and coins(world) == (0, 300)
+    world.chain.connect("c", 5, (11, 400))
+    await settled(world)
+    assert world.states(11) == ["mature lost"] and coins(world) == (0, 400)
+
+
+async def test_an_income_that_is_no_longer_what_it_was_is_not_credited_again(
+    world: VoteWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same place with another amount is a node's mistake, or an address that is no longer ours."""
+    world.vote(11, height=5)
+    world.chain.connect("c", 5, (11, 400))
+    await settled(world)
+    world.chain.connect("d", 5)
+    await settled(world)
+    world.chain.connect("c", 5, (11, 399))
+    await settled(world)
+    assert world.states(11) == ["orphan"] and coins(world) == (0, 0)
+    assert [record.levelname for record in caplog.records if "not what it was" in record.message] == ["ERROR"]
+    world.chain.connect("c", 5, (11, 400))
+    await settled(world)
+    assert world.states(11) == ["immature"]
+
+
+async def test_a_vote_that_pays_somebody_else_credits_nobody(
+    world: VoteWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.vote(11, height=5)
+    world.chain.foreign.add(11)
+    world.chain.connect("c", 5, (11, 400))
+    await settled(world)
+    assert world.rows(11) == [("", "immature", "c", 0, 0)] and coins(world) == (0, 0)
+    assert any(record.levelname == "ERROR" and "vote credited" in record.message for record in caplog.records)
+
+
+async def test_votes_outlive_a_restart_and_a_node_that_is_away(world: VoteWorld) -> None:
+    world.vote(11, height=5)
+    world.chain.connect("c", 5, (11, 400))
+    world.chain.away = True
+    with pytest.raises(Exception, match="away"):
+        await world.bookkeeping.step()
+    world.restart()
+    world.chain.away = False
+    await settled(world)
+    assert world.states(11) == ["immature"]
+    world.chain.connect("d", 5, (99, 3), (11, 300))
+    world.restart()
+    await settled(world)
+    assert world.states(11) == ["orphan immature"] and coins(world) == (300, 0)
