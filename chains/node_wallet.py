@@ -36,6 +36,7 @@ from chains.wallet import (
     SendAnswer,
     SendResult,
     Tip,
+    Turn,
     WalletRefusedError,
     WalletTransaction,
 )
@@ -244,6 +245,9 @@ class NodeWallet:
         except AddressError as error:
             raise WalletRefusedError(f"getrawchangeaddress: {one_line(address)!r}: {error}") from error
         return script
+
+    async def turn(self) -> Turn | None:
+        return None
 
     async def close(self) -> None:
         for node in self._nodes:

@@ -17,6 +17,10 @@ class WalletRefusedError(Exception):
     """The wallet answered no, or with something that makes no sense: one sentence, fit for a log line."""
 
 
+class ForeignSpendError(WalletRefusedError):
+    """Somebody else spends what the wallet holds: what there is cannot be told any more, and nothing may be paid."""
+
+
 class Outpoint(NamedTuple):
     """An output of a transaction: txid (natural order) and the output's index."""
 
@@ -57,6 +61,17 @@ class WalletTransaction:
     height: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The next transfer of an account, on a chain that has accounts: the chain's id and the account's script, public
+    key and `nonce`, which counts the transfers that the chain has of it."""
+
+    chain_id: bytes
+    script: bytes
+    public_key: bytes
+    nonce: int
+
+
 class SendResult(StrEnum):
     """Classes of answers to a broadcast. An outage is no answer: NodeUnavailableError is raised instead."""
 
@@ -86,7 +101,7 @@ class ChainWallet(Protocol):
 
     async def coins(self) -> list[Coin]:
         """Every coin the wallet can sign for, confirmed or not, in outpoint order; immature coinbases left out, and
-        coins that the operator locked (`lockunspent`).
+        coins that the operator locked (`lockunspent`). Raises ForeignSpendError where it can tell that by itself.
         """
 
     async def is_ours(self, script: bytes) -> bool:
@@ -121,4 +136,7 @@ class ChainWallet(Protocol):
         """The node's estimate in smallest units per 1000 virtual bytes; None when it has none."""
 
     async def change_script(self) -> bytes:
-        """A fresh output script of the wallet's own."""
+        """An output script of the wallet's own, a fresh one where it has several."""
+
+    async def turn(self) -> Turn | None:
+        """The account's next transfer, of a wallet that is an account (chains/accounts/coins.py); None of any other."""

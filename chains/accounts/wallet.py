@@ -43,6 +43,9 @@ class AccountChain(Protocol):
     @property
     def mempool(self) -> Mempool: ...
 
+    def block_id(self, height: int) -> bytes:
+        """The id (natural order) of the chain's block at a height that the accounts have."""
+
 
 def address_format(hrp: str) -> AddressFormat:
     """Addresses of a chain of ours: bech32 only. The base58 versions are Bitcoin's test versions, for reading P2PKH
@@ -81,11 +84,13 @@ def get_balance(chain: AccountChain, address: str) -> dict[str, Any]:
 
 
 def list_transfers(chain: AccountChain, address: str, since_height: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
-    """An account's confirmed movements above a height, oldest first; `id` is null for a reward."""
+    """An account's confirmed movements above a height, oldest first, with the block of each; `id` is null for a reward.
+    """
     lines = [line for line in chain.accounts.history(script_of(chain, address)) if line.height > since_height]
     return [
         {
             "height": line.height,
+            "block": displayed(chain.block_id(line.height)),
             "id": None if line.id is None else displayed(line.id),
             "amount": line.amount,
             "confirmations": chain.accounts.height - line.height + 1,
@@ -140,7 +145,8 @@ def sign_transfer(chain: AccountChain, hex_bytes: str, secret: bytes) -> dict[st
 
 
 def get_transfer(chain: AccountChain, id_hex: str) -> dict[str, Any]:
-    """Where a transfer is: `state` is confirmed, waiting or unknown; `confirmations` is 1 in the newest block."""
+    """Where a transfer is: `state` is confirmed, waiting or unknown; `block` holds it, and `confirmations` is 1 in the
+    newest."""
     try:
         transfer_id = from_displayed(id_hex)
     except ValueError as error:
@@ -148,9 +154,10 @@ def get_transfer(chain: AccountChain, id_hex: str) -> dict[str, Any]:
     height = chain.accounts.height_of(transfer_id)
     if height is not None:
         confirmations = chain.accounts.height - height + 1
-        return {"id": id_hex, "state": "confirmed", "height": height, "confirmations": confirmations}
-    waiting = transfer_id in chain.mempool
-    return {"id": id_hex, "state": "waiting" if waiting else "unknown", "height": None, "confirmations": 0}
+        where = {"height": height, "block": displayed(chain.block_id(height)), "confirmations": confirmations}
+        return {"id": id_hex, "state": "confirmed", **where}
+    state = "waiting" if transfer_id in chain.mempool else "unknown"
+    return {"id": id_hex, "state": state, "height": None, "block": None, "confirmations": 0}
 
 
 def parse(hex_bytes: str, *, signed: bool = True) -> Transfer:

@@ -78,6 +78,10 @@ class FollowedChain:
     def accounts(self) -> Accounts:
         return self.state.accounts
 
+    def block_id(self, height: int) -> bytes:
+        """The id of the chain's block at a height, from 1."""
+        return self.state.blocks[height - 1].id
+
     # --- following --------------------------------------------------------------------------------------------------
 
     def know(self, entry: Entry) -> None:

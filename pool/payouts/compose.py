@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from chains.wallet import Coin
 from pool.payouts.batch import BatchKind, FeePolicy, Payout
-from pool.payouts.purse import Fit, Load, Purse, load_of
+from pool.payouts.purse import AccountPurse, Fit, Load, Payer, Purse, load_of
 from pool.payouts.sizes import MAX_WEIGHT, dust_limit, fee_for, transaction_weight, virtual_size
 from pool.payouts.terms import MAX_REBUILDS, PayoutTerms
 
@@ -76,7 +76,7 @@ def compose(
     rows = tuple(payouts)
     if not rows or terms.max_outputs < 1:
         return Postponed(Wait.NOTHING, "nobody is owed enough")
-    purse = Purse(
+    purse = (AccountPurse if terms.account else Purse)(
         usable, terms, fee_policy=fee_policy, fee_rate=fee_rate, change_script=change_script, pool_budget=pool_budget
     )
     for _ in range(1 + MAX_REBUILDS):
@@ -113,7 +113,7 @@ def fee_parts(fee: int, amounts: Sequence[int]) -> list[int]:
 
 
 def _payable(
-    payouts: tuple[Payout, ...], usable: Sequence[Coin], purse: Purse, terms: PayoutTerms
+    payouts: tuple[Payout, ...], usable: Sequence[Coin], purse: Payer, terms: PayoutTerms
 ) -> tuple[tuple[Payout, ...], Fit | Postponed]:
     """As many payouts as can be paid, in their order: one that the coins at hand cannot cover beside those before it
     is passed over, so that it keeps nobody waiting. It cannot starve: what is owed is in the wallet, and each payment
@@ -147,7 +147,7 @@ def _payable(
     return tuple(taken), best or refusal
 
 
-def _short_of_coins(payouts: tuple[Payout, ...], usable: Sequence[Coin], purse: Purse) -> Postponed:
+def _short_of_coins(payouts: tuple[Payout, ...], usable: Sequence[Coin], purse: Payer) -> Postponed:
     """Why no payout can be paid when it is for coins: there are too few, or too small ones, of which the first hold
     less than the smallest payout and all together enough for it.
     """

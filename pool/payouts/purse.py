@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Protocol
 
 from chains.primitives.serialize import compact_size
 from chains.wallet import Coin
@@ -19,6 +20,7 @@ from pool.payouts.sizes import (
     fee_for,
     output_size,
     running_input_weights,
+    transfer_size,
     virtual_size,
     weight_of,
 )
@@ -53,6 +55,17 @@ class Fit:
     change: int
     fee: int
     pool_fee: int
+
+
+class Payer(Protocol):
+    """What pays a load: coins or an account."""
+
+    coins: tuple[Coin, ...]
+    pool_budget: int
+    fee_policy: FeePolicy
+    reach: int
+
+    def fit(self, load: Load) -> Fit | None: ...
 
 
 class Purse:
@@ -128,3 +141,32 @@ class Purse:
         if over - fee >= self._change_dust:
             return Fit(inputs, over - fee, fee, fee)
         return Fit(inputs, 0, over, over) if over >= lone_fee else None
+
+
+class AccountPurse:
+    """An account, seen as coins. A transfer takes all of them and leaves the rest as one: it is as large, and costs as
+    much, whatever it takes, and what is left may be as small as it likes."""
+
+    def __init__(
+        self,
+        usable: Sequence[Coin],
+        terms: PayoutTerms,
+        *,
+        fee_policy: FeePolicy,
+        fee_rate: int,
+        change_script: bytes,
+        pool_budget: int,
+    ) -> None:
+        self.coins = tuple(usable[: terms.max_inputs])
+        self.pool_budget = pool_budget
+        self.fee_policy = fee_policy
+        self.reach = sum(coin.amount for coin in self.coins)
+        self._fee_rate = fee_rate
+        self._script = change_script
+
+    def fit(self, load: Load) -> Fit | None:
+        """None when the account does not hold enough."""
+        fee = fee_for(transfer_size(self._script, load.outputs, load.output_bytes), self._fee_rate)
+        pool_fee = 0 if self.fee_policy is FeePolicy.MINER else fee
+        left = self.reach - load.gross - pool_fee
+        return Fit(len(self.coins), left, fee, pool_fee) if left >= 0 else None

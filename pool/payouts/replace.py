@@ -69,6 +69,8 @@ def check_replaceable(batch: Batch, terms: PayoutTerms) -> None:
         raise ReplaceRefusedError(
             f"batch {batch.id} is {batch.state}; only one that is signed or broadcast has a fee to raise"
         )
+    if terms.account:
+        raise ReplaceRefusedError(f"a transfer of {terms.chain} keeps the fee that it was signed with")
     if terms.incremental_rate is None:
         raise ReplaceRefusedError(f"the nodes of {terms.chain} do not replace a transaction that waits")
     for version in batch.versions:

@@ -92,3 +92,9 @@ def dust_limit(script: bytes, rule: DustRule) -> int:
     is_program = 4 <= len(script) <= 42 and script[1] == len(script) - 2 and script[0] in (0, *range(0x51, 0x61))
     size += 32 + 4 + 1 + (107 // 4 if is_program else 107) + 4
     return max(fee_for(size, rule.rate), rule.floor, 1)
+
+
+def transfer_size(sender: bytes, outputs: int, output_bytes: int) -> int:
+    """The bytes of a signed transfer between accounts (chains/accounts/transfer.py), whatever it takes."""
+    head = 4 + len(compact_size(len(sender))) + len(sender) + 33 + 8 + 8
+    return head + len(compact_size(outputs)) + output_bytes + 64

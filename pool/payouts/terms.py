@@ -11,6 +11,9 @@ MAX_OUTPUTS = 1000
 MAX_INPUTS = 600
 """Per transaction; both stay far below 100,000 virtual bytes, the largest that nodes relay."""
 
+ACCOUNT_MAX_INPUTS = 20_000
+"""A transfer names none of the coins that it takes, so only the books carry them: months of blocks."""
+
 MAX_FEE_PPM = 10_000
 """A batch whose fee is over 1 % of what it moves waits for better times."""
 
@@ -48,7 +51,8 @@ class PayoutTerms:
 
     `confirmations` make a payout final, `coin_confirmations` a coin spendable; `maturity` is what the chain asks of a
     coinbase, to which one is added. `hot_ceiling` is the most that should lie in the wallet, None for no limit.
-    `incremental_rate` is what a replacement adds to the old fee, None where nodes replace nothing.
+    `incremental_rate` is what a replacement adds to the old fee, None where nodes replace nothing. `account` says that
+    the wallet is an account, whose transfers have a nonce, and not a set of coins (docs/adr/0021).
     """
 
     chain: str
@@ -71,6 +75,7 @@ class PayoutTerms:
     consolidate_above: int = 500
     hot_ceiling: int | None = None
     incremental_rate: int | None = INCREMENTAL_RATE
+    account: bool = False
 
 
 def fee_rate_obstacle(estimate: int | None, terms: PayoutTerms) -> str | None:

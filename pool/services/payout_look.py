@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from chains.primitives.serialize import MalformedError
-from chains.primitives.transaction import parse_transaction
-from chains.wallet import ChainWallet, Outpoint, Tip, WalletTransaction
+from chains.wallet import ChainWallet, Tip, WalletTransaction
 from pool.payouts.batch import Batch, BatchState
 from pool.payouts.follow import Conflict, Look, look_from
+from pool.payouts.form import form_of
+from pool.payouts.terms import PayoutTerms
 from pool.services.payout_books import InThread, PayoutBooks
 
 REACH = 3
@@ -16,7 +16,7 @@ REACH = 3
 
 
 async def look_at(
-    batch: Batch, tip: Tip, wallet: ChainWallet, books: PayoutBooks, maturity: int, in_thread: InThread
+    batch: Batch, tip: Tip, wallet: ChainWallet, books: PayoutBooks, terms: PayoutTerms, in_thread: InThread
 ) -> Look:
     """A look at a signed batch, at each of its transactions. Raises NodeUnavailableError and WalletRefusedError."""
     known: dict[int, WalletTransaction | None] = {}
@@ -32,26 +32,23 @@ async def look_at(
     suspicious = all(one is None or one.confirmations < 0 for one in known.values())
     if not suspicious and batch.state is not BatchState.CONFLICTED:
         return Look()
-    since = max(0, min(batch.height or tip.height, tip.height) - REACH * maturity)
-    return look_from(transaction, await _conflict(batch, since, wallet, books, in_thread))
+    since = max(0, min(batch.height or tip.height, tip.height) - REACH * terms.maturity)
+    return look_from(transaction, await _conflict(batch, since, wallet, books, terms, in_thread))
 
 
 async def _conflict(
-    batch: Batch, since: int, wallet: ChainWallet, books: PayoutBooks, in_thread: InThread
+    batch: Batch, since: int, wallet: ChainWallet, books: PayoutBooks, terms: PayoutTerms, in_thread: InThread
 ) -> Conflict | None:
-    """The confirmed transaction, if there is one, that spends an input of all the batch's transactions and is none of
-    them. The coin is the wallet's own, so the wallet knows who spent it."""
+    """The confirmed transaction, if there is one, that spends an input of all the batch's transactions, or has their
+    account's turn, and is none of them. The coin is the wallet's own, so the wallet knows who spent it."""
     first = min(batch.versions, key=lambda version: version.version).built
     assert first is not None
-    inputs, own = set(first.inputs), {version.txid for version in batch.versions}
+    form = form_of(terms)
+    claims, own = form.claims(first), {version.txid for version in batch.versions}
     for transaction in await wallet.transactions_since(since):
         if transaction.txid in own or transaction.confirmations <= 0:
             continue
-        try:
-            spent = parse_transaction(transaction.raw).inputs
-        except MalformedError:
-            continue  # of a form that no payout has, so it is no payout's; the coin's absence tells all the same
-        if inputs & {Outpoint(i.previous_txid, i.previous_index) for i in spent}:
+        if claims & form.claimed(transaction.raw):
             owner = await in_thread(books.batch_of_txid, transaction.txid)
             return Conflict(transaction.txid, transaction.confirmations, owner is not None)
     return None

@@ -15,11 +15,12 @@ from chains.node_rpc import NodeUnavailableError
 from chains.wallet import ChainWallet, Coin, SendAnswer, SendResult, Tip, WalletRefusedError
 from pool.ledger.solvency import payout_obstacle
 from pool.ledger.transfer import LedgerError
-from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, FeePolicy, Payout
-from pool.payouts.build import BatchMismatchError, build, verify_built, verify_signed
+from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, BuiltBatch, FeePolicy, Payout
+from pool.payouts.build import BatchMismatchError
 from pool.payouts.coins import is_crowded, lacks, spendable, to_consolidate
 from pool.payouts.compose import Composition, Postponed, Wait, compose
 from pool.payouts.follow import Conflict, Look, after_send, follow, resend_due
+from pool.payouts.form import form_of
 from pool.payouts.plan import Passed, is_due, plan
 from pool.payouts.standing import UnknownAccountError
 from pool.payouts.terms import PayoutTerms, fee_rate_obstacle, usable_fee_rate
@@ -61,6 +62,7 @@ class PayoutRun:
         self.terms = terms
         self.check = WalletCheck(wallet, books, terms, in_thread)
         self._bumps = PayoutBump(wallet, books, terms, in_thread, now_ms=now_ms)
+        self._form = form_of(terms)
         self._wallet = wallet
         self._books = books
         self._in_thread = in_thread
@@ -104,10 +106,11 @@ class PayoutRun:
             return
         if unsigned is None:
             unsigned = await (self._plan(coins) if due else self._tidy(coins))
-        if unsigned is not None and unsigned.built is not None and lacks(coins, unsigned.built.inputs, self.terms):
-            unsigned = await self._replan(unsigned)
+        if unsigned is not None and unsigned.built is not None:
+            words = await self._outdated(unsigned.built, coins)
+            unsigned = await self._replan(unsigned, words) if words else unsigned
         if unsigned is not None and unsigned.state is BatchState.PLANNED:
-            unsigned = await self._build(unsigned, coins)
+            unsigned = await self._build(unsigned, coins, batches)
         if unsigned is not None and unsigned.state is BatchState.BUILT:
             signed = await self._sign(unsigned)
             if signed is not None:
@@ -139,7 +142,7 @@ class PayoutRun:
         assert batch.txid is not None or batch.state is BatchState.HOLD
         if batch.state is BatchState.HOLD or batch.txid is None:
             return
-        look = await look_at(batch, tip, self._wallet, self._books, self.terms.maturity, self._in_thread)
+        look = await look_at(batch, tip, self._wallet, self._books, self.terms, self._in_thread)
         wanted = follow(batch, look, final=self.terms.confirmations, maturity=self.terms.maturity)
         if batch.state is not BatchState.SETTLED or look.version is None:  # else it is reopened before that is noted
             batch = await self._note(batch, look)
@@ -295,22 +298,33 @@ class PayoutRun:
             change_script=self._change_script, pool_budget=funds.fee_budget,
         )  # fmt: skip
 
-    async def _build(self, batch: Batch, coins: list[Coin]) -> Batch | None:
-        """Inputs and outputs of a planned batch, verified and reserved; None when it had to be given up."""
+    async def _build(self, batch: Batch, coins: list[Coin], others: list[Batch]) -> Batch | None:
+        """Inputs and outputs of a planned batch, verified and reserved; None when it waits or had to be given up."""
         composed = await self.compose(batch.kind, batch.payouts, coins)
         if isinstance(composed, Postponed):
             self._postpone()
             await self._move(batch, BatchEvent.VOID, f"{composed.wait}: {composed.words}")
             return None
         assert self._change_script is not None
-        built = build(composed, self._change_script, tuple(payout.id for payout in batch.payouts))
+        wanted = tuple(payout.id for payout in batch.payouts)
+        built = self._form.build(composed, self._change_script, await self._wallet.turn(), wanted)
+        claims = self._form.claims(built)
+        if any(other.signed and other.built and claims & self._form.claims(other.built) for other in others):
+            # A reorg took the last payout out of its block again: this one comes after it.
+            self._tell.once("payouts wait", self.terms.chain, "the payout before is in no block")
+            return None
         await self._in_thread(self._books.build, batch, built, composed.fee_rate, self._now_ms())
         self._change_script = None
         return await self._again(batch)
 
-    async def _replan(self, batch: Batch) -> Batch | None:
+    async def _outdated(self, built: BuiltBatch, coins: list[Coin]) -> str | None:
+        """Why a batch that was built some time ago cannot be signed as it is, in words."""
+        if lacks(coins, built.inputs, self.terms):
+            return "a coin of it may not be spent any more"
+        return None if self._form.has_turn(built, await self._wallet.turn()) else "its turn is over or not yet there"
+
+    async def _replan(self, batch: Batch, words: str) -> Batch | None:
         """Built, and unsigned as far as the books go, before a reorg took a coin of it: to be built of others."""
-        words = "a coin of it may not be spent any more"
         await self._in_thread(self._books.replan, batch, words, self._now_ms())
         log.warning("payout batch is built anew, %s chain=%s batch=%s", words, batch.chain, batch.id)
         return await self._again(batch)
@@ -320,12 +334,12 @@ class PayoutRun:
         built = batch.built
         assert built is not None
         try:
-            verify_built(built, {payout.id: (payout.script, payout.gross) for payout in batch.payouts})
+            self._form.verify_built(built, {payout.id: (payout.script, payout.gross) for payout in batch.payouts})
             if not await self._in_thread(self._books.holds_lock):
                 log.error("payer lost its lock, nothing is signed chain=%s batch=%s", batch.chain, batch.id)
                 return None
             raw = await self._wallet.sign(built.raw, built.coins)
-            ids = verify_signed(raw, built)
+            ids = self._form.verify_signed(raw, built)
         except (BatchMismatchError, WalletRefusedError) as error:
             await self._in_thread(self._books.attempt, batch, "sign", "refused", str(error), self._now_ms())
             await self._move(batch, BatchEvent.HOLD, f"signing: {error}")

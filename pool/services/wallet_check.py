@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from chains.primitives.serialize import MalformedError
-from chains.primitives.transaction import parse_transaction
-from chains.wallet import ChainWallet, Coin, Outpoint, Tip
+from chains.wallet import ChainWallet, Coin, ForeignSpendError, Outpoint, Tip
+from pool.payouts.form import form_of
 from pool.payouts.reconcile import BooksView, Reconciliation, may_leave, named, reconcile
 from pool.payouts.terms import PayoutTerms
 from pool.services.cold_coins import ColdCoins
@@ -47,7 +46,12 @@ class WalletCheck:
         they could not be compared. Raises NodeUnavailableError and WalletRefusedError."""
         is_its_wallet = await self._guard.look(now_ms)
         cold_faults = await self._cold.look(now_ms)
-        looked = await self._at_one_tip()
+        try:
+            looked = await self._at_one_tip()
+        except ForeignSpendError as error:
+            self.checked_ms = now_ms
+            await self._stop([str(error)], now_ms)
+            return None
         if looked is None:
             return None
         tip, coins, view, origins, away = looked
@@ -89,19 +93,16 @@ class WalletCheck:
 
     async def _away(self, view: BooksView, shown: set[Outpoint], tip: Tip) -> set[Outpoint]:
         """Strangers' coins that a reorg took: the wallet knows their own transactions, and no block has them. One that
-        something spends while its transaction waits is not among them: only the keys can do that."""
+        something spends while its transaction waits is not among them: only the keys can do that. What an account was
+        sent and has no more nobody can have spent: its balance, which bears the coins out, says so."""
         missing = [coin.outpoint for coin in view.coins.values() if may_leave(coin) and coin.outpoint not in shown]
         away = set()
         for outpoint in missing:
             transaction = await self._wallet.transaction(outpoint.txid)
-            if transaction is not None and transaction.confirmations <= 0:
+            if self._terms.account if transaction is None else transaction.confirmations <= 0:
                 away.add(outpoint)
         for waiting in await self._wallet.transactions_since(tip.height) if away else ():
-            try:
-                inputs = parse_transaction(waiting.raw).inputs
-            except MalformedError:
-                continue  # of a form that this program does not read
-            away -= {Outpoint(spent.previous_txid, spent.previous_index) for spent in inputs}
+            away -= form_of(self._terms).claimed(waiting.raw)
         return away
 
     async def _origins(self, coins: list[Coin], view: BooksView) -> dict[bytes, str | None]:

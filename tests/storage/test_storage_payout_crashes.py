@@ -18,17 +18,17 @@ from pool.payouts.batch import FeePolicy
 AMOUNTS = {1: 500_000, 2: 300_000}
 
 
-async def run(folder: Path, url: str, faults: Faults, policy: FeePolicy) -> PayoutWorld:
-    world = PayoutWorld(folder, url, faults=faults, fee_policy=policy, max_fee_ppm=20_000)
+async def run(folder: Path, url: str, faults: Faults, policy: FeePolicy, account: bool) -> PayoutWorld:
+    world = PayoutWorld(folder, url, faults=faults, account=account, fee_policy=policy, max_fee_ppm=20_000)
     world.wallet.deposit(5_000)
     world.owe(AMOUNTS)
     await world.settle()
     return world
 
 
-async def points(folder: Path, url: str) -> list[str]:
+async def points(folder: Path, url: str, account: bool) -> list[str]:
     faults = Faults()
-    world = await run(folder, url, faults, FeePolicy.POOL)
+    world = await run(folder, url, faults, FeePolicy.POOL, account)
     world.close()
     return faults.names
 
@@ -52,17 +52,19 @@ def worth_trying(names: list[str], at: int, fault: Fault) -> bool:
     return at in (*alike[:2], alike[-1]) and fault not in (Fault.CRASH_AFTER, Fault.LOST_AFTER)
 
 
+@pytest.mark.parametrize("account", [False, True], ids=["coins", "account"])
 @pytest.mark.parametrize("fault", Fault)
 async def test_storage_payouts_survive_every_point(
-    fault: Fault, tmp_path: Path, new_sqlite_url: Callable[[], str]
+    fault: Fault, account: bool, tmp_path: Path, new_sqlite_url: Callable[[], str]
 ) -> None:
-    names = await points(tmp_path / "count", new_sqlite_url())
+    names = await points(tmp_path / "count", new_sqlite_url(), account)
     assert {"plan", "build", "sign", "file", "broadcast", "accepts", "attempt", "move", "enter", "coins"} <= set(names)
     tried = [at for at in range(len(names)) if worth_trying(names, at, fault)]
     for at in tried:
         where = f"{fault} at point {at}, {names[at]}"
         faults = Faults(at, fault)
-        world = await run(tmp_path / f"{at}", new_sqlite_url(), faults, FeePolicy.MINER if at % 2 else FeePolicy.POOL)
+        policy = FeePolicy.MINER if at % 2 else FeePolicy.POOL
+        world = await run(tmp_path / f"{at}", new_sqlite_url(), faults, policy, account)
         try:
             assert faults.happened, where
             assert world.crashes == (fault in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)), where

@@ -17,6 +17,7 @@ from chains.wallet import (
     SendAnswer,
     SendResult,
     Tip,
+    Turn,
     WalletRefusedError,
     WalletTransaction,
 )
@@ -254,6 +255,9 @@ class FakeWallet:
         script = own_script(next(self._numbers))
         self.point("after change_script")
         return script
+
+    async def turn(self) -> Turn | None:
+        return None
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

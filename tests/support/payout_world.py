@@ -22,17 +22,19 @@ from pool.ledger import income
 from pool.ledger.account import ASSET_WALLET, available, reserved
 from pool.payouts.batch import Batch
 from pool.payouts.standing import Hold
-from pool.payouts.terms import PayoutTerms
+from pool.payouts.terms import ACCOUNT_MAX_INPUTS, DustRule, PayoutTerms
 from pool.services.payout_run import PayoutRun
 from pool.storage import ledger_store
 from pool.storage.database import Database
 from pool.storage.payer_lock import PayerLock
 from pool.storage.payout_file import PayoutFile
 from pool.storage.payout_rows import latest
+from pool.storage.payout_spends import AccountSpends
 from pool.storage.payout_store import SqlPayouts
 from pool.storage.payout_tables import payouts
 from pool.storage.scheme_tables import income_events
 from pool.storage.tables import accounts, blocks, credits, share_logs
+from support.fake_account import FakeAccountWallet
 from support.fake_wallet import FakeWallet
 
 FORM = network("bitcoin", "regtest").addresses
@@ -132,15 +134,36 @@ def make_terms(**options: Any) -> PayoutTerms:
     return PayoutTerms(**(values | options))
 
 
-class PayoutWorld:
-    """`owe` makes a block of ours that matured and pays accounts; `passes` lets payer and chain go on together."""
+ACCOUNT_TERMS: dict[str, Any] = {
+    "account": True, "dust": DustRule(0, 0), "incremental_rate": None, "max_inputs": ACCOUNT_MAX_INPUTS,
+    "consolidate_above": ACCOUNT_MAX_INPUTS,
+}  # fmt: skip
+"""The terms of a chain that is paid from an account."""
 
-    def __init__(self, folder: Path, url: str, *, faults: Faults | None = None, **terms: Any) -> None:
+
+class PayoutWorld:
+    """`owe` makes a block of ours that matured and pays accounts; `passes` lets payer and chain go on together. With
+    `account` the wallet is an account; `chain_name` as of support/fake_account.py."""
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        *,
+        faults: Faults | None = None,
+        account: bool = False,
+        chain_name: str | None = None,
+        **terms: Any,
+    ) -> None:
         self.folder = folder
         self.url = url
-        self.terms = make_terms(**terms)
+        self.terms = make_terms(**((ACCOUNT_TERMS if account else {}) | terms))
         self.faults = faults or Faults()
-        self.wallet = FakeWallet(CHAIN, maturity=self.terms.maturity, point=self.faults)
+        self.wallet: Any = FakeWallet(CHAIN, maturity=self.terms.maturity, point=self.faults)
+        if account:
+            self.wallet = FakeAccountWallet(
+                CHAIN, maturity=self.terms.maturity, point=self.faults, chain_name=chain_name
+            )
         self.now_ms = 1_700_000_000_000
         self.crashes = 0
         self._ids = itertools.count(1)
@@ -156,14 +179,16 @@ class PayoutWorld:
     def _note_late(self) -> None:
         """A broadcast under a late duplicate is delivered once more after many blocks."""
         wallet, faults = self.wallet, self.faults
-        deliver = wallet.deliver
+        name = "send" if self.terms.account else "deliver"
+        deliver = getattr(wallet, name)
 
-        def delivering(raw: bytes) -> SendAnswer:
+        def delivering(raw: Any) -> SendAnswer | str:
             if len(faults.names) - 1 == faults.at:
                 faults.late.append(lambda: deliver(raw))
-            return deliver(raw)
+            found: SendAnswer | str = deliver(raw)
+            return found
 
-        wallet.deliver = delivering  # type: ignore[method-assign]
+        setattr(wallet, name, delivering)
 
     # -- the process --------------------------------------------------------------------------------------------------
 
@@ -174,6 +199,9 @@ class PayoutWorld:
         self.lock = PayerLock(self.database, CHAIN, "test", self.now_ms)
         self.file = PayoutFile(self.folder / "payouts" / f"{CHAIN}.hex")
         self.books = SqlPayouts(self.database, self.lock, self.file)
+        if self.terms.account:
+            spends = AccountSpends(self.database, CHAIN)
+            self.wallet.spends = lambda: _at_once(spends)
         pointed: Any = PointedBooks(self.books, self.faults)
         self.payer = PayoutRun(
             self.wallet, pointed, self.terms, _at_once, now_ms=lambda: self.now_ms, new_id=self._new_id

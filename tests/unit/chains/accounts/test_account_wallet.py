@@ -35,7 +35,12 @@ def chain() -> Any:
     accounts = Accounts(CHAIN, 1)
     accounts.apply(LedgerBlock(1, (Payment(SCRIPT, 10_000),), SCRIPT, ()))
     accounts.apply(LedgerBlock(2, (Payment(SCRIPT, 50),), SCRIPT, ()))
-    return SimpleNamespace(addresses=address_format("pa"), accounts=accounts, mempool=Mempool(accounts, 1000))
+    return SimpleNamespace(
+        addresses=address_format("pa"),
+        accounts=accounts,
+        mempool=Mempool(accounts, 1000),
+        block_id=lambda height: bytes(31) + bytes((height,)),
+    )
 
 
 def test_account_wallet_batch_from_creation_to_confirmation() -> None:
@@ -50,18 +55,23 @@ def test_account_wallet_batch_from_creation_to_confirmation() -> None:
     assert signed["id"] == made["id"]
     assert get_transfer(on, made["id"])["state"] == "unknown"
     on.mempool.add(parse(signed["hex"]))
-    assert get_transfer(on, made["id"]) == {"id": made["id"], "state": "waiting", "height": None, "confirmations": 0}
+    assert get_transfer(on, made["id"]) == {
+        "id": made["id"], "state": "waiting", "height": None, "block": None, "confirmations": 0
+    }  # fmt: skip
     balance = get_balance(on, mine)
     assert (balance["spendable"], balance["immature"], balance["next_nonce"]) == (10_000, 50, 1)
     assert balance["spoken_for"] == 305 + made["fee"]
     on.accounts.apply(LedgerBlock(3, (), OTHER, on.mempool.choose(10**6)))
     on.mempool.follow()
-    assert get_transfer(on, made["id"]) == {"id": made["id"], "state": "confirmed", "height": 3, "confirmations": 1}
+    block = "03" + "00" * 31
+    assert get_transfer(on, made["id"]) == {
+        "id": made["id"], "state": "confirmed", "height": 3, "block": block, "confirmations": 1
+    }  # fmt: skip
     lines = list_transfers(on, theirs)
     assert [(line["id"], line["amount"]) for line in lines] == [(made["id"], 300), (None, made["fee"])]
     assert list_transfers(on, mine, since_height=2) == [
-        {"height": 3, "id": made["id"], "amount": -305 - made["fee"], "confirmations": 1},
-        {"height": 3, "id": made["id"], "amount": 5, "confirmations": 1},
+        {"height": 3, "block": block, "id": made["id"], "amount": -305 - made["fee"], "confirmations": 1},
+        {"height": 3, "block": block, "id": made["id"], "amount": 5, "confirmations": 1},
     ]
 
 

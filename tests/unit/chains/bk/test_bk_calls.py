@@ -113,7 +113,8 @@ def test_bk_calls_payment_is_kept_mined_and_proven() -> None:
     node.start()
     assert node.call("gettransfer", sent)["state"] == "waiting", "kept through a crash"
     votes = node.block()
-    assert node.call("gettransfer", sent) == {"id": sent, "state": "confirmed", "height": 4, "confirmations": 1}
+    where = {"height": 4, "block": node.call("getblockhash", 4), "confirmations": 1}
+    assert node.call("gettransfer", sent) == {"id": sent, "state": "confirmed", **where}
     assert node.call("getbalance", receiver)["spendable"] == 400
     proof = node.call("gettransferproof", sent)
     branch = [bytes.fromhex(sibling) for sibling in proof["branch"]]
