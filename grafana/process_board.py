@@ -48,6 +48,27 @@ PROCESS = Board(
                 normal="over 30 %.", do="under 10 %: DiskFull. A full disk stops the pool.",
             ),
         )),
+        Row("Front ends (stratum.processes)", (
+            Panel(
+                "Front ends up", [(f"parapool_front_end_up{_OF}", "{{instance}} {{frontend}}")],
+                normal="1 for each; two for a slot while a graceful restart moves miners.",
+                do="0 for minutes: FrontEndDown.",
+            ),
+            Panel(
+                "Connections of each", [(f"parapool_front_end_connections{_OF}", "{{instance}} {{frontend}}")],
+                normal="about equal: the kernel deals connections out.", do="one without any: its log lines.",
+            ),
+            Panel(
+                "CPU of each",
+                [(f"rate(parapool_front_end_cpu_seconds_total{_OF}[$__rate_interval])", "{{instance}} {{frontend}}")],
+                unit="percentunit",
+                normal="well under 100 %, about equal.", do="over 80 %: one process more.",
+            ),
+            Panel(
+                "Front ends started", [(f"increase(parapool_front_end_starts_total{_OF}[1h])", "{{instance}}")],
+                normal="0; as many as there are after a graceful restart.", do="more: they die. FrontEndsDie.",
+            ),
+        )),
         Row("Memory, files, certificates", (
             Panel(
                 "Memory", [(f"parapool_process_resident_memory_bytes{_OF}", "{{instance}}")], unit="bytes",

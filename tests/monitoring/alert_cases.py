@@ -45,6 +45,10 @@ def pool(name: str, values: str, more: str = "") -> Series:
     return {f'{name}{{instance="p"{more}}}': values}
 
 
+def front_ends(values: str, *names: str) -> Series:
+    return {f'front_end_up{{instance="p",frontend="{name}"}}': values for name in names or ("main-1", "main-2")}
+
+
 FAST = (
     AlertCase(
         "BlockNotAccepted", "page", "5m", labels=ALPHA,
@@ -158,6 +162,16 @@ FAST = (
         "DiskFull", "page", "30m", labels=POOL,
         fires=pool("disk_free_bytes", "40000-8x130") | pool("disk_size_bytes", "100000x130"),  # 46080 a day, of 40000
         quiet=pool("disk_free_bytes", "40000-6x130") | pool("disk_size_bytes", "100000x130"),
+    ),
+    AlertCase(
+        "FrontEndDown", "page", "4m", labels=POOL | {"frontend": "main-2"},
+        fires=front_ends("1x40", "main-1") | pool("front_end_up", "1x4 0x30", ',frontend="main-2"'),
+        quiet=front_ends("1x40", "main-1") | pool("front_end_up", "1x4 0x3 1x30", ',frontend="main-2"'),
+    ),
+    AlertCase(
+        "FrontEndsDie", "ticket", "30m", labels=POOL,
+        fires=front_ends("1x130") | pool("front_end_starts_total", "2x10 2+1x6 8x120"),
+        quiet=front_ends("1x130") | pool("front_end_starts_total", "2x10 2+1x3 2x120"),
     ),
     AlertCase(
         "BackupOld", "ticket", "1m", labels=POOL,  # promtool's clock begins at 0
