@@ -24,7 +24,6 @@ from pool.cli_miner import miner
 from pool.cli_network import up
 from pool.cli_operator import operator
 from pool.cli_options import (
-    ANY_FILE,
     EXIT_NO,
     EXIT_OK,
     EXIT_USAGE,
@@ -37,6 +36,7 @@ from pool.cli_options import (
 from pool.cli_payouts import payouts
 from pool.cli_simulate import simulate
 from pool.cli_status import status, top
+from pool.cli_verify import verify
 from pool.cli_withholding import withholding
 
 DEVNET_FILE = "deploy/devnet.yaml"
@@ -219,78 +219,8 @@ commands.add_command(payouts)
 commands.add_command(miner)
 commands.add_command(operator)
 commands.add_command(simulate)
+commands.add_command(verify)
 commands.add_command(completion)
-
-
-@commands.group(short_help="Verify a proof in a file.")
-def verify() -> None:
-    """Verify one proof of work in a file, with no node and no pool.
-
-    Prints ok (exit code 0) or the reason of the first check that fails (1); a file that is no question ends with 2 and
-    a sentence.
-    """
-
-
-@verify.command("mm2", short_help="Verify an MM2 proof.")
-@click.argument("file", type=ANY_FILE)
-def verify_mm2(file: str) -> NoReturn:
-    """Verify an MM2 proof: FILE holds {"context", "target", "proof"} or {"context", "target", "wire", "aux_hash"}.
-
-    \b
-    Example:
-      pool verify mm2 proof.json
-    """
-    from pool.verify import verify_mm2_file
-
-    _verdict(*verify_mm2_file(file))
-
-
-@verify.command("auxpow", short_help="Verify an AuxPoW (MM1).")
-@click.argument("file", type=ANY_FILE)
-def verify_auxpow(file: str) -> NoReturn:
-    """Verify an AuxPoW (MM1): FILE holds {"chain_id", "block_hash", "target", "auxpow", "pow"}.
-
-    \b
-    Example:
-      pool verify auxpow auxpow.json
-    """
-    from pool.verify import verify_auxpow_file
-
-    _verdict(*verify_auxpow_file(file))
-
-
-@verify.command("bk", short_help="Verify a vote, block or transfer of B_k.")
-@click.argument("file", type=ANY_FILE)
-def verify_bk(file: str) -> NoReturn:
-    """Verify what a B_k node's getvoteproof, getblockproof or gettransferproof answered.
-
-    A vote is {"context", "datum", "proof", "target"}; a block {"context", "k", "target", "header", "signature",
-    "votes"}; a transfer {"transfer", "index", "count", "branch", "header"}.
-
-    \b
-    Example:
-      pool verify bk vote.json
-    """
-    from pool.verify import verify_bk_file
-
-    _verdict(*verify_bk_file(file))
-
-
-@verify.command("parallel", short_help="Verify a consensus proof, or a transfer in one.")
-@click.argument("file", type=ANY_FILE)
-def verify_parallel(file: str) -> NoReturn:
-    """Verify a consensus proof of a network that you know: FILE holds {"network", "bits", "proof"}.
-
-    With what a node's gettransferproof answered and {"chain_id"} besides, that the proof carries a transfer. What
-    network is made of: docs/protocol/parallel.md.
-
-    \b
-    Example:
-      pool verify parallel transfer.json
-    """
-    from pool.verify import verify_parallel_file
-
-    _verdict(*verify_parallel_file(file))
 
 
 @commands.group(short_help="A private network of reference nodes, to try and to test.")
@@ -378,9 +308,3 @@ def _pool_address(url: str) -> tuple[str, int]:
     if split.scheme not in ("stratum+tcp", "tcp") or not host or not port or split.path not in ("", "/"):
         raise click.UsageError(expected)
     return host, port
-
-
-def _verdict(exit_code: int, text: str) -> NoReturn:
-    """The answer on stdout; a sentence about wrong use on stderr."""
-    click.echo(text, err=exit_code == EXIT_USAGE)
-    sys.exit(exit_code)
