@@ -6,20 +6,17 @@ that is away or not synced, and a step that was interrupted is taken again: the 
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
 from chains.kind import BlockStatus, Inclusion
 from pool.accounting.found_block import ChainTerms, FoundBlock, Place, Step, next_step, place_of
 from pool.accounting.split import Split
-from pool.services.followed_chain import BlockBooks, ChainView
+from pool.services.followed_chain import BlockBooks, ChainAwayError, ChainView, ask
 from pool.services.log_ingest import InThread
 
 log = logging.getLogger("parapool.books")
 
-NODE_TIMEOUT_S = 15.0
 SLOWEST_LOOK_S = 60.0
 LOOKS_PER_AGE = 20
 """A block is looked at about this often within each doubling of its age: fresh ones at every pass, old ones once a
@@ -42,12 +39,6 @@ FINAL_STEPS = (Step.MATURE, Step.FIND)
 CREDITED = "block credited chain=%s height=%d hash=%s reward=%d fee=%d operator=%d accounts=%d unexplained=%d"
 VOTE_CREDITED = "vote credited chain=%s height=%d hash=%s reward=%d fee=%d operator=%d accounts=%d unexplained=%d"
 """In words of its own: a vote is no news to anybody, and `block credited` is told to people (pool/notifications.py)."""
-
-T = TypeVar("T")
-
-
-class ChainAwayError(Exception):
-    """A chain's node did not answer. Its books wait; nobody else's do."""
 
 
 class BlockFollowing:
@@ -146,7 +137,7 @@ class BlockFollowing:
                     continue
                 told = None if place is None or block.state != "immature" else connected.get(place.container_hex)
                 if told is None:
-                    status = await self._ask(self._view.block_status(block.solve_hex))
+                    status = await ask(self._chain, self._view.block_status(block.solve_hex))
                     if not self._view.synced:
                         return None
                     if place is not None and block.state == "immature":
@@ -187,7 +178,7 @@ class BlockFollowing:
         while block is not None:
             if not at_once and self._look_at_ms.get(block.id, 0) > self._now_ms():
                 return True
-            status = await self._ask(self._view.block_status(block.solve_hex))
+            status = await ask(self._chain, self._view.block_status(block.solve_hex))
             if not self._view.synced:
                 return False
             if self._step(block, status) is not Step.LOSE:
@@ -201,7 +192,7 @@ class BlockFollowing:
 
     async def _still(self, step: Step, block: FoundBlock) -> bool:
         """Asked again after the newest final block, so that both were seen in one chain and not in two branches."""
-        status = await self._ask(self._view.block_status(block.solve_hex))
+        status = await ask(self._chain, self._view.block_status(block.solve_hex))
         return self._view.synced and self._step(block, status) is step
 
     async def _take(self, step: Step, block: FoundBlock, status: BlockStatus) -> None:
@@ -249,7 +240,7 @@ class BlockFollowing:
             return
         place: Place | None = None
         if status.inclusion is None:
-            reward = await self._ask(self._view.block_reward(block.hash_hex))
+            reward = await ask(self._chain, self._view.block_reward(block.hash_hex))
         else:  # a vote: asked for anew, its income could be that of another block already
             place, reward = place_of(status.inclusion), status.inclusion.amount
         split: Split | None = await self._in_thread(
@@ -274,14 +265,6 @@ class BlockFollowing:
     def _wait_ms(self, age_ms: int) -> int:
         longest_ms = int(SLOWEST_LOOK_S * 1000)
         return min(longest_ms, max(int(self._interval_s * 1000), age_ms // LOOKS_PER_AGE))
-
-    async def _ask(self, call: Awaitable[T]) -> T:
-        """A question to a node. Whatever goes wrong there is an outage of the chain and changes nothing."""
-        try:
-            async with asyncio.timeout(NODE_TIMEOUT_S):
-                return await call
-        except Exception as error:
-            raise ChainAwayError(f"{self._chain}: {error or type(error).__name__}") from error
 
 
 def _word(block: FoundBlock) -> str:

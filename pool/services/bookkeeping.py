@@ -19,9 +19,10 @@ from typing import Protocol, TypeVar
 
 from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import ChainTerms
-from pool.services.block_following import BlockFollowing, ChainAwayError
-from pool.services.followed_chain import BlockBooks, ChainView
+from pool.services.block_following import BlockFollowing
+from pool.services.followed_chain import BlockBooks, ChainAwayError, ChainView
 from pool.services.log_ingest import InThread
+from pool.services.vote_scan import ScanBooks, VoteScan
 
 log = logging.getLogger("parapool.books")
 
@@ -55,7 +56,7 @@ class Ingest(Protocol):
         """A block waits to hear how far the share logs are drained."""
 
 
-class Books(BlockBooks, Protocol):
+class Books(BlockBooks, ScanBooks, Protocol):
     """What the books do for a pool: they follow its blocks, in one of its processes."""
 
     def take_lead(self, now_ms: int, lasts_ms: int) -> bool:
@@ -87,6 +88,7 @@ class Bookkeeping:
         self._now_ms = now_ms
         self._interval_s = interval_s
         self._following: dict[str, BlockFollowing] = {}
+        self._scans: dict[str, VoteScan] = {}
         self._loops: asyncio.TaskGroup | None = None
         self.adopt(chains, terms)
         self._leads = False
@@ -132,11 +134,17 @@ class Bookkeeping:
         for chain, view in chains.items():
             if chain in self._following:
                 self._following[chain].terms = terms[chain]
+                if chain in self._scans:
+                    self._scans[chain].terms = terms[chain]
                 continue
             self._following[chain] = BlockFollowing(
                 chain, view, self._books, terms[chain], self._in_thread,
                 hurry=self._ingest.hurry, now_ms=self._now_ms, interval_s=self._interval_s,
             )  # fmt: skip
+            if view.votes:
+                self._scans[chain] = VoteScan(
+                    chain, view, self._books, terms[chain], self._in_thread, self._now_ms
+                )
             if self._loops is not None:
                 self._loops.create_task(self._repeat(chain, partial(self._follow, chain)))
 
@@ -145,6 +153,8 @@ class Bookkeeping:
         await self._take_in()
         for chain, following in self._following.items():
             following.look_at_all()
+            if chain in self._scans:
+                self._scans[chain].look_at_once()
             await self._follow(chain)
 
     # -- the loops ---------------------------------------------------------------------------------------------------
@@ -217,7 +227,12 @@ class Bookkeeping:
 
     async def _follow(self, chain: str) -> bool:
         """False when no node of the chain could be asked."""
-        return not await self._is_leader() or await self._following[chain].follow()
+        if not await self._is_leader():
+            return True
+        followed = await self._following[chain].follow()
+        if followed and chain in self._scans:
+            await self._scans[chain].step()
+        return followed
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         loop = asyncio.get_running_loop()

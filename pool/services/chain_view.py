@@ -12,7 +12,7 @@ from chains.registry import AUX_KINDS
 from pool.services.chain_watch import WatchedChain
 
 # For a node after which another one can be asked: one that hangs is found out by its health check only seconds later,
-# and the books' own patience (NODE_TIMEOUT_S in bookkeeping.py) must do for all of them.
+# and the books' own patience (NODE_TIMEOUT_S in followed_chain.py) must do for all of them.
 ANSWER_S = 4.0
 
 T = TypeVar("T")

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Protocol, TypeVar
 
-from chains.kind import BlockStatus
+from chains.kind import BlockIncome, BlockStatus
 from pool.accounting.found_block import ChainTerms, FoundBlock, Place
 from pool.accounting.split import Split
+
+NODE_TIMEOUT_S = 15.0
+
+T = TypeVar("T")
+
+
+class ChainAwayError(Exception):
+    """A chain's node did not answer. Its books wait; nobody else's do."""
+
+
+async def ask(chain: str, call: Awaitable[T]) -> T:
+    """A question to a node. Whatever goes wrong there is an outage of the chain and changes nothing: ChainAwayError."""
+    try:
+        async with asyncio.timeout(NODE_TIMEOUT_S):
+            return await call
+    except Exception as error:
+        raise ChainAwayError(f"{chain}: {error or type(error).__name__}") from error
 
 
 class ChainView(Protocol):
@@ -30,6 +48,9 @@ class ChainView(Protocol):
     async def block_reward(self, hash_hex: str) -> int:
         """What the block's actual coinbase pays to us, in the chain's smallest unit. Not asked for votes, whose status
         tells it."""
+
+    async def income_at(self, height: int) -> BlockIncome | None:
+        """Of a chain of votes: what the main chain's block at a height pays us, None beyond its tip."""
 
 
 class BlockBooks(Protocol):

@@ -14,7 +14,7 @@ from pool.accounting.split import Split
 from pool.blocks.solution_store import SolutionRecord
 from pool.shares.record import LoggedShare, Position, ShareRecord
 from pool.shares.watermark import Watermark
-from pool.storage import block_credit, block_losses, block_store, front_ends, held_store, pps_store
+from pool.storage import block_credit, block_losses, block_store, front_ends, held_store, pps_store, vote_store
 from pool.storage.block_claim import Claim, read_claim
 from pool.storage.database import Database
 from pool.storage.share_store import ShareStore
@@ -269,6 +269,36 @@ class SqlBooks:
         """Nothing is expected to move this block any more."""
         with self._database.write() as connection:
             block_store.change(connection, block.id, now_ms, watched=0)
+
+    def scanned(self, chain: str) -> tuple[int, str] | None:
+        """Height and displayed hash of the last block whose votes were compared with these books."""
+        with self._database.read() as connection:
+            return vote_store.scanned(connection, self._pool, chain)
+
+    def set_scanned(self, chain: str, height: int, hash_hex: str) -> None:
+        """Up to this block the chain's votes are compared; the hash is empty where it is not known."""
+        with self._database.write() as connection:
+            vote_store.set_scanned(connection, self._pool, chain, height, hash_hex)
+
+    def lowest_height(self, chain: str) -> int | None:
+        """Of what this pool ever found on a chain."""
+        with self._database.read() as connection:
+            return vote_store.lowest_height(connection, self._pool, chain)
+
+    def vote_rows(self, chain: str, votes: Sequence[str]) -> list[FoundBlock]:
+        """All rows of these votes."""
+        with self._database.read() as connection:
+            return vote_store.rows_of(connection, chain, votes)
+
+    def watch_again(self, block: FoundBlock, now_ms: int) -> None:
+        """Something may move this block after all."""
+        with self._database.write() as connection:
+            block_store.change(connection, block.id, now_ms, watched=1)
+
+    def drained_ms(self) -> int | None:
+        """The time up to which everything of all the pool's front ends is in the books."""
+        with self._database.read() as connection:
+            return vote_store.drained_ms(connection, self._pool)
 
     def _claim(self, block: FoundBlock, terms: ChainTerms) -> Claim:
         with self._database.read() as connection:

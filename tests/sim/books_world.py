@@ -30,9 +30,9 @@ from pool.accounting.found_block import ChainTerms
 from pool.blocks.solution_store import SolutionStore
 from pool.services import bookkeeping as bookkeeping_module
 from pool.services import log_ingest as log_ingest_module
-from pool.services.block_following import ChainAwayError
 from pool.services.bookkeeping import Bookkeeping
 from pool.services.chain_view import ChainNodesView
+from pool.services.followed_chain import ChainAwayError
 from pool.services.log_ingest import LogIngest
 from pool.shares import share_log as share_log_module
 from pool.shares.record import AccountKey, Route

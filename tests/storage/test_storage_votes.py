@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from storage_samples import block_hash_hex
 from vote_world import CHAIN, VoteWorld
 
 from pool.audit import books_audit
 from pool.audit.terms import CreditTerms, TermsBook
 from pool.storage import block_losses, ledger_store
+from pool.storage.tables import blocks
 
 
 @pytest.fixture
@@ -241,3 +243,113 @@ async def test_votes_outlive_a_restart_and_a_node_that_is_away(world: VoteWorld)
     world.restart()
     await settled(world)
     assert world.states(11) == ["orphan immature"] and coins(world) == (300, 0)
+
+
+# -- the comparison with the chain ------------------------------------------------------------------------------------
+
+UNKNOWN = "votes that the books do not know"
+OTHERWISE = "otherwise than in its chain"
+
+
+def told(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if words in record.getMessage()]
+
+
+async def look_for(world: VoteWorld, minutes: int) -> None:
+    """Passes over this time; the only front end tells all the while how far it is."""
+    for _ in range(minutes):
+        world.now_ms += 60_000
+        world.ingest.hurry()
+        await world.bookkeeping.step()
+
+
+async def test_income_of_votes_that_the_books_do_not_know_is_told_once_and_given_to_nobody(
+    world: VoteWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    await look_for(world, 1)
+    world.vote(11, height=1)
+    world.chain.foreign.add(99)
+    world.chain.connect("c", 1, (98, 20), (11, 10), (97, 11), (99, 5))
+    world.chain.advance(7)
+    await look_for(world, 9)
+    assert told(caplog, UNKNOWN) == [] and coins(world) == (0, 10)
+    await look_for(world, 6)
+    world.restart()
+    await look_for(world, 15)
+    (line,) = told(caplog, UNKNOWN)
+    assert "height=1 block=" + "c".ljust(64, "0") + " votes=2 amount=31 first=" + block_hash_hex(98) in line
+    assert coins(world) == (0, 10) and told(caplog, OTHERWISE) == []
+
+
+async def test_a_vote_whose_front_end_is_late_is_no_unknown_income(
+    world: VoteWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.chain.advance(1)
+    await look_for(world, 1)
+    world.chain.connect("c", 2, (11, 10))
+    world.chain.advance(7)
+    await look_for(world, 8)
+    world.vote(11, height=2)
+    await look_for(world, 20)
+    assert told(caplog, UNKNOWN) == [] and world.states(11) == ["mature"]
+
+
+async def test_the_comparison_goes_on_after_a_restart_and_works_some_blocks_at_a_time(world: VoteWorld) -> None:
+    await look_for(world, 1)
+    world.chain.advance(100)
+    world.chain.asked.clear()
+    await world.bookkeeping.step()
+    assert world.chain.asked == [str(height) for height in range(1, 21)]
+    world.restart()
+    world.chain.asked.clear()
+    await world.bookkeeping.step()
+    assert world.chain.asked == [str(height) for height in range(20, 41)]
+    for _ in range(5):
+        await world.bookkeeping.step()
+    world.chain.asked.clear()
+    await world.bookkeeping.step()
+    assert world.chain.asked == ["97"]  # 3 below the tip is the maturity: whether it is still the one compared
+
+
+async def test_the_comparison_begins_with_the_first_vote_of_older_books(
+    world: VoteWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.chain.advance(49)
+    world.vote(11, height=50)
+    world.chain.connect("c", 50, (11, 10), (12, 7))
+    world.chain.advance(100)
+    await look_for(world, 40)
+    assert len(told(caplog, UNKNOWN)) == 1 and world.states(11) == ["mature"]
+    assert world.chain.asked[-1] == "147" and "49" not in world.chain.asked
+
+
+async def test_a_vote_that_was_given_up_is_credited_when_a_block_has_it_after_all(
+    world: VoteWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.chain.advance(4)
+    world.vote(11, height=5)
+    world.chain.connect("c", 5, (99, 1))
+    world.chain.foreign.add(99)
+    world.chain.advance(9)
+    await look_for(world, 3)
+    assert world.states(11) == ["orphan"]
+    with world.database.read() as connection:
+        assert connection.execute(select(blocks.c.watched).where(blocks.c.hash_hex == block_hash_hex(11))).scalar() == 0
+    world.chain.connect("d", 5, (11, 30))
+    world.chain.advance(20)
+    await look_for(world, 5)
+    assert world.states(11) == ["mature"] and coins(world) == (0, 30)
+    assert len(told(caplog, "watched again")) == 1 and told(caplog, OTHERWISE) == []
+
+
+async def test_a_final_vote_that_the_chain_pays_otherwise_is_told(
+    world: VoteWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.vote(11, height=5)
+    world.chain.connect("c", 5, (11, 30))
+    world.chain.advance(2)
+    await look_for(world, 1)
+    world.chain.connect("c", 5, (11, 31))
+    world.chain.advance(8)
+    await look_for(world, 15)
+    assert len(told(caplog, OTHERWISE)) == 1 and world.states(11) == ["mature"]

@@ -37,6 +37,7 @@ class Votes:
         self.synced = True
         self.away = False
         self.asked: list[str] = []
+        self._number = 0
 
     @property
     def tip_height(self) -> int:
@@ -51,8 +52,8 @@ class Votes:
 
     def advance(self, count: int) -> None:
         for _ in range(count):
-            height = self.tip_height + 1
-            self.connect(f"e{height}", height)
+            self._number += 1
+            self.connect(f"e{self._number}", self.tip_height + 1)
 
     async def block_status(self, hash_hex: str) -> BlockStatus:
         self._ask(hash_hex)
