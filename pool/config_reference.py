@@ -53,7 +53,7 @@ counting from 0: `--set stratum.ports.0.bind=127.0.0.1:3334`.
 - One process has one parent chain; every auxpow chain has the parent's proof-of-work hash; bk and
   parallel need SHA-256d.
 
-Working examples: `deploy/devnet.yaml` (five chains on this machine), `deploy/bitcoin-namecoin.yaml` (real nodes) and
+Working examples: `deploy/devnet.yaml` (every kind, on this machine), `deploy/bitcoin-namecoin.yaml` (real nodes) and
 `deploy/two-chains.yaml` (the same, and nothing but what has no default).
 """
 

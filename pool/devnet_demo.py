@@ -76,9 +76,9 @@ class Demo:
         """Start everything; False when the user wants to stop already."""
         plan = self.plan
         self._say(f"demo: data in {plan.data_dir}, logs in {plan.data_dir / 'logs'}")
-        for name in plan.config.chains:
+        for name in plan.node_names:
             self.nodes.append(self._child(f"node {name}", f"node-{name}.log", plan.node_command(name)))
-        for name, node in zip(plan.config.chains, self.nodes, strict=True):
+        for name, node in zip(plan.node_names, self.nodes, strict=True):
             if not self._ready(node, NODE_START_S):
                 return False
             kind = plan.config.chains[name].kind

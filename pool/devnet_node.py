@@ -1,4 +1,4 @@
-"""`pool devnet node NAME`: a reference node made of the chain's own section of the configuration.
+"""`pool devnet node NAME`: a node made of the chain's own section of the configuration.
 
 The pool and its nodes read one file, so they cannot disagree about ports, logins, chain ids or contexts.
 """
@@ -6,12 +6,13 @@ The pool and its nodes read one file, so they cannot disagree about ports, login
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from chains.families import network
 from chains.reference.run import serve
 from chains.reference.settings import NodeSettings
-from pool.config import AuxpowChain, Config, Mm2Chain
+from pool.config import AuxpowChain, ChainSection, Config, Mm2Chain
+from pool.devnet_network_node import NETWORK_KINDS, run_network_node
 
 LOOPBACK = ("127.0.0.1", "localhost")
 DEVNET_FAMILIES = ("devnet", "devnet-scrypt")
@@ -27,20 +28,24 @@ class DevnetError(Exception):
 
 
 def run_node(config: Config, name: str, block_interval_s: int | None) -> int:
-    """Run the node of a chain until SIGINT or SIGTERM; the exit code. Raises DevnetError."""
+    """Run the node of a chain until SIGINT or SIGTERM; the exit code. A network of our own has an interval of its own.
+    Raises DevnetError."""
+    chain = _chain_of(config, name)
+    if chain.kind in NETWORK_KINDS:
+        url, user, password = _address_and_login(name, chain)
+        return run_network_node(config, name, url, f"{user}:{password}")
     return serve(node_settings(config, name, block_interval_s))
 
 
-def node_settings(config: Config, name: str, block_interval_s: int | None) -> NodeSettings:
-    """How the chain's node is started. Its wallet's seed is the chain's name. Raises DevnetError."""
+def _chain_of(config: Config, name: str) -> ChainSection:
     chain = config.chains.get(name)
     if chain is None:
         raise DevnetError(f"no chain {name!a} in the configuration, expected one of {', '.join(config.chains)}")
-    if chain.family not in DEVNET_FAMILIES:
-        raise DevnetError(
-            f"chains.{name}.family: expected {' or '.join(DEVNET_FAMILIES)}; the node of family {chain.family} is its "
-            "own daemon"
-        )
+    return chain
+
+
+def _address_and_login(name: str, chain: ChainSection) -> tuple[SplitResult, str, str]:
+    """Where the node is to listen, and the user and password it lets in."""
     node = chain.nodes[0]
     url = urlsplit(node.url)
     if url.hostname not in LOOPBACK or url.port is None or url.scheme != "http":
@@ -48,13 +53,26 @@ def node_settings(config: Config, name: str, block_interval_s: int | None) -> No
     password = node.read_password()
     if node.user is None or password is None:
         raise DevnetError(f"chains.{name}.nodes.0: expected user and password")
+    return url, node.user, password
+
+
+def node_settings(config: Config, name: str, block_interval_s: int | None) -> NodeSettings:
+    """How the chain's reference node is started. Its wallet's seed is the chain's name. Raises DevnetError."""
+    chain = _chain_of(config, name)
+    if chain.family not in DEVNET_FAMILIES:
+        raise DevnetError(
+            f"chains.{name}.family: expected {' or '.join(DEVNET_FAMILIES)}; the node of family {chain.family} is its "
+            "own daemon"
+        )
+    url, user, password = _address_and_login(name, chain)
+    assert url.port is not None, "looked at before"
     parent_network = network(config.parent_chain.family, config.parent_chain.network)
     start_hashes = FIRST_HASHES_PER_S * (block_interval_s or 1)
     settings = NodeSettings(
         kind=chain.kind,
         name=name,
         port=url.port,
-        user=node.user,
+        user=user,
         password=password,
         data_dir=config.pool.data_dir / "nodes" / name,
         seed=name,

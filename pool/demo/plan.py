@@ -75,6 +75,14 @@ class DemoPlan:
         """A login that is credited on every chain."""
         return "+".join((self.miner_address, *(f"{name}=same" for name in self.config.aux_chains))) + f".{worker}"
 
+    @property
+    def node_names(self) -> list[str]:
+        """The chains that a node is started for: chains with one address have one node."""
+        seen: dict[str, str] = {}
+        for name, chain in self.config.chains.items():
+            seen.setdefault(chain.nodes[0].url, name)
+        return list(seen.values())
+
     def node_rpc_port(self, name: str) -> int:
         url = urlsplit(self.config.chains[name].nodes[0].url)
         return url.port or (443 if url.scheme == "https" else 80)
@@ -82,7 +90,8 @@ class DemoPlan:
     def ports(self) -> list[Port]:
         """Every port that will be listened on, in the order of the start."""
         ports = []
-        for name, chain in self.config.chains.items():
+        for name in self.node_names:
+            chain = self.config.chains[name]
             host = urlsplit(chain.nodes[0].url).hostname or "127.0.0.1"
             remedy = f"is another demo running? Else change the url of {name} in {self.config_path}"
             ports.append(Port(host, self.node_rpc_port(name), f"the RPC of node {name}", remedy))

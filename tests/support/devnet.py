@@ -80,9 +80,11 @@ class Devnet:
         self.write_config(edit)
 
     def write_config(self, edit: EditConfig | None) -> None:
-        """deploy/devnet.yaml with our ports and folder, shares of a fixed difficulty, and quick polls; without its
-        payouts, so that only tests which want them have money that moves by itself."""
+        """deploy/devnet.yaml with our ports and folder, shares of a fixed difficulty, and quick polls; only the chains
+        with reference nodes, and without their payouts, so that only tests which want them have money that moves by
+        itself."""
         config = YAML(typ="safe").load(ROOT / "deploy" / "devnet.yaml")
+        config["chains"] = {name: config["chains"][name] for name in CHAINS}
         config["pool"]["data_dir"] = str(self.data_dir)
         config["http"]["bind"] = f"127.0.0.1:{self.http_port}"
         config["stratum"]["ports"][0].update(port_terms(free_port()))

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from chains.reference.wallet import address
 from pool.demo.children import Child
-from support.devnet import PARENT, Devnet, port_terms
+from support.devnet import CHAINS, PARENT, Devnet, port_terms
 from support.ports import free_port
 from support.postgresql import PASSWORD, PostgresqlServer
 from support.redis import RedisServer
@@ -186,7 +186,7 @@ async def roles_world(make_devnet: Any, folder: Path, shipped: Mapping[str, Ship
                 config["pool"]["database_url"] = database
                 config["stratum"]["ports"] = [port_terms(port) for port in serving]
 
-            devnet: Devnet = await make_devnet(edit=edit, start=False, bits=dict.fromkeys(_chains(), BITS))
+            devnet: Devnet = await make_devnet(edit=edit, start=False, bits=dict.fromkeys(CHAINS, BITS))
             devnet.http_port = next(process.http_port for process in processes if process.shipped.role == "web")
             world = RolesWorld(devnet, redis, postgresql, database, processes)
             async with world.nodes, world.wallets:
@@ -198,7 +198,3 @@ async def roles_world(make_devnet: Any, folder: Path, shipped: Mapping[str, Ship
     finally:
         postgresql.close()
         redis.close()
-
-
-def _chains() -> list[str]:
-    return list(documents("devnet.yaml")[0]["chains"])

@@ -82,7 +82,7 @@ def test_cli_without_a_command_shows_the_help_as_wrong_use(pool_command: Any) ->
         (
             ("devnet", "node", "gamma", "-c", DEVNET),
             "pool devnet node: no chain 'gamma' in the configuration, expected one of regbtc, regnmc, regdoge, "
-            "alpha, beta (see pool devnet node --help)",
+            "alpha, beta, votes (see pool devnet node --help)",
         ),
     ],
 )

@@ -59,7 +59,7 @@ def payouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """Runs `pool payouts COMMAND ...` over the books in tmp_path; one chain pays, the others do not."""
     config = YAML(typ="safe").load(Path(DEVNET))
     for chain in config["chains"].values():
-        del chain["payouts"]
+        chain.pop("payouts", None)
     config["chains"][CHAIN]["payouts"] = {"minimum_payout": 10_000}
     config["pool"]["data_dir"] = str(tmp_path)
     with (tmp_path / "pool.yaml").open("w") as file:

@@ -18,7 +18,8 @@ from pool.shares.route import route_login
 from stratum.words import parse_login
 
 DEVNET = str(Path(__file__).parents[4] / "deploy" / "devnet.yaml")
-CHAINS = ("regbtc", "regnmc", "regdoge", "alpha", "beta")
+CHAINS = ("regbtc", "regnmc", "regdoge", "alpha", "beta", "votes")
+LOGINS = "".join(f"+{name}=same" for name in CHAINS[1:])
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_demo_plan_miner_command(plan: DemoPlan):
     mine = parsed(plan.miner_command())
     assert mine["url"] == "stratum+tcp://127.0.0.1:3340"
     assert (mine["algorithm"], mine["threads"]) == ("sha256d", 1)
-    assert mine["user"] == f"{plan.miner_address}+regnmc=same+regdoge=same+alpha=same+beta=same.demo"
+    assert mine["user"] == f"{plan.miner_address}{LOGINS}.demo"
 
 
 def test_demo_plan_login_is_credited_on_every_chain(plan: DemoPlan):
@@ -104,7 +105,7 @@ def test_demo_address_that_is_not_ours():
 
 def test_demo_invitation_has_lines_to_copy(plan: DemoPlan):
     lines = invitation(plan).splitlines()
-    login = f"{plan.miner_address}+regnmc=same+regdoge=same+alpha=same+beta=same.rig1"
+    login = f"{plan.miner_address}{LOGINS}.rig1"
     mine = next(line for line in lines if " mine stratum+tcp://" in line)
     assert mine.endswith(f"pool mine stratum+tcp://127.0.0.1:3340 -u {login} -p x --algorithm sha256d")
     assert any(line.startswith("  minerd -a sha256d -o stratum+tcp://127.0.0.1:3340 -u ") for line in lines)
