@@ -24,8 +24,8 @@ class Assignment:
     sent now, though it may be the same; from `due` on check() is worth a call."""
 
     __slots__ = (
-        "_caps", "_force_clean", "_reoffer_after", "_reoffer_interval_s", "_reoffered_job_id", "due", "sequence",
-        "terms", "wanted",
+        "_caps", "_force_clean", "_reoffer_after", "_reoffer_interval_s", "_reoffered_job_id", "_steady_caps", "due",
+        "sequence", "terms", "wanted",
     )  # fmt: skip
 
     def __init__(self, policy: PortPolicy, reoffer_interval_s: float, now: float) -> None:
@@ -38,6 +38,8 @@ class Assignment:
         self._reoffer_interval_s = reoffer_interval_s
         self._reoffer_after = now
         self._reoffered_job_id: str | None = None
+        # A job of these caps goes out under the difficulty that the miner was told: nothing has moved since it was.
+        self._steady_caps: tuple[float, ...] | None = None
 
     @property
     def difficulty(self) -> float:
@@ -62,9 +64,11 @@ class Assignment:
     def want_clean(self) -> None:
         """The job shall be sent again, and as a clean one."""
         self.wanted = self._force_clean = True
+        self.interrupt()
 
     def moved(self, now: float, urgent: bool = False) -> None:
         """The difficulty may be another now: want the job again where waiting for the next one would hurt."""
+        self.interrupt()
         terms = self.terms
         sent = terms.sent
         if sent is None:
@@ -94,6 +98,19 @@ class Assignment:
         self.due = math.inf
         self.moved(now)
 
+    def go_on(self, job: JobOffer, clean_from: int) -> bytes | None:
+        """The line of a newer job when nothing has to be said before it, as for nearly every miner at every job; it
+        counts as sent. None: give() has to see to it. A broadcast comes by here 5,000 times while miners wait."""
+        sequence = self.sequence
+        if job.caps != self._steady_caps or job.sequence <= sequence:
+            return None
+        self.sequence = job.sequence
+        return job.notify_clean if sequence < clean_from else job.notify
+
+    def interrupt(self) -> None:
+        """Something is to be said before the next job."""
+        self._steady_caps = None
+
     def give(self, job: JobOffer, now: float, clean: bool | None, out: Outbox) -> bool:
         """Write a job, preceded by its difficulty where that changed; `clean` overrides the job's own word. False, and
         nothing written, when the miner has it, or a newer one."""
@@ -103,6 +120,7 @@ class Assignment:
         terms, sent = self.terms, self.terms.sent
         self._caps = job.caps
         difficulty = terms.target(job.caps)
+        terms.reach(self.sequence)
         terms.bind(job.sequence, difficulty)
         if difficulty != sent:
             out.line(messages.set_difficulty(difficulty))
@@ -120,4 +138,5 @@ class Assignment:
         out.line(job.notify_clean if (job.clean if clean is None else clean) else job.notify)
         self.sequence = job.sequence
         self.wanted = self._force_clean = False
+        self._steady_caps = job.caps if terms.is_even else None
         return True

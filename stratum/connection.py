@@ -175,10 +175,15 @@ class Connection(TwistedProtocol):
             if not self._continuing and self.session.closed is None:
                 self.transport.resumeProducing()
 
-    def offer(self, job: JobOffer, clean: bool, now: float) -> None:
-        """A broadcast reaches this connection."""
-        if self.session.offer_job(job, now, clean):
-            self._write(self.session.data_to_send())
+    def offer(self, job: JobOffer, clean_from: int, now: float) -> None:
+        """A broadcast reaches this connection; the job is a clean one to a miner whose last is older than that."""
+        session = self.session
+        if session.closed is None:
+            line = session.assignment.go_on(job, clean_from)
+            if line is not None:
+                self._write(line)
+            elif session.offer_job(job, now, session.assignment.sequence < clean_from):
+                self._write(session.data_to_send())
 
     def sweep(self, now: float) -> None:
         """Once a second: timers, and readers too slow to keep."""

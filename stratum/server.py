@@ -39,6 +39,12 @@ QUEUE_ROUNDS = 11  # a port takes a hundred connections at a time, of a queue of
 OPEN_FILES_FRACTION = 0.9  # of the process's limit for miners; nodes, database and log need the rest
 
 
+def _difficulty(connection: Connection) -> float:
+    assignment = connection.session.assignment
+    sent = assignment.terms.sent
+    return assignment.difficulty if sent is None else sent
+
+
 class _Port(Factory):
     """Lets connections in to one listening port."""
 
@@ -254,7 +260,7 @@ class StratumServer:
         job after it."""
         for connection in self.connections:
             if connection.realm in realms and connection.session.ready:
-                connection.session.out.message(text)
+                connection.session.announce(text)
 
     # Jobs.
 
@@ -267,7 +273,7 @@ class StratumServer:
         # Popped from the end, so the biggest difficulty last.
         self._broadcast = sorted(
             (connection for connection in self.connections if connection.session.ready),
-            key=lambda connection: connection.session.assignment.difficulty,
+            key=_difficulty,
         )
         if not self._slice_due:
             self._slice()
@@ -276,15 +282,13 @@ class StratumServer:
         self._slice_due = False
         waiting, job, now = self._broadcast, self._job, self.clock()
         assert job is not None
+        clean_from = self._clean_sequence  # a clean job that a slice never reached makes the next one clean
         for _ in range(min(BROADCAST_SLICE, len(waiting))):
             connection = waiting.pop()
-            sequence = connection.session.assignment.sequence
-            if sequence < job.sequence:
-                # A clean job that a slice never reached makes the next one clean for this connection.
-                try:
-                    connection.offer(job, sequence < self._clean_sequence, now)
-                except Exception:
-                    self._failed(connection)
+            try:
+                connection.offer(job, clean_from, now)
+            except Exception:
+                self._failed(connection)
         if waiting:
             self._slice_due = True
             self.reactor.callLater(0, self._slice)

@@ -299,6 +299,11 @@ class Session:
             self.version_asked = True
         return True
 
+    def announce(self, text: str) -> None:
+        """A sentence for the person at the miner, before the next job."""
+        self.out.message(text)
+        self.assignment.interrupt()
+
     # Shares.
 
     def accept(self, submit: Submit, difficulty: float, now: float) -> None:

@@ -118,6 +118,15 @@ class Terms:
             oldest = points.pop(0)
             points[0] = (oldest[0], min(oldest[1], points[0][1]))
 
+    @property
+    def is_even(self) -> bool:
+        """Whether a newer job under the difficulty that the miner was told changes nothing here but `reach`."""
+        return self.sent is not None and self.sent == self._last
+
+    def reach(self, sequence: int) -> None:
+        """Jobs up to this one were sent under the difficulty that the miner was told."""
+        self._newest = max(self._newest, sequence)
+
     def for_job(self, sequence: int) -> float:
         """What a share of this job must be worth and is credited with."""
         sent = self.sent

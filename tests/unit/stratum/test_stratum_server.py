@@ -242,9 +242,9 @@ async def test_server_broadcast_reaches_everyone_the_biggest_first(reactor: Any,
         for connection in home.server.connections:
             offer = connection.offer
 
-            def spy(job: JobOffer, clean: bool, now: float, c: Any = connection, o: Any = offer) -> None:
+            def spy(job: JobOffer, clean_from: int, now: float, c: Any = connection, o: Any = offer) -> None:
                 order.append(c.session.assignment.difficulty)
-                o(job, clean, now)
+                o(job, clean_from, now)
 
             monkeypatch.setattr(connection, "offer", spy)
         home.server.broadcast(make_job(2, clean=True))
@@ -257,6 +257,27 @@ async def test_server_broadcast_reaches_everyone_the_biggest_first(reactor: Any,
         assert [(m["params"][0], m["params"][8]) for m in late] == [("3", False)] * 3
         stranger.send(request(1, "mining.ping"))
         assert (await stranger.line())["id"] == 1
+
+
+async def test_server_answers_between_the_slices_of_a_broadcast(reactor: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("stratum.server.BROADCAST_SLICE", 1)
+    async with house(reactor) as home:
+        miners = [await home.miner() for _ in range(40)]
+        for index, miner in enumerate(miners):
+            miner.send(request(0, "mining.suggest_difficulty", 2.0 ** (index - 20)))
+            await miner.line()
+            await miner.start(f"addr.{index}")
+        for connection in home.server.connections:
+
+            def slow(job: JobOffer, clean_from: int, now: float, o: Any = connection.offer) -> None:
+                time.sleep(0.002)
+                o(job, clean_from, now)
+
+            monkeypatch.setattr(connection, "offer", slow)
+        miners[0].send(request(7, "mining.ping"))  # the last one to have its job
+        home.server.broadcast(make_job(2, clean=True))
+        said = await miners[0].lines(2)
+        assert said[0].get("id") == 7 and said[1]["method"] == "mining.notify"
 
 
 async def test_server_several_ports_share_extranonces_and_have_their_terms(reactor: Any) -> None:
