@@ -54,6 +54,7 @@ nightly: install
 	@$(BIN)/python tests/network/soak.py --kind bk --minutes $(SOAK_MINUTES)
 	@$(BIN)/python tests/network/soak.py --kind parallel --minutes $(SOAK_MINUTES)
 	@sh tests/install-parts.sh
+	@$(BIN)/python tests/faults/faults.py
 	@$(BIN)/python tests/attacks/attacks.py
 	@$(MAKE) --no-print-directory asan
 	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py -k kill_rounds -o log_cli=true -o log_cli_level=INFO

@@ -12,7 +12,8 @@ one is a few dozen hashes. A command is a line of JSON on the standard input, an
     {"do": "report"}                                            what happened since the last report: Tally
 
 A share that is refused as stale is explained when a job on another tip came between sending it and EXPLAINED_S after
-the answer; every other refusal is kept with its words. HASHES is a file that gets the 32 bytes of each accepted hash.
+the answer; every other refusal is kept with its words. HASHES is a file that gets 33 bytes for each answer: A
+(accepted), S (stale) or R (refused otherwise), and the share's hash.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Miner:
 
 
 class Load:
-    """`port` is of new miners; `hashes` gets every accepted share's."""
+    """`port` is of new miners; `hashes` gets what was answered to which share."""
 
     def __init__(self, port: int, hashes: BinaryIO | None = None, seed: int = 1) -> None:
         self.port = port
@@ -288,13 +289,15 @@ class Load:
             return
         sent_at, header_hash = miner.pending.pop(number)
         self.tally.answers_ms.append(1000 * (now - sent_at))
+        kind = b"A"
         if message["result"] is True:
             self.tally.accepted += 1
-            if self._hashes is not None:
-                self._hashes.write(header_hash)
         else:
+            kind = b"S" if message["error"][0] == STALE else b"R"
             miner.refused.append((sent_at, now, json.dumps(message["error"])))
             self._judge_refusals(miner, now)
+        if self._hashes is not None:
+            self._hashes.write(kind + header_hash)
 
     def _judge_refusals(self, miner: Miner, now: float, over: bool = False) -> None:
         left = []
