@@ -49,13 +49,15 @@ class Rpc(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChainState:
-    """Where a node stands. `chain_id` is in every transfer's id; rewards can be spent after `maturity` blocks."""
+    """Where a node stands. `chain_id` is in every transfer's id; rewards can be spent after `maturity` blocks. `holes`
+    are bodies below the tip that nobody shows: one that comes may undo what stands above it."""
 
     chain_id: bytes
     height: int
     tip_hex: str
     maturity: int
     syncing: bool
+    holes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,14 @@ class Balance:
 
 
 class AccountNode:
-    """`chain_name` is the chain's own name at a node of kind `parallel`, None for one of kind `bk`."""
+    """`chain_name` is the chain's own name at a node of kind `parallel`, None for one of kind `bk`. A node of a network
+    with another `context`, where that is given, is refused."""
 
-    def __init__(self, rpc: Rpc, chain_name: str | None = None) -> None:
+    def __init__(self, rpc: Rpc, chain_name: str | None = None, context: bytes | None = None) -> None:
         self.name = rpc.name
         self._rpc = rpc
         self._chain_name = chain_name
+        self._context = context
         self._first = () if chain_name is None else (chain_name,)
 
     async def close(self) -> None:
@@ -85,6 +89,7 @@ class AccountNode:
     async def state(self, timeout_s: float | None = None) -> ChainState:
         if self._chain_name is None:
             info = answers.mapping(await self._call("getblockchaininfo", timeout_s=timeout_s), "getblockchaininfo")
+            self._check_context(info)
             return ChainState(
                 answers.hash_of(info, "genesis", "getblockchaininfo"),
                 answers.integer(info, "blocks", 0, MAX_HEIGHT, "getblockchaininfo"),
@@ -93,9 +98,10 @@ class AccountNode:
                 info.get("initialblockdownload") is not False,
             )
         view = answers.mapping(await self._call("getchainview", timeout_s=timeout_s), "getchainview")
+        self._check_context(view)
         records = answers.listing(view.get("chains"), "getchainview")
         chains = [answers.mapping(record, "getchainview") for record in records]
-        info = next((chain for chain in chains if chain.get("chain") == self._chain_name), {})
+        info = next((chain for chain in chains if self._chain_name in (chain.get("chain"), chain.get("context"))), {})
         if not info:
             raise WalletRefusedError(f"the node does not follow the chain {one_line(self._chain_name)}")
         chain_id = fields.parse_hex(info.get("chain_id"))
@@ -107,7 +113,13 @@ class AccountNode:
             displayed(answers.hash_of(info, "tip", "getchainview")),
             answers.integer(info, "maturity_blocks", 1, MAX_HEIGHT, "getchainview"),
             view.get("initialblockdownload") is not False,
+            answers.integer(info, "unresolved", 0, MAX_HEIGHT, "getchainview"),
         )
+
+    def _check_context(self, answer: Mapping[str, Any]) -> None:
+        if self._context is not None and answer.get("context") != self._context.hex():
+            found = one_line(answer.get("context"))
+            raise WalletRefusedError(f"{self.name}'s chain is another one: its context is {found}")
 
     async def holds(self, line: Line) -> bool:
         """Whether the block of a line is in the chain, at its height."""
@@ -117,7 +129,7 @@ class AccountNode:
             if error.code in (RPC_INVALID_PARAMETER, RPC_NOT_FOUND):
                 return False
             raise _trouble("getblockhash", error) from error
-        return bool(found == displayed(line.block))
+        return bool(found == displayed(line.own_id or line.block))
 
     # -- an account ---------------------------------------------------------------------------------------------------
 
@@ -166,7 +178,7 @@ class AccountNode:
             transfer_id,
             b"",
             answers.integer(record, "confirmations", 1, answers.MAX_CONFIRMATIONS, "gettransfer"),
-            displayed(answers.hash_of(record, "block", "gettransfer")),
+            displayed(answers.hash_of(record, _known_by(record), "gettransfer")),
             answers.integer(record, "height", 0, MAX_HEIGHT, "gettransfer"),
         )
 
@@ -209,6 +221,11 @@ def _trouble(method: str, error: RpcError) -> Exception:
     return kind(f"{method}: {error}")
 
 
+def _known_by(record: Mapping[str, Any]) -> str:
+    """Under which key the pool's name of a block is: that of the consensus proof where there is one."""
+    return "proof" if "proof" in record else "block"
+
+
 def _line(record: Any) -> Line:
     entry = answers.mapping(record, "listtransfers")
     amount = entry.get("amount")
@@ -216,7 +233,8 @@ def _line(record: Any) -> Line:
         raise WalletRefusedError("listtransfers: amount: expected a whole number")
     return Line(
         answers.integer(entry, "height", 0, MAX_HEIGHT, "listtransfers"),
-        answers.hash_of(entry, "block", "listtransfers"),
+        answers.hash_of(entry, _known_by(entry), "listtransfers"),
         None if entry.get("id") is None else answers.hash_of(entry, "id", "listtransfers"),
         amount,
+        answers.hash_of(entry, "block", "listtransfers") if "proof" in entry else None,
     )

@@ -21,7 +21,7 @@ from contextlib import suppress
 
 from coincurve import PrivateKey
 
-from chains.account_node import ID_SIZE, AccountNode, ChainState
+from chains.account_node import ID_SIZE, AccountNode
 from chains.accounts.coins import Line, Spend, coins_of
 from chains.accounts.transfer import Transfer, is_signed, owns, read_transfer, sign
 from chains.node_rpc import NodeUnavailableError
@@ -57,7 +57,7 @@ Spends = Callable[[], Awaitable[Mapping[bytes, Spend]]]
 class AccountWallet:
     """One chain's (chains/wallet.py says what each method promises). `address` is the account that pays and that the
     chain's blocks pay, `secret` its key. The first node is believed; payments are sent to the others as well.
-    `expected_id` is the chain's id where it is known beforehand."""
+    `waits_for_bodies` says whether nothing is decided while bodies below the tip are missing (docs/adr/0019)."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class AccountWallet:
         nodes: Sequence[AccountNode],
         *,
         spends: Spends,
-        expected_id: bytes | None = None,
+        waits_for_bodies: bool = True,
     ) -> None:
         self.chain = chain
         self.address = address
@@ -79,22 +79,15 @@ class AccountWallet:
         self._spends = spends
         self._node = nodes[0]
         self._nodes = tuple(nodes)
-        self._expected_id = expected_id
+        self._waits_for_bodies = waits_for_bodies
         self._deep: list[Line] = []  # lines that are not asked for again
 
-    async def state(self) -> ChainState:
-        """Where the believed node stands. Raises WalletRefusedError when its chain is not the expected one."""
-        found = await self._node.state()
-        if self._expected_id is not None and found.chain_id != self._expected_id:
-            raise WalletRefusedError(
-                f"the node's chain is {found.chain_id.hex()}, expected {self._expected_id.hex()}: its numbers differ"
-            )
-        return found
-
     async def tip(self) -> Tip:
-        state = await self.state()
+        state = await self._node.state()
         if state.syncing:
             raise WalletRefusedError("the node is not synced: initial block download")
+        if state.holes and self._waits_for_bodies:
+            raise WalletRefusedError(f"{state.holes} bodies below the chain's tip are missing, and may undo it")
         for node in self._nodes[1:]:
             ahead = 0
             with suppress(WalletRefusedError, NodeUnavailableError):  # which says nothing about the wallet's own node
@@ -104,7 +97,7 @@ class AccountWallet:
         return Tip(state.height, state.tip_hex)
 
     async def turn(self) -> Turn:
-        state = await self.state()
+        state = await self._node.state()
         balance = await self._node.balance(self.address)
         return Turn(state.chain_id, self.script, self.public_key, balance.nonce)
 
@@ -112,10 +105,10 @@ class AccountWallet:
 
     async def coins(self) -> list[Coin]:
         for _ in range(READS):
-            state = await self.state()
+            state = await self._node.state()
             lines = await self._history(state.height)
             balance = await self._node.balance(self.address)
-            if (await self.state()).tip_hex == state.tip_hex:
+            if (await self._node.state()).tip_hex == state.tip_hex:
                 break
         else:
             raise NodeUnavailableError("the chain moves faster than the account can be read")
@@ -148,7 +141,7 @@ class AccountWallet:
         chain_id, transfer = unsigned[:ID_SIZE], _read(unsigned, signed=False)
         if (transfer.sender, transfer.public_key) != (self.script, self.public_key):
             raise WalletRefusedError("the transfer is not of this account")
-        if (await self.state()).chain_id != chain_id:
+        if (await self._node.state()).chain_id != chain_id:
             raise WalletRefusedError("the transfer is of another chain than the node's")
         signed = sign(transfer, chain_id, self._secret)
         if not is_signed(signed, chain_id):
@@ -177,7 +170,7 @@ class AccountWallet:
         found = await self._node.transfer(txid)
         if found is not None:
             return found
-        state = await self.state()
+        state = await self._node.state()
         for line in await self._history(state.height):
             if line.id is None and line.block == txid:
                 return WalletTransaction(txid, b"", state.height - line.height + 1, displayed(txid), line.height)
@@ -186,7 +179,7 @@ class AccountWallet:
     async def transactions_since(self, height: int) -> list[WalletTransaction]:
         """What left the account above a height, with the bytes that prove it. What came in, and what waits, is not
         among it."""
-        state = await self.state()
+        state = await self._node.state()
         found = []
         for line in await self._history(state.height):
             if line.height <= height or line.id is None or line.amount >= 0:

@@ -26,13 +26,15 @@ NONCE_TAG = b"parapool/nonce"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of an account's history: `block` is the id of the block (natural order) that holds it, `id` the
-    transfer's, None for a reward; `amount` is negative for what left, fee included."""
+    """A line of an account's history: `block` is what the pool knows the block by that holds it (natural order), `id`
+    the transfer's, None for a reward; `amount` is negative for what left, fee included. `own_id` is the block's own id
+    where the pool goes by another, that of the consensus proof."""
 
     height: int
     block: bytes
     id: bytes | None
     amount: int
+    own_id: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,9 @@ class AccountChain(Protocol):
     @property
     def mempool(self) -> Mempool: ...
 
-    def block_id(self, height: int) -> bytes:
-        """The id (natural order) of the chain's block at a height that the accounts have."""
+    def block_names(self, height: int) -> Mapping[str, bytes]:
+        """What the chain's block at a height that the accounts have is known by: word → id (natural order), `block` and
+        perhaps others."""
 
 
 def address_format(hrp: str) -> AddressFormat:
@@ -90,13 +91,17 @@ def list_transfers(chain: AccountChain, address: str, since_height: int = 0, lim
     return [
         {
             "height": line.height,
-            "block": displayed(chain.block_id(line.height)),
+            **_names(chain, line.height),
             "id": None if line.id is None else displayed(line.id),
             "amount": line.amount,
             "confirmations": chain.accounts.height - line.height + 1,
         }
         for line in lines[: max(0, limit)]
     ]
+
+
+def _names(chain: AccountChain, height: int) -> dict[str, str]:
+    return {word: displayed(name) for word, name in chain.block_names(height).items()}
 
 
 def create_transfer(
@@ -154,7 +159,7 @@ def get_transfer(chain: AccountChain, id_hex: str) -> dict[str, Any]:
     height = chain.accounts.height_of(transfer_id)
     if height is not None:
         confirmations = chain.accounts.height - height + 1
-        where = {"height": height, "block": displayed(chain.block_id(height)), "confirmations": confirmations}
+        where = {"height": height, **_names(chain, height), "confirmations": confirmations}
         return {"id": id_hex, "state": "confirmed", **where}
     state = "waiting" if transfer_id in chain.mempool else "unknown"
     return {"id": id_hex, "state": state, "height": None, "block": None, "confirmations": 0}

@@ -98,9 +98,9 @@ class BkChain:
             raise IndexError(height)
         return self.graph.genesis if height == 0 else self.graph.blocks[self.walk.steps_since(height - 1)[0].id]
 
-    def block_id(self, height: int) -> bytes:
-        """The id of that block."""
-        return self.block_at(height).id
+    def block_names(self, height: int) -> dict[str, bytes]:
+        """What that block is known by."""
+        return {"block": self.block_at(height).id}
 
     @property
     def height(self) -> int:

@@ -78,9 +78,10 @@ class FollowedChain:
     def accounts(self) -> Accounts:
         return self.state.accounts
 
-    def block_id(self, height: int) -> bytes:
-        """The id of the chain's block at a height, from 1."""
-        return self.state.blocks[height - 1].id
+    def block_names(self, height: int) -> dict[str, bytes]:
+        """What the chain's block at a height, from 1, is known by: its id, and that of the consensus proof."""
+        facts = self.state.blocks[height - 1]
+        return {"block": facts.id, "proof": facts.proof_id}
 
     # --- following --------------------------------------------------------------------------------------------------
 

@@ -47,12 +47,16 @@ class BookedCoin:
 
 @dataclass(frozen=True, slots=True)
 class Income:
-    """A block of ours in the books: displayed hash, height, what its coinbase pays us, and whether that is final."""
+    """A block of ours in the books: displayed hash, height, what its coinbase pays us, and whether that is final. Of a
+    block that pays votes, `amount` is what those that the books know of it earn; it is final when all of it is, and
+    `partly` is what of it is final before."""
 
     block_hash_hex: str
     height: int
     amount: int
     mature: bool
+    partly: int = 0
+    votes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,10 @@ def reconcile(
         if income is None:
             notes.append(f"coinbase {txid[::-1].hex()} is of a block that the books do not know; it is left alone")
         elif income.mature:
-            entered.add(income.block_hash_hex)
             held = sum(coin.amount for coin in coins)
+            if income.votes and held > income.amount:
+                continue  # the books have not come to all of its votes yet; it is awaited, and not for ever
+            entered.add(income.block_hash_hex)
             if held != income.amount:
                 faults.append(f"the coins of block {income.block_hash_hex} hold {held}, its income is {income.amount}")
                 off += held - income.amount
@@ -148,7 +154,10 @@ def reconcile(
     placed = {coin.cause for coin in books.coins.values() if coin.source is CoinSource.INCOME} | entered
     awaited = 0
     for income in books.incomes.values():
-        if not income.mature or income.block_hash_hex in placed or not income.amount:
+        if income.block_hash_hex in placed:
+            continue
+        if not income.mature or not income.amount:
+            awaited += income.partly
             continue
         awaited += income.amount
         if tip_height - income.height + 1 > maturity + AWAIT_MARGIN:

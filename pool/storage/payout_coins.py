@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, and_, delete, func, or_, select, tuple_, update
 
 from chains.wallet import Outpoint
 from pool.ledger import payment
@@ -27,6 +27,9 @@ SPENDABLE = (CoinSource.INCOME, CoinSource.CHANGE, CoinSource.FUND)
 
 _IN_FLIGHT = tuple(sorted(state.value for state in IN_FLIGHT))
 _CHUNK = 400  # names per query, well below SQLite's limit of variables
+
+_BLOCK_NAME = func.coalesce(blocks.c.container_hash_hex, blocks.c.hash_hex)
+"""The block whose coins a row of `blocks` is about: of a vote, the one that has it."""
 
 
 class NoDepositError(LedgerError):
@@ -230,13 +233,17 @@ def _coins_and_states() -> Select[Any]:
     coin = wallet_coins.c
     inputs = batch_inputs.alias("reserving")
     reserving, spender, maker = (payout_batches.alias(name) for name in ("reserver", "spender", "maker"))
+    final = select(blocks.c.id).where(blocks.c.chain == coin.chain, blocks.c.state == "mature")
+    earned = or_(
+        final.where(blocks.c.hash_hex == coin.cause).exists(),
+        final.where(blocks.c.container_hash_hex == coin.cause).exists(),
+    )
     return (
         select(
-            wallet_coins, blocks.c.state.label("block_state"), reserving.c.state.label("reserver_state"),
-            spender.c.state.label("spender_state"), maker.c.state.label("maker_state"),
+            wallet_coins, and_(coin.source == "income", earned).label("is_earned"),
+            reserving.c.state.label("reserver_state"), spender.c.state.label("spender_state"),
+            maker.c.state.label("maker_state"),
         )
-        .join(blocks, and_(coin.source == "income", blocks.c.chain == coin.chain, blocks.c.hash_hex == coin.cause),
-              isouter=True)
         .join(inputs, and_(inputs.c.chain == coin.chain, inputs.c.txid == coin.txid, inputs.c.vout == coin.vout,
                            inputs.c.active == 1), isouter=True)
         .join(reserving, reserving.c.id == inputs.c.batch_id, isouter=True)
@@ -250,11 +257,11 @@ _COINS = _coins_and_states()
 
 
 def _rows(connection: Connection, chain: str, *conditions: Any) -> Iterable[Row[Any]]:
-    """Coins with the state of the block, spender and maker that they hang on."""
+    """Coins with the states of the block, spender and maker that they hang on."""
     query = _COINS.where(wallet_coins.c.chain == chain, *conditions)
     for row in connection.execute(query):
         # The coins of a block that a reorg took are in no wallet until it is back; the ledger has its loss.
-        if row.source != "income" or row.block_state == "mature":
+        if row.source != "income" or row.is_earned:
             yield row
 
 
@@ -311,14 +318,32 @@ def _change_to_come(connection: Connection, chain: str) -> frozenset[Outpoint]:
 
 
 def _incomes(connection: Connection, chain: str, block_hashes: Collection[str]) -> dict[str, Income]:
-    """Mature blocks of which no coin is entered, and the blocks asked for."""
+    """Mature blocks of which no coin is entered, and the blocks asked for. A vote's block is the one that has it."""
     column, coin = blocks.c, wallet_coins.c
-    of_block = (coin.chain == column.chain, coin.cause == column.hash_hex, coin.source == "income")
+    of_block = (coin.chain == column.chain, coin.cause == _BLOCK_NAME, coin.source == "income")
     entered = select(coin.vout).where(*of_block)
-    query = select(column.hash_hex, column.height, column.reward, column.state).where(column.chain == chain)
-    waiting = query.where(column.state == "mature", column.reward > 0, ~entered.exists())
-    rows = list(connection.execute(waiting))
-    names = sorted(block_hashes)
+    waiting = select(_BLOCK_NAME).where(
+        column.chain == chain, column.state == "mature", column.reward > 0, ~entered.exists()
+    )
+    names = sorted({*block_hashes, *connection.execute(waiting).scalars()})
+    rows: dict[str, list[Any]] = {}
+    query = select(
+        _BLOCK_NAME.label("name"), column.height, column.reward, column.state, column.container_hash_hex
+    ).where(column.chain == chain)  # fmt: skip
     for start in range(0, len(names), _CHUNK):
-        rows += connection.execute(query.where(column.hash_hex.in_(names[start : start + _CHUNK])))
-    return {row.hash_hex: Income(row.hash_hex, row.height, row.reward or 0, row.state == "mature") for row in rows}
+        some = names[start : start + _CHUNK]
+        alone = (column.hash_hex.in_(some), column.container_hash_hex.is_(None))
+        for condition in (alone, (column.container_hash_hex.in_(some),)):
+            for row in connection.execute(query.where(*condition)):
+                rows.setdefault(row.name, []).append(row)
+    return {name: _income(name, found) for name, found in rows.items()}
+
+
+def _income(name: str, rows: Sequence[Any]) -> Income:
+    """What the rows of one block say: a single one, or one for each vote in it."""
+    final = [row for row in rows if row.state == "mature"]
+    still = [row for row in rows if row.state in ("submitted", "immature")]
+    amount = sum(row.reward or 0 for row in (*final, *still))
+    done = bool(final) and not still
+    partly = 0 if done else sum(row.reward or 0 for row in final)
+    return Income(name, rows[0].height, amount, done, partly, rows[0].container_hash_hex is not None)

@@ -166,7 +166,7 @@ class PayoutsRun:
 
     async def _arrive(self) -> None:
         if self.world.wallet.late:
-            self.world.chain.deliver(self.random.choice(self.world.wallet.late))
+            self.world.wallet.deliver(self.random.choice(self.world.wallet.late))
 
     async def _stranger(self) -> None:
         self.world.chain.deposit(self.random.choice((1, 5_000, 10**7)))
@@ -210,9 +210,12 @@ class PayoutsRun:
         """What an operator claims is his own: his wallet sends it until it is mined, and he explains a hold for it."""
         for txid in self._claimed:
             self.world.chain.send_again(txid)
+        # What of an account is missing is off its change, and the hold names that.
+        account = self.world.terms.account and bool(self._claimed)
         with self.world.start().database.write() as connection:
             for hold in payout_holds.in_force(connection, CHAIN):
-                if any(f"coin {txid[::-1].hex()}:" in hold.reason for txid in self._claimed):
+                named = any(f"coin {txid[::-1].hex()}:" in hold.reason for txid in self._claimed)
+                if named or (account and "in the wallet and" in hold.reason):
                     payout_holds.release(connection, CHAIN, hold.cause, "sent again", self.world.loop.wall_ms())
 
     def _resolve(self) -> None:
@@ -229,6 +232,8 @@ class PayoutsRun:
         self._orders += 1
         now_ms = world.loop.wall_ms()
         kind = self.random.choice((BatchKind.WITHDRAW, BatchKind.SWEEP))
+        if world.terms.account:
+            kind = BatchKind.WITHDRAW  # nothing is swept from an account
         name = f"order{self._orders}"
         payout = Payout(f"{name}p", None, "operator", OPERATORS_SCRIPT, self.random.choice((20_000, 300_000)))
         batch = Batch(name, CHAIN, kind, BatchState.PLANNED, FeePolicy.POOL, (payout,), now_ms, now_ms)
@@ -260,7 +265,7 @@ class PayoutsRun:
             world.chain.reorganise(max(1, min(deepest, random.randint(1, world.terms.maturity + 2))), forget=True)
             world.chain.forget_mempool()
             for raw in random.sample(world.wallet.late[-3:], k=min(2, len(world.wallet.late))):
-                world.chain.deliver(raw)
+                world.wallet.deliver(raw)
                 world.chain.mine(1)
             world.chain.mine(random.randint(1, 3))
             await self._pay()
@@ -283,7 +288,7 @@ class PayoutsRun:
         self._resolve()
         await self._finish()
         for raw in world.wallet.late:
-            chain.deliver(raw)
+            world.wallet.deliver(raw)
         await self._finish()
         if any(batch.others for batch in payer.books.batches()):
             # What comes back from a payout with two transactions waits until no reorg can swap them.
@@ -350,8 +355,10 @@ def run_payouts(
     error_at: int | None = None,
     quiet: bool = False,
     rates: tuple[float, float] | None = None,
+    account: bool = False,
 ) -> PayoutsReport:
-    """Plays a seed; the options are those of `run_books`. Raises Violation, or any error of the product."""
+    """Plays a seed; the options are those of `run_books`, and whether an account pays. Raises Violation, or any error
+    of the product."""
     random = Random(seed)
     steps = random.randint(5, 22) if steps is None else steps
     faults = Faults(Random(random.getrandbits(32)), crash_at=crash_at, error_at=error_at)
@@ -363,7 +370,7 @@ def run_payouts(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with payouts_world(loop, random, faults) as world:
+        with payouts_world(loop, random, faults, account=account) as world:
             run = PayoutsRun(world, seed, steps)
             reading = loop.run_until_complete(run.play())
             return PayoutsReport(

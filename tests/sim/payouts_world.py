@@ -7,17 +7,18 @@ older one lost its lock and does not know.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import os
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 from books_world import FaultyDatabase, empty_database, memory_folder
@@ -25,11 +26,13 @@ from sim_clock import VirtualLoop
 from sim_disk import disk_error
 from sim_faults import Crash, Faults, InjectedError
 from sqlalchemy import insert, select
+from support.fake_account import FakeAccountWallet
 from support.fake_wallet import FakeWallet
-from support.payout_world import CHAIN, _account, _add_block, make_terms, script_of
+from support.payout_world import ACCOUNT_TERMS, CHAIN, _account, _add_block, make_terms, script_of
 
-from chains.node_rpc import NodeUnavailableError
-from chains.wallet import Coin, Outpoint, SendAnswer, Tip, WalletRefusedError, WalletTransaction
+from chains.accounts.coins import Spend
+from chains.node_rpc import NodeUnavailableError, RpcError
+from chains.wallet import Coin, Outpoint, SendAnswer, Tip, Turn, WalletRefusedError, WalletTransaction
 from pool.accounting.books_away import BooksAwayError
 from pool.ledger import income
 from pool.payouts.batch import BatchEvent, FeePolicy
@@ -39,6 +42,7 @@ from pool.storage import block_losses, block_store, ledger_store, payout_file
 from pool.storage.database import sqlite_url
 from pool.storage.payer_lock import PayerLock
 from pool.storage.payout_file import PayoutFile
+from pool.storage.payout_spends import AccountSpends
 from pool.storage.payout_store import SqlPayouts
 from pool.storage.tables import blocks, share_logs
 
@@ -54,7 +58,7 @@ LOST_SENDS = 0.3
 class SimWallet:
     """chains/wallet.py over the fake wallet's chain: a point before and after each effect, and time that passes."""
 
-    def __init__(self, inner: FakeWallet, random: Random, faults: Faults) -> None:
+    def __init__(self, inner: FakeWallet | FakeAccountWallet, random: Random, faults: Faults) -> None:
         self.chain = inner.chain
         self.inner = inner
         self.slow_s = 0.0
@@ -105,9 +109,14 @@ class SimWallet:
             lot = self._random.random()
             if lot < LOST_SENDS:
                 if lot < LOST_SENDS / 2:
-                    self.inner.deliver(raw)
+                    self.deliver(raw)
                 raise NodeUnavailableError("injected: the answer to a broadcast is lost")
         return await self._call("broadcast", lambda: self.inner.broadcast(raw))
+
+    def deliver(self, raw: bytes) -> None:
+        """Bytes that were once sent reach the node, whatever it says of them."""
+        with suppress(RpcError):
+            self.inner.deliver(raw)
 
     async def transaction(self, txid: bytes) -> WalletTransaction | None:
         return await self._call("transaction", lambda: self.inner.transaction(txid))
@@ -120,6 +129,9 @@ class SimWallet:
 
     async def change_script(self) -> bytes:
         return await self._call("change_script", self.inner.change_script)
+
+    async def turn(self) -> Turn | None:
+        return await self._call("turn", self.inner.turn)
 
 
 class PayoutDisk:
@@ -187,9 +199,12 @@ class Payer:
 
 
 class PayoutsWorld:
-    """One run's world. `payer` is the present process; `ghosts` are older ones that lost their lock."""
+    """One run's world. `payer` is the present process; `ghosts` are older ones that lost their lock. With `account` the
+    wallet is an account of a chain whose node speaks as one of the two kinds."""
 
-    def __init__(self, loop: VirtualLoop, random: Random, faults: Faults, folder: Path) -> None:
+    def __init__(
+        self, loop: VirtualLoop, random: Random, faults: Faults, folder: Path, *, account: bool = False
+    ) -> None:
         self.loop = loop
         self.random = random
         self.faults = faults
@@ -210,7 +225,13 @@ class PayoutsWorld:
             max_inputs=random.choice((3, 600)),
             coin_confirmations=random.choice((1, 2)),
         )
-        self.chain = FakeWallet(CHAIN, maturity=self.terms.maturity)
+        self.chain: Any = FakeWallet(CHAIN, maturity=self.terms.maturity)
+        if account:
+            self.terms = dataclasses.replace(self.terms, **ACCOUNT_TERMS)
+            name = random.choice((None, "beta"))
+            self.chain = FakeAccountWallet(CHAIN, maturity=self.terms.maturity, chain_name=name)
+            self.chain.node_point = lambda at: faults.point(f"node.{at}", NodeUnavailableError)
+            self.chain.spends = self._ask_spends
         self.wallet = SimWallet(self.chain, Random(random.getrandbits(32)), faults)
         self.path = folder / "pool.db"
         self.path.write_bytes(empty_database())
@@ -253,6 +274,10 @@ class PayoutsWorld:
             self.wallet, books, self.terms, self._in_thread, now_ms=self.loop.wall_ms, new_id=self.new_id
         )
         return Payer(database, lock, books, run)
+
+    async def _ask_spends(self) -> Mapping[bytes, Spend]:
+        assert self.payer is not None
+        return AccountSpends(self.payer.database, CHAIN)()
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return call(*arguments)
@@ -354,12 +379,14 @@ def is_injected(error: BaseException) -> bool:
 
 
 @contextmanager
-def payouts_world(loop: VirtualLoop, random: Random, faults: Faults) -> Iterator[PayoutsWorld]:
+def payouts_world(
+    loop: VirtualLoop, random: Random, faults: Faults, *, account: bool = False
+) -> Iterator[PayoutsWorld]:
     """A world in this process's folder, emptied first."""
     folder = memory_folder()
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    world = PayoutsWorld(loop, random, faults, folder)
+    world = PayoutsWorld(loop, random, faults, folder, account=account)
     with world.disk.installed():
         try:
             yield world

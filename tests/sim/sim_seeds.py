@@ -73,11 +73,18 @@ def _payouts(job: Job, steps: int | None = None) -> Counter[str]:
     return Counter({"points": report.points, "crashes": report.crashes}) + report.batches + report.groups
 
 
+def _account_payouts(job: Job, steps: int | None = None) -> Counter[str]:
+    report = run_payouts(job.seed, steps=steps, crash_at=job.crash_at, error_at=job.error_at, account=True)
+    return Counter({"points": report.points, "crashes": report.crashes}) + report.batches + report.groups
+
+
 def _bk(job: Job, steps: int | None = None) -> Counter[str]:
     return run_anything(job.seed)
 
 
-SIMULATIONS: dict[str, Callable[..., Counter[str]]] = {"books": _books, "payouts": _payouts, "bk": _bk}
+SIMULATIONS: dict[str, Callable[..., Counter[str]]] = {
+    "books": _books, "payouts": _payouts, "account-payouts": _account_payouts, "bk": _bk,
+}  # fmt: skip
 SHORT_STEPS = 4
 """How much happens in a run that is repeated for each of its points."""
 

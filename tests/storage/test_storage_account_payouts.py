@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.payout_world import CHAIN, PayoutWorld, script_of
+from sqlalchemy import insert, select, update
+from support.payout_world import CHAIN, PayoutWorld, _account, script_of
 
 from chains.wallet import Outpoint
+from pool.ledger import income
 from pool.payouts.batch import BatchKind, BatchState, FeePolicy
-from pool.storage import payout_coins, payout_holds, payout_versions
+from pool.storage import ledger_store, payout_coins, payout_holds, payout_versions
+from pool.storage.scheme_tables import income_events
+from pool.storage.tables import blocks, credits
 
 AMOUNTS = {1: 500_000, 2: 300_000, 3: 200_000}
 S = BatchState
@@ -250,3 +254,69 @@ async def test_storage_account_fee_of_a_transfer_is_not_raised(quick_world: Payo
     await world.settle()
     world.check_exact(AMOUNTS, AMOUNTS)
     assert world.batches()[0].kind is BatchKind.PAYOUT
+
+
+def book_vote(world: PayoutWorld, container_hex: str, height: int, index: int, amount: int, *, mature: bool) -> None:
+    """A vote of ours in a block, credited to account 1 and mature or not yet, as the books of votes have it."""
+    vote_hex = f"{index + 1:064x}"
+    with world.database.write() as connection:
+        account_id = _account(connection, 1)
+        fee = amount // 10
+        owed = {account_id: amount - fee}
+        if connection.execute(select(blocks.c.id).where(blocks.c.hash_hex == vote_hex)).first() is None:
+            group = income.credit(CHAIN, vote_hex, income=amount, fee=fee, amounts=owed)
+            ledger_store.post(connection, group, world.now_ms)
+            made = connection.execute(
+                insert(blocks).values(
+                    chain=CHAIN, hash_hex=vote_hex, vote_hash_hex=vote_hex, container_hash_hex=container_hex,
+                    event_index=index, height=height, state="submitted", reward=amount, fee=fee, log_id=1,
+                    share_sequence=1, target_hex="ff", found_ms=0, confirmations=0, reason="", orphaned_times=0,
+                    watched=0, updated_ms=0,
+                )
+            ).inserted_primary_key  # fmt: skip
+            assert made is not None
+            event = {"operator_amount": 0, "unexplained": 0, "scheme": "pplns", "total_weight": "1"}
+            event |= {"block_id": made[0], "event_index": 0, "reward": amount, "fee": fee}
+            connection.execute(insert(income_events).values(**event))
+            credit = {"block_id": made[0], "account_id": account_id, "weight": "1", "amount": amount - fee}
+            connection.execute(insert(credits).values(**credit))
+            connection.execute(update(blocks).where(blocks.c.id == made[0]).values(state="immature"))
+        if mature:
+            group = income.mature(CHAIN, vote_hex, income=amount, amounts=owed)
+            ledger_store.post(connection, group, world.now_ms)
+            connection.execute(update(blocks).where(blocks.c.hash_hex == vote_hex).values(state="mature"))
+
+
+async def test_storage_account_votes_of_one_block_are_one_coin_once_all_are_final(world: PayoutWorld) -> None:
+    """The chain pays them at once, and the books come to them one by one: meanwhile nothing is wrong."""
+    container_hex = world.wallet.mine(1, reward=90_000)
+    height = world.wallet.height
+    world.wallet.mine(world.terms.maturity + 1)
+    for seen in ((), ((0, 60_000, False),), ((0, 60_000, True),), ((0, 60_000, True), (1, 30_000, False))):
+        for index, amount, mature in seen:
+            if not (mature and (index, amount) == (0, 60_000) and len(seen) == 2):
+                book_vote(world, container_hex, height, index, amount, mature=mature)
+        world.now_ms += 700_000
+        await world.passes(1, mining=False)
+        assert world.holds() == [] and world.batches() == []
+    book_vote(world, container_hex, height, 1, 30_000, mature=True)
+    world.now_ms += world.terms.interval_ms
+    await world.settle()
+    assert world.holds() == []
+    (batch,) = [one for one in world.batches() if one.state != "void"]
+    assert batch.built is not None and [coin.amount for coin in batch.built.coins] == [90_000]
+
+
+async def test_storage_account_vote_that_the_books_never_come_to_is_told(quick_world: PayoutWorld) -> None:
+    world = quick_world
+    container_hex = world.wallet.mine(1, reward=90_000)
+    height = world.wallet.height
+    world.wallet.mine(world.terms.maturity + 1)
+    book_vote(world, container_hex, height, 0, 60_000, mature=True)
+    await world.passes(1)
+    assert world.holds() == []
+    world.wallet.mine(30)
+    world.now_ms += 700_000
+    await world.passes(1)
+    (hold,) = world.holds()
+    assert hold.reason == f"the 60000 of block {container_hex} are not in the wallet"

@@ -83,6 +83,8 @@ class FakeAccountChain:
     known: dict[bytes, Transfer] = field(default_factory=dict)
     synced: bool = True
     refuses: str | None = None
+    has_proofs: bool = False
+    holes: int = 0
     sent: list[bytes] = field(default_factory=list)
     addresses: Any = field(default_factory=lambda: calls.address_format("pa"))
     _salt: Any = field(default_factory=lambda: itertools.count(1))
@@ -100,12 +102,14 @@ class FakeAccountChain:
     def height(self) -> int:
         return self.accounts.height
 
-    def block_id(self, height: int) -> bytes:
-        return self.blocks[height - 1].id
+    def block_names(self, height: int) -> dict[str, bytes]:
+        """As kind parallel has them: the pool goes by the proof, where there is one."""
+        found = self.blocks[height - 1].id
+        return {"block": sha256d(found), "proof": found} if self.has_proofs else {"block": found}
 
     def hash_at(self, height: int) -> str:
         """Displayed id of the block at a height; another one after a reorganisation. Of genesis, zeros."""
-        return displayed(self.block_id(height)) if height else "00" * 32
+        return displayed(self.blocks[height - 1].id) if height else "00" * 32
 
     def _block(self, rewards: tuple[Payment, ...], transfers: tuple[Transfer, ...]) -> None:
         record = LedgerBlock(self.height + 1, rewards, NOBODY, transfers)
@@ -174,13 +178,20 @@ class FakeAccountChain:
     def _take(self, transfer: Transfer) -> bytes:
         transfer_id = transfer.id_on(CHAIN_ID)
         self.known[transfer_id] = transfer
-        assert not isinstance(self.mempool_.add(transfer), Refused)
+        self._add(transfer)
+        assert transfer_id in self.mempool_
         return transfer_id
+
+    def _add(self, transfer: Transfer) -> None:
+        """Whatever our node asks for relaying, somebody's takes it."""
+        rate, self.mempool_._fee_rate = self.mempool_._fee_rate, 0
+        self.mempool_.add(transfer)
+        self.mempool_._fee_rate = rate
 
     def send_again(self, txid: bytes) -> None:
         """Whoever made a transfer sends it once more, unless it is in the chain."""
         if self.accounts.height_of(txid) is None:
-            self.mempool_.add(self.known[txid])
+            self._add(self.known[txid])
 
     def deliver(self, raw: bytes) -> SendAnswer:
         """What the node does with a payment's bytes, whoever it has them from."""
@@ -249,11 +260,12 @@ class FakeRpc:
     def _answer(self, method: str, params: Sequence[Any]) -> Any:
         chain: Any = SimpleNamespace(
             addresses=self._chain.addresses, accounts=self._chain.accounts, mempool=self._chain.mempool_,
-            block_id=self._chain.block_id,
+            block_names=self._chain.block_names,
         )  # fmt: skip
         if method == "getchainview":
             where = {"chain": self._chain_name, "chain_id": CHAIN_ID.hex(), "height": self._chain.height}
             where |= {"tip": self._chain.hash_at(self._chain.height), "maturity_blocks": self._chain.maturity}
+            where |= {"unresolved": self._chain.holes}
             return {"initialblockdownload": not self._chain.synced, "chains": [{"chain": "another"}, where]}
         if method == "getblockchaininfo":
             where = {"genesis": displayed(CHAIN_ID), "blocks": self._chain.height}
@@ -267,7 +279,7 @@ class FakeRpc:
         if method == "getblockhash":
             if not 0 < params[0] <= self._chain.height:
                 raise calls.CallRefusedError(calls.INVALID_PARAMETER, "Block height out of range")
-            return self._chain.hash_at(params[0])
+            return displayed(self._chain.block_names(params[0])["block"])
         if method == "gettransferproof":
             wanted = from_displayed(params[0])
             if chain.accounts.height_of(wanted) is None:
@@ -298,7 +310,7 @@ class FakeAccountWallet(FakeAccountChain):
     def __init__(
         self, chain: str = "alpha", *, maturity: int = 10, point: Point = no_faults, chain_name: str | None = None
     ) -> None:
-        super().__init__(maturity)
+        super().__init__(maturity, has_proofs=chain_name is not None)
         self.chain = chain
         self.point = point
         self.spends: Callable[[], Awaitable[Mapping[bytes, Spend]]] = _no_spends

@@ -39,7 +39,7 @@ def chain() -> Any:
         addresses=address_format("pa"),
         accounts=accounts,
         mempool=Mempool(accounts, 1000),
-        block_id=lambda height: bytes(31) + bytes((height,)),
+        block_names=lambda height: {"block": bytes(31) + bytes((height,))},
     )
 
 
