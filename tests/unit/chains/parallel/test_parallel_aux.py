@@ -6,33 +6,20 @@ from typing import Any
 
 import pytest
 from ppow_miner import AUX_NETWORK, BOTH, CHAIN_A, NETWORK, SCRIPTS, ask, new_node, read, start
+from support.aux_proofs import OTHER, solved_header
 
-from chains.mm2_proof.proof import build_proof, parent_header, parse, serialize
-from chains.mm2_proof.tree import build_tree, context_of
+from chains.mm2_proof.proof import parent_header, parse
+from chains.mm2_proof.tree import context_of
 from chains.parallel.core import ParallelCore
 from chains.parallel.manifest import manifest_of
 from chains.parallel.parameters import NetworkParameters
 from chains.parallel.proof import AuxDatum, InvalidProofError, aux_wire, read_proof
 from chains.primitives.hashes import displayed, from_displayed, sha256d
-from chains.primitives.header import Header
-from chains.primitives.target import meets
-from chains.primitives.transaction import Transaction, TxIn, TxOut
-
-OTHER = context_of("another chain")
 
 
 def outer(context: bytes, datum_hash: bytes, target: int, salt: int = 0, meet: bool = True) -> bytes:
-    """An MM2 proof for a datum, in a tree with another chain's, under a Bitcoin-like parent's header."""
-    tree = build_tree({context: datum_hash, OTHER: sha256d(b"x")})
-    script = b"\x6a\x28" + tree.root + salt.to_bytes(8, "little")
-    coinbase = Transaction(2, (TxIn(bytes(32), 0xFFFFFFFF, b"\x02\x01\x02"),), (TxOut(5, b"\x51"), TxOut(0, script)))
-    raw = coinbase.serialize()
-    nonce = 0
-    while True:
-        header = Header(1, b"\x07" * 32, sha256d(raw), 1_500_000_000, 0x1D00FFFF, nonce)
-        if meets(header.hash, target) == meet:
-            return serialize(build_proof(header.serialize(), raw, (), tree.links[context], datum_hash))
-        nonce += 1
+    """An MM2 proof for a datum."""
+    return solved_header(context, datum_hash, target, salt, meet)[1]
 
 
 def started() -> ParallelCore:
