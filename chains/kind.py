@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
+
 from chains.primitives.address import AddressFormat
 
 
@@ -122,9 +124,9 @@ class BlockIncome:
     votes: tuple[PaidVote, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateTransaction:
-    """A transaction of a parent template: wire bytes, and txid and wtxid in natural order."""
+class TemplateTransaction(msgspec.Struct, frozen=True, gc=False):
+    """A transaction of a parent template: wire bytes, and txid and wtxid in natural order. A template has thousands,
+    and a new block's is read while miners wait."""
 
     data: bytes
     txid: bytes

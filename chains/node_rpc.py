@@ -12,6 +12,7 @@ import base64
 import itertools
 import json
 import logging
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ LONG_POLL_S = 60.0
 RPC_IN_WARMUP = -28  # bitcoind is starting: it answers, but nothing else
 
 
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+Decode = Callable[[bytes], Any]
+
+_decode: Decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class RpcError(Exception):
@@ -98,12 +101,15 @@ class JsonRpc:
         self._failed_method: str | None = None  # not None while the node counts as away
         self._failed_at_s = 0.0
 
-    async def call(self, method: str, *params: Any, timeout_s: float | None = None) -> Any:
-        """The `result` of a call, None included. Raises RpcError or NodeUnavailableError."""
+    async def call(
+        self, method: str, *params: Any, timeout_s: float | None = None, decode: Decode = _decode
+    ) -> Any:
+        """The `result` of a call, None included. Raises RpcError or NodeUnavailableError. `decode` reads the JSON of an
+        answer that is too large to be made into dictionaries."""
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
         begun_s = asyncio.get_running_loop().time()
         try:
-            result = await self._call(method, params, timeout_s)
+            result = await self._call(method, params, timeout_s, decode)
         except RpcError:
             self._answered(method, begun_s)
             raise
@@ -127,7 +133,9 @@ class JsonRpc:
         if session is not None:
             await session.close()
 
-    async def _call(self, method: str, params: tuple[Any, ...], timeout_s: float) -> Any:
+    async def _call(
+        self, method: str, params: tuple[Any, ...], timeout_s: float, decode: Decode = _decode
+    ) -> Any:
         call_id = next(self._ids)
         request = {"jsonrpc": "1.0", "id": call_id, "method": method, "params": params}
         body = json.dumps(request, default=_amount).encode()
@@ -143,7 +151,7 @@ class JsonRpc:
             raise NodeConnectionError(f"no connection: {error.os_error.strerror or error.os_error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise NodeConnectionError(f"no connection: {str(error) or type(error).__name__}") from error
-        return _result(call_id, status, answer)
+        return _result(call_id, status, answer, decode)
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"}
@@ -210,12 +218,12 @@ def one_line(text: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text)[:300]).strip()
 
 
-def _result(call_id: int, status: int, body: bytes) -> Any:
+def _result(call_id: int, status: int, body: bytes, decode: Decode = _decode) -> Any:
     """What an HTTP answer says. bitcoind sends errors with status 404 or 500 and a JSON-RPC error object."""
     if status in (401, 403):
         raise NodeLoginError(status, f"the node refuses our login (HTTP {status})")
     try:
-        answer = _decode(body)
+        answer = decode(body)
     except (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError) as error:
         text = "answer is not JSON" if status == 200 else f"HTTP {status}"
         raise NodeUnavailableError(text) from error

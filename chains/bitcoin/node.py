@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chains.bitcoin.params import LONG_POLL_TIMEOUT_S, MAX_HEADERS_AHEAD, SUBMIT_TIMEOUT_S
-from chains.bitcoin.template import parse_template
+from chains.bitcoin.template import decode_answer, parse_template
 from chains.block_lookup import (
     OFF_THE_MAIN_CHAIN,
     RPC_INVALID_PARAMETER,
@@ -174,6 +174,7 @@ class BitcoinNode:
                 "getblocktemplate",
                 request,
                 timeout_s=None if longpoll_id is None else LONG_POLL_TIMEOUT_S,
+                decode=decode_answer,
             )
         except RpcError as error:
             if error.code in _NOT_READY:

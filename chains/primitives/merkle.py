@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chains.primitives.hashes import sha256d
+from chains.primitives.share_kernel import DIGEST, hash_pairs
 
 
 def merkle_root(hashes: Sequence[bytes]) -> bytes:
@@ -20,12 +21,13 @@ def merkle_root(hashes: Sequence[bytes]) -> bytes:
 def coinbase_branch(other_hashes: Sequence[bytes]) -> tuple[bytes, ...]:
     """The siblings, leaf first, that fold a first transaction with these others into the root."""
     branch = []
-    row: list[bytes] = [b"", *other_hashes]  # the place of the coinbase, unknown and never hashed
-    while len(row) > 1:
-        branch.append(row[1])
-        if len(row) % 2:
-            row.append(row[-1])
-        row = [b"", *(sha256d(row[i] + row[i + 1]) for i in range(2, len(row), 2))]
+    row = b"".join(other_hashes)  # before it the place of the coinbase, unknown and never hashed
+    while row:
+        branch.append(row[:DIGEST])
+        row = row[DIGEST:]
+        if len(row) % (2 * DIGEST):
+            row += row[-DIGEST:]
+        row = hash_pairs(row)
     return tuple(branch)
 
 

@@ -114,13 +114,23 @@ class PythonSeenHashes:
         return digest[:8]
 
 
+def python_hash_pairs(row: bytes) -> bytes:
+    """SHA-256d of each 64 bytes: from a row of a merkle tree, two hashes side by side, the next one. Raises ValueError
+    for half a pair."""
+    if len(row) % (2 * DIGEST):
+        raise ValueError("a length is wrong")
+    pairs = (row[at : at + 2 * DIGEST] for at in range(0, len(row), 2 * DIGEST))
+    return b"".join(sha256(sha256(pair).digest()).digest() for pair in pairs)
+
+
 if TYPE_CHECKING:
+    hash_pairs = python_hash_pairs
     SeenHashes = PythonSeenHashes
     ShareKernel = PythonShareKernel
 else:
     try:
-        from chains.primitives._share_kernel import SeenHashes, ShareKernel
+        from chains.primitives._share_kernel import SeenHashes, ShareKernel, hash_pairs
     except ImportError:
-        SeenHashes, ShareKernel = PythonSeenHashes, PythonShareKernel
+        hash_pairs, SeenHashes, ShareKernel = python_hash_pairs, PythonSeenHashes, PythonShareKernel
 
 NATIVE: bool = ShareKernel is not PythonShareKernel

@@ -1,8 +1,8 @@
 """A parent node with a template of 3.4 MB, 3,000 transactions with witnesses: parent_node.py PORT
 
 Twelve levels of merkle tree, as Bitcoin's blocks have. It accepts every proposal and finds a block when it is sent
-SIGUSR1: then the long polls are answered. The transactions stay the same, and their text is made once, so that what is
-measured is not this node. Says READY.
+SIGUSR1: then the long polls are answered, with a template that has no transaction of the one before. All text is made
+beforehand, so that what is measured is not this node. Says READY.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sys
 import time
 from hashlib import sha256
 from typing import Any
+
+import uvloop
 
 from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.merkle import merkle_root
@@ -39,9 +41,9 @@ def transaction(chance: random.Random) -> tuple[bytes, bytes]:
     return b"\2\0\0\0" + body + bytes(4), b"\2\0\0\0\0\1" + body + witness + bytes(4)
 
 
-def transactions() -> tuple[bytes, str]:
+def transactions(seed: int) -> tuple[bytes, str]:
     """The template's list as JSON, and the script that commits to all witnesses."""
-    chance = random.Random(TRANSACTIONS)
+    chance = random.Random(seed)
     offered, hashes = [], [bytes(32)]
     for _ in range(TRANSACTIONS):
         stripped, whole = transaction(chance)
@@ -60,7 +62,7 @@ class ParentNode:
     def __init__(self) -> None:
         self.height = FIRST_HEIGHT
         self.found = asyncio.Event()
-        self._transactions, self._commitment = transactions()
+        self._lists = [transactions(seed) for seed in range(2)]  # in turn
 
     @property
     def tip(self) -> str:
@@ -71,28 +73,29 @@ class ParentNode:
         self.found.set()
         self.found = asyncio.Event()
 
-    def template(self) -> bytes:
+    def template(self) -> list[bytes]:
+        """The JSON in pieces."""
+        listed, commitment = self._lists[self.height % 2]
         fields = {
             "version": 0x20000000, "rules": ["csv", "!segwit", "taproot"], "vbavailable": {}, "vbrequired": 0,
             "capabilities": ["proposal"], "previousblockhash": self.tip, "height": self.height, "bits": BITS,
             "target": TARGET, "mintime": 1_700_000_000, "mutable": ["time", "transactions", "prevblock"],
             "noncerange": "00000000ffffffff", "sigoplimit": 80000, "sizelimit": 4_000_000, "weightlimit": 4_000_000,
             "longpollid": self.tip + "1", "coinbaseaux": {}, "coinbasevalue": 312_500_000 + FEE * TRANSACTIONS,
-            "default_witness_commitment": self._commitment, "curtime": int(time.time()),
+            "default_witness_commitment": commitment, "curtime": int(time.time()),
         }  # fmt: skip
-        return json.dumps(fields)[:-1].encode() + b',"transactions":' + self._transactions + b"}"
+        return [json.dumps(fields)[:-1].encode() + b',"transactions":', listed, b"}"]
 
-    async def result(self, method: str, params: list[Any]) -> bytes:
-        """As JSON. Raises KeyError."""
+    async def result(self, method: str, params: list[Any]) -> list[bytes]:
+        """As JSON, in pieces. Raises KeyError."""
         if method == "getblockchaininfo":
             blocks = self.height - 1
-            return json.dumps(
-                {"chain": "main", "blocks": blocks, "headers": blocks, "initialblockdownload": False}
-            ).encode()
+            answer = {"chain": "main", "blocks": blocks, "headers": blocks, "initialblockdownload": False}
+            return [json.dumps(answer).encode()]
         if method == "getblocktemplate":
             wanted = params[0]
             if wanted.get("mode") == "proposal":
-                return b"null"
+                return [b"null"]
             if wanted.get("longpollid") == self.tip + "1":
                 await self.found.wait()
             return self.template()
@@ -104,13 +107,15 @@ class ParentNode:
                 lines = head.decode().lower().split("\r\n")
                 size = next(int(line[15:]) for line in lines if line.startswith("content-length:"))
                 question = json.loads(await reader.readexactly(size))
-                result, error = b"null", b"null"
+                result, error = [b"null"], b"null"
                 try:
                     result = await self.result(question["method"], question["params"])
                 except KeyError:
                     error = b'{"code":-32601,"message":"Method not found"}'
-                body = b'{"id":%d,"error":%b,"result":%b}' % (question["id"], error, result)
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                body = [b'{"id":%d,"error":%b,"result":' % (question["id"], error), *result, b"}"]
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % sum(map(len, body)))
+                for piece in body:
+                    writer.write(piece)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             return
@@ -127,4 +132,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

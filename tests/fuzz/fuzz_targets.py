@@ -131,6 +131,9 @@ def node_answers(data: bytes) -> int:
     status = (200, 500, 404, 401)[data[0] % 4] if data else 200
     try:
         result = node_rpc._result(1, status, data[1:])
+        with contextlib.suppress(TemplateError):
+            offered = node_rpc._result(1, status, data[1:], bitcoin_template.decode_answer)
+            bitcoin_template.parse_template(offered, chain="a", node="n", template_rules=("segwit", "mweb"))
     except (node_rpc.RpcError, node_rpc.NodeUnavailableError):
         result = None
     templates: tuple[Callable[[Any], Any], ...] = (

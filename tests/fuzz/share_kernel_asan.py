@@ -23,6 +23,7 @@ COMPILER = os.environ.get("CC", "cc")
 TESTS = (
     "tests/unit/chains/primitives/test_share_kernel.py",
     "tests/unit/chains/primitives/test_seen_hashes.py",
+    "tests/unit/chains/primitives/test_hash_pairs.py",
     "tests/vectors/test_vectors_share_kernel.py",
     "tests/unit/stratum/test_stratum_submit_scan.py",
 )

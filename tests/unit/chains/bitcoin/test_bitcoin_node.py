@@ -13,7 +13,7 @@ from chains.bitcoin.params import LONG_POLL_TIMEOUT_S
 from chains.bitcoin.template import parse_template
 from chains.families import network
 from chains.kind import BlockStatus, Health, NodeState, ParentNode, SubmitAnswer, SubmitResult, TemplateError
-from chains.node_rpc import NodeTimeoutError, NodeUnavailableError, RpcError
+from chains.node_rpc import Decode, NodeTimeoutError, NodeUnavailableError, RpcError
 from chains.primitives.hashes import displayed, sha256d
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "namecoin-regtest"
@@ -34,7 +34,9 @@ class ScriptedRpc:
         self.answers = answers
         self.calls: list[tuple[str, tuple[Any, ...], float | None]] = []
 
-    async def call(self, method: str, *params: Any, timeout_s: float | None = None) -> Any:
+    async def call(
+        self, method: str, *params: Any, timeout_s: float | None = None, decode: Decode | None = None
+    ) -> Any:
         self.calls.append((method, params, timeout_s))
         answer = self.answers[method]
         if isinstance(answer, InTurn):

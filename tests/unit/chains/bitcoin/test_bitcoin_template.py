@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chains.bitcoin.template import parse_template
+from chains.bitcoin.template import decode_answer, parse_template
 from chains.kind import ParentTemplate, TemplateError
 from chains.primitives.merkle import fold_branch, merkle_root
 from chains.primitives.transaction import parse_transaction
@@ -21,7 +21,24 @@ HOGEX = bytes.fromhex("02000000" + "0008" + "01" + "00" * 60).hex()
 
 
 def parse(answer: Any, *rules: str) -> ParentTemplate:
-    return parse_template(answer, chain="regbtc", node="n1", template_rules=rules or ("segwit",))
+    """Read as Python's dictionaries and as the node's bytes, which have to say the same."""
+
+    def read(found: Any) -> ParentTemplate:
+        return parse_template(found, chain="regbtc", node="n1", template_rules=rules or ("segwit",))
+
+    try:
+        body = json.dumps({"result": answer, "error": None, "id": 1}, default=float, allow_nan=False).encode()
+    except ValueError:
+        return read(answer)  # no node can say it
+    try:
+        template = read(answer)
+    except TemplateError as error:
+        with pytest.raises(TemplateError) as also:
+            read(decode_answer(body)["result"])
+        assert str(also.value) == str(error)
+        raise
+    assert read(decode_answer(body)["result"]) == template
+    return template
 
 
 def recorded(**changes: Any) -> dict[str, Any]:
