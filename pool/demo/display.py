@@ -50,7 +50,8 @@ def _wide_table(snapshot: Snapshot, blocks_width: int | None = None) -> Table:
     for chain in snapshot.chains:
         sums = _sums(snapshot, chain)
         table.add_row(
-            escape(chain["name"]), _state(chain), _height(chain), _blocks(sums), *(text for _, text in _amounts(sums))
+            escape(chain["name"]), _state(chain), _height(chain), _blocks(chain, sums),
+            *(text for _, text in _amounts(sums)),
         )
     return table
 
@@ -66,7 +67,7 @@ def _stacked_table(snapshot: Snapshot) -> Table:
     for chain in snapshot.chains:
         sums = _sums(snapshot, chain)
         table.add_row(
-            escape(chain["name"]), _state(chain), _height(chain), _blocks(sums).replace(", ", "\n"),
+            escape(chain["name"]), _state(chain), _height(chain), _blocks(chain, sums).replace(", ", "\n"),
             "\n".join(f"{name} {text}" for name, text in _amounts(sums)),
         )
     return table
@@ -76,7 +77,8 @@ def _chain_lines(snapshot: Snapshot, chain: Mapping[str, Any]) -> list[str]:
     sums = _sums(snapshot, chain)
     state = Text.from_markup(_state(chain)).plain
     amounts = ", ".join(f"{name} {text}" for name, text in _amounts(sums))
-    return [f"{chain['name']}: {state}, height {_height(chain)}", f"  blocks: {_blocks(sums)}", f"  {amounts}"]
+    found = f"{_found(chain)}: {_blocks(chain, sums)}"
+    return [f"{chain['name']}: {state}, height {_height(chain)}", f"  {found}", f"  {amounts}"]
 
 
 def plain_lines(snapshot: Snapshot) -> list[str]:
@@ -85,7 +87,8 @@ def plain_lines(snapshot: Snapshot) -> list[str]:
     for chain in snapshot.chains:
         sums = _sums(snapshot, chain)
         lines.append(
-            f"  {chain['name']:<8} {chain['state']:<7} height {_height(chain):>5}  blocks: {_blocks(sums)}  "
+            f"  {chain['name']:<8} {chain['state']:<7} height {_height(chain):>5}  "
+            f"{_found(chain)}: {_blocks(chain, sums)}  "
             f"credits immature={sums['immature']} available={sums['available']} fee={sums['fee']}"
         )
     return lines
@@ -109,9 +112,18 @@ def _state(chain: Mapping[str, Any]) -> str:
     return f"[{_STATE_STYLES.get(chain['state'], 'red')}]{escape(chain['state'])}[/]"
 
 
-def _blocks(sums: Mapping[str, Any]) -> str:
-    """`10 immature, 12 mature`; a state without blocks is left out."""
-    return ", ".join(f"{count:,} {state}" for state, count in sums["blocks"].items() if count) or "none yet"
+_VOTE_WORDS = {"submitted": "waiting", "immature": "included", "mature": "paid", "orphan": "late or orphaned"}
+
+
+def _found(chain: Mapping[str, Any]) -> str:
+    return "votes" if chain.get("votes") else "blocks"
+
+
+def _blocks(chain: Mapping[str, Any], sums: Mapping[str, Any]) -> str:
+    """`10 immature, 12 mature`, of votes `10 included, 12 paid`; a state without blocks is left out."""
+    words = _VOTE_WORDS if chain.get("votes") else {}
+    counts = [f"{count:,} {words.get(state, state)}" for state, count in sums["blocks"].items() if count]
+    return ", ".join(counts) or "none yet"
 
 
 def _amounts(sums: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ it, SQLite's write-ahead log lets both work at the same time, and a view sees th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -34,8 +34,10 @@ class BooksViews:
     async def pool_hashrates(self, now_ms: int) -> Mapping[str, Any]:
         return await self.read(self._hashrates.series, now_ms)
 
-    async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
-        return await self.read(views.chain_blocks, chain, cursor, limit)
+    async def chain_blocks(
+        self, chain: str | None, cursor: str | None, limit: int, without: Collection[str] = ()
+    ) -> Mapping[str, Any]:
+        return await self.read(views.chain_blocks, chain, cursor, limit, without)
 
     async def block_with_credits(
         self, chain: str, hash_hex: str, cursor: str | None, limit: int

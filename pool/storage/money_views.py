@@ -52,9 +52,8 @@ def chain_money(connection: Connection) -> ChainMoney:
 
 
 def _last_blocks(connection: Connection) -> dict[str, int]:
-    newest = select(func.max(blocks.c.id)).where(blocks.c.state != "rejected").group_by(blocks.c.chain)
-    rows = connection.execute(select(blocks.c.chain, blocks.c.found_ms).where(blocks.c.id.in_(newest)))
-    return {row.chain: row.found_ms for row in rows}
+    newest = select(blocks.c.chain, func.max(blocks.c.found_ms).label("found_ms")).where(blocks.c.state != "rejected")
+    return {row.chain: row.found_ms for row in connection.execute(newest.group_by(blocks.c.chain))}
 
 
 def oldest_unpaid_ms(connection: Connection, minimums: Mapping[str, int], now_ms: int) -> dict[str, int]:

@@ -9,9 +9,10 @@ logins.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, case, func, or_, select
 
 from pool.ledger.account import ASSET_IMMATURE, ASSET_WALLET, INCOME_FEE, SUSPENSE_UNEXPLAINED, available, immature
 from pool.storage.recent_shares import HALF, RecentShares
@@ -26,6 +27,10 @@ WORKERS_LIMIT = 1000
 CREDITS_LIMIT = 100
 BLOCK_CREDITS_LIMIT = 1000
 PAGE_LIMIT = 500
+
+
+_TELLS = or_(blocks.c.superseded == 0, blocks.c.state != "orphan")
+"""Leaves out the voids of votes that are told of by another row, in another block."""
 
 
 def pool_overview(
@@ -56,14 +61,20 @@ def _drained_ms(connection: Connection) -> int | None:
 
 
 def chain_blocks(
-    connection: Connection, chain: str | None, cursor: str | None = None, limit: int = 50
+    connection: Connection,
+    chain: str | None,
+    cursor: str | None = None,
+    limit: int = 50,
+    without: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Found blocks, newest first. `cursor` is what the previous page gave. Raises ValueError for a cursor of another
-    kind.
+    """Found blocks and votes, newest first, of one chain or of all but those `without`. `cursor` is what the previous
+    page gave. Raises ValueError for a cursor of another kind.
     """
-    query = select(blocks).order_by(blocks.c.id.desc())
+    query = select(blocks).where(_TELLS).order_by(blocks.c.id.desc())
     if chain is not None:
         query = query.where(blocks.c.chain == chain)
+    if without:
+        query = query.where(blocks.c.chain.not_in(sorted(without)))
     if cursor is not None:
         if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
             raise ValueError("cursor: expected the cursor of a previous page")
@@ -82,7 +93,10 @@ def block_with_credits(
     """
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
         raise ValueError("cursor: expected the cursor of a previous page")
-    row = connection.execute(select(blocks).where(blocks.c.chain == chain, blocks.c.hash_hex == hash_hex)).one_or_none()
+    named = or_(blocks.c.hash_hex == hash_hex, blocks.c.vote_hash_hex == hash_hex)
+    # Of a vote's rows the one that tells of it now; of several losses the first.
+    telling = select(blocks).where(blocks.c.chain == chain, named).order_by(blocks.c.superseded, blocks.c.id)
+    row = connection.execute(telling.limit(1)).one_or_none()
     if row is None:
         return None
     amount = func.sum(credits.c.amount).label("amount")
@@ -128,7 +142,7 @@ def miner(connection: Connection, address: str, now_ms: int, started_ms: int = 0
 
 def block_counts(connection: Connection) -> dict[tuple[str, str], int]:
     """How many found blocks are in each state, by (chain, state)."""
-    counts = select(blocks.c.chain, blocks.c.state, func.count().label("number"))
+    counts = select(blocks.c.chain, blocks.c.state, func.count().label("number")).where(_TELLS)
     rows = connection.execute(counts.group_by(blocks.c.chain, blocks.c.state))
     return {(row.chain, row.state): row.number for row in rows}
 
@@ -182,7 +196,7 @@ def _chain_sums(connection: Connection) -> dict[str, Any]:
 
     counts = select(blocks.c.chain, blocks.c.state, func.count().label("number"), func.max(blocks.c.id).label("newest"))
     newest: dict[str, int] = {}
-    for row in connection.execute(counts.group_by(blocks.c.chain, blocks.c.state)):
+    for row in connection.execute(counts.where(_TELLS).group_by(blocks.c.chain, blocks.c.state)):
         entry(row.chain)["blocks"][row.state] = row.number
         newest[row.chain] = max(newest.get(row.chain, 0), row.newest)
     for block in connection.execute(select(blocks).where(blocks.c.id.in_(newest.values()))):
@@ -243,7 +257,7 @@ def _credits(connection: Connection, address: str) -> list[dict[str, Any]]:
         select(blocks, accounts.c.kind, credits.c.amount)
         .join(credits, credits.c.block_id == blocks.c.id)
         .join(accounts, accounts.c.id == credits.c.account_id)
-        .where(accounts.c.address == address)
+        .where(accounts.c.address == address, _TELLS)
         .order_by(blocks.c.id.desc())
         .limit(CREDITS_LIMIT)
     )
@@ -251,7 +265,7 @@ def _credits(connection: Connection, address: str) -> list[dict[str, Any]]:
         {
             "chain": row.chain,
             "height": row.height,
-            "hash": row.hash_hex,
+            "hash": row.vote_hash_hex or row.hash_hex,
             "state": row.state,
             "amount": row.amount,
             "held": row.kind == "held",
@@ -262,10 +276,13 @@ def _credits(connection: Connection, address: str) -> list[dict[str, Any]]:
 
 
 def _block(row: Row[Any]) -> dict[str, Any]:
+    """A block; `container` and `index` tell in which block a vote is, or was, None of others."""
     return {
         "chain": row.chain,
         "height": row.height,
-        "hash": row.hash_hex,
+        "hash": row.vote_hash_hex or row.hash_hex,
+        "container": row.container_hash_hex,
+        "index": None if row.container_hash_hex is None else row.event_index,
         "state": row.state,
         "reward": row.reward,
         "fee": row.fee,

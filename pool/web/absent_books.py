@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from pool.accounting.books_away import BooksAwayError
@@ -17,7 +17,9 @@ class AbsentBooks:
     async def pool_hashrates(self, now_ms: int) -> Mapping[str, Any]:
         _elsewhere()
 
-    async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]:
+    async def chain_blocks(
+        self, chain: str | None, cursor: str | None, limit: int, without: Collection[str] = ()
+    ) -> Mapping[str, Any]:
         _elsewhere()
 
     async def block_with_credits(

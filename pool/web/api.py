@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from chains.registry import AUX_KINDS
 from pool.web.pseudonyms import Pseudonyms
 from pool.web.units import duration_text
 
@@ -46,6 +47,12 @@ _CURSOR = re.compile(r"[0-9A-Za-z_.:=-]{1,64}")
 _LIMIT = re.compile(r"[0-9]{1,64}")
 
 _BLOCK_FIELDS = ("chain", "height", "hash", "state", "reward", "fee", "confirmations", "found_ms")
+VOTE_STATES = {
+    "submitted": "waiting", "immature": "included", "mature": "included", "orphan": "orphaned", "rejected": "rejected",
+    "lost": "lost",
+}  # fmt: skip
+"""What became of a vote, by the state of its row; `late` is one that no block ever had."""
+
 _BOOKED_FIELDS = ("blocks", "immature", "available", "fee", "unexplained")
 
 Json = dict[str, Any]
@@ -119,7 +126,9 @@ class Books(Protocol):
 
     async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]: ...
     async def pool_hashrates(self, now_ms: int) -> Mapping[str, Any]: ...
-    async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int) -> Mapping[str, Any]: ...
+    async def chain_blocks(
+        self, chain: str | None, cursor: str | None, limit: int, without: Collection[str] = ()
+    ) -> Mapping[str, Any]: ...
     async def block_with_credits(
         self, chain: str, hash_hex: str, cursor: str | None, limit: int
     ) -> Mapping[str, Any] | None: ...
@@ -162,6 +171,7 @@ class Api:
         now_ms = self.now_ms()
         live = self.live
         overview = await self.books.pool_overview(now_ms, live.started_ms)
+        voting = self._voting()
         return {
             "name": live.name,
             "started_ms": live.started_ms,
@@ -187,7 +197,7 @@ class Api:
                 "rejected": dict(live.shares_rejected),
             },
             "jobs_sent": live.jobs_sent,
-            "chains": {name: _booked(sums) for name, sums in overview["chains"].items()},
+            "chains": {name: _booked(sums, voting) for name, sums in overview["chains"].items()},
         }
 
     async def hashrates(self) -> Json:
@@ -198,17 +208,17 @@ class Api:
         return {"items": [_chain_item(chain) for chain in self.live.chains()], "cursor": None}
 
     async def blocks(self, query: Mapping[str, str]) -> Json:
-        """`query` may hold chain, cursor and limit; other words are ignored."""
+        """`query` may hold chain, cursor, limit, and votes, which `no` leaves out; other words are ignored."""
         chain = _chain_name(query["chain"]) if "chain" in query else None
         limit = checked_limit(query.get("limit"))
-        cursor = _cursor(query)
+        cursor, voting = _cursor(query), self._voting()
         try:
-            page = await self.books.chain_blocks(chain, cursor, limit)
+            page = await self.books.chain_blocks(chain, cursor, limit, voting if query.get("votes") == "no" else ())
         except ValueError:
             raise _wrong_cursor() from None
         if chain is not None and not page["items"] and cursor is None and not self._is_configured(chain):
             raise ApiError(404, f"there is no chain {chain}")
-        return {"items": [_block_item(block) for block in page["items"]], "cursor": page["cursor"]}
+        return {"items": [_block_item(block, voting) for block in page["items"]], "cursor": page["cursor"]}
 
     async def block(self, chain: str, hash_hex: str, query: Mapping[str, str]) -> Json:
         """`query` may hold cursor and limit, of the credits."""
@@ -227,11 +237,15 @@ class Api:
             for credit in credits:
                 credit["miner"] = self.pseudonyms.name(chain, credit["miner"])
         return {
-            **_block_item(found),
+            **_block_item(found, self._voting()),
             "credits": credits,
             "credits_total": found["credits_total"],
             "cursor": found["cursor"],
         }
+
+    def _voting(self) -> frozenset[str]:
+        """The chains on which votes are found."""
+        return frozenset(chain.name for chain in self.live.chains() if _votes(chain))
 
     def _is_configured(self, name: str) -> bool:
         return any(chain.name == name for chain in self.live.chains())
@@ -284,13 +298,27 @@ def _chain_item(chain: ChainStatus) -> Json:
         "in_tree": chain.in_tree,
         "schemes": list(chain.schemes),
         "buying": chain.buying,
+        "votes": _votes(chain),
     }
 
 
-def _block_item(block: Mapping[str, Any]) -> Json:
-    return {key: block[key] for key in _BLOCK_FIELDS}
+def _votes(chain: ChainStatus) -> bool:
+    """Whether what is found on a chain are votes, of which a block has many."""
+    kind = AUX_KINDS.get(chain.kind)
+    return kind is not None and kind.many
 
 
-def _booked(sums: Mapping[str, Any]) -> Json:
-    last = sums["last_block"]
-    return {key: sums[key] for key in _BOOKED_FIELDS} | {"last_block": None if last is None else _block_item(last)}
+def _block_item(block: Mapping[str, Any], voting: frozenset[str]) -> Json:
+    """`vote` is None of a block."""
+    vote: Json | None = None
+    if block["container"] is not None or block["chain"] in voting:
+        state = VOTE_STATES[block["state"]]
+        if block["state"] == "orphan" and block["reward"] is None:
+            state = "late"
+        vote = {"state": state, "block": block["container"], "index": block["index"]}
+    return {key: block[key] for key in _BLOCK_FIELDS} | {"vote": vote}
+
+
+def _booked(sums: Mapping[str, Any], voting: frozenset[str]) -> Json:
+    last = None if sums["last_block"] is None else _block_item(sums["last_block"], voting)
+    return {key: sums[key] for key in _BOOKED_FIELDS} | {"last_block": last}

@@ -18,6 +18,8 @@ CURSOR: Schema = {"type": ["string", "null"], "description": "Of the next page; 
 SCHEME: Schema = {"enum": ["pplns", "solo", "pps", "fpps"]}
 BLOCK_STATES = ("submitted", "immature", "mature", "orphan", "rejected", "lost")
 
+VOTE_STATES = ("waiting", "included", "late", "orphaned", "rejected", "lost")
+
 
 def reference(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
@@ -53,6 +55,7 @@ BLOCK_FIELDS: dict[str, Schema] = {
     "fee": _or_null(AMOUNT),
     "confirmations": WHOLE,
     "found_ms": TIME,
+    "vote": _or_null(_object(state=_state(VOTE_STATES), block=_or_null(HEX_64), index=_or_null(WHOLE))),
 }
 
 _CHAIN_SETTINGS = _by_chain(_object(minimum_payout=_or_null(AMOUNT), registered=YES))
@@ -110,6 +113,7 @@ SCHEMAS: dict[str, Schema] = {
                 in_tree=YES,
                 schemes=_list(SCHEME),
                 buying=_or_null(YES),
+                votes=YES,
             )
         ),
         cursor=CURSOR,

@@ -55,7 +55,7 @@ class Pages:
     async def overview(self) -> str:
         pool = await self._api.pool()
         spans = (await self._api.hashrates())["spans"]
-        blocks = await self._api.blocks({"limit": str(NEWEST_BLOCKS)})
+        blocks = await self._api.blocks({"limit": str(NEWEST_BLOCKS), "votes": "no"})
         return await self._render(
             "overview.html", "/", pool=pool, chains=self._chains(), blocks=blocks["items"], spans=spans,
             problems=self._api.problems() + self._api.notes(), refresh_s=REFRESH_S,
@@ -73,7 +73,8 @@ class Pages:
         page = await self._api.blocks({**asked, "limit": str(PAGE_BLOCKS)})
         return await self._render(
             "blocks.html", "/blocks", blocks=page["items"], older=page["cursor"], newest="cursor" not in asked,
-            chain=asked.get("chain"), chain_names=[chain.name for chain in self._api.live.chains()],
+            voting=any(block["vote"] for block in page["items"]), chain=asked.get("chain"),
+            chain_names=[chain.name for chain in self._api.live.chains()],
             now_ms=self._api.now_ms(),
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from vote_world import CHAIN, VoteWorld
 
 from pool.audit import books_audit
 from pool.audit.terms import CreditTerms, TermsBook
-from pool.storage import block_losses, ledger_store
+from pool.storage import block_losses, ledger_store, views
 from pool.storage.tables import blocks
 
 
@@ -243,6 +243,39 @@ async def test_votes_outlive_a_restart_and_a_node_that_is_away(world: VoteWorld)
     world.restart()
     await settled(world)
     assert world.states(11) == ["orphan immature"] and coins(world) == (300, 0)
+
+
+async def test_views_show_each_vote_once_where_it_is_now(world: VoteWorld) -> None:
+    for number in (11, 12, 13, 14):
+        world.vote(number, height=5)
+    world.chain.connect("c", 5, (11, 400), (12, 300))
+    await settled(world)
+    world.chain.connect("d", 5, (99, 450), (11, 300))
+    await settled(world)
+    world.chain.connect("e", 5, (11, 310))
+    await settled(world)
+    with world.database.read() as connection:
+        page = views.chain_blocks(connection, CHAIN, None, 10)["items"]
+        told = {int(item["hash"], 16): (item["state"], item["container"], item["index"]) for item in page}
+        assert told == {
+            11: ("immature", "e".ljust(64, "0"), 0), 12: ("orphan", "c".ljust(64, "0"), 1),
+            13: ("orphan", None, None), 14: ("orphan", None, None),
+        }  # fmt: skip
+        assert len(page) == 4 and views.block_counts(connection) == {(CHAIN, "immature"): 1, (CHAIN, "orphan"): 3}
+        assert views.chain_blocks(connection, None, None, 10, {CHAIN})["items"] == []
+        block = views.block_with_credits(connection, CHAIN, block_hash_hex(11))
+        assert block is not None and (block["reward"], block["credits"][0]["amount"]) == (310, 307)
+        miner = views.miner(connection, "anna-beta", world.now_ms)
+        assert miner is not None
+        assert [(one["state"], one["amount"]) for one in miner["credits"]] == [("immature", 307), ("orphan", 297)]
+        assert views.pool_overview(connection, world.now_ms)["chains"][CHAIN]["blocks"]["immature"] == 1
+    world.chain.connect("c", 5, (11, 400), (12, 300))
+    await settled(world)
+    with world.database.read() as connection:
+        page = views.chain_blocks(connection, CHAIN, None, 10)["items"]
+        assert [(item["state"], item["reward"]) for item in page if item["hash"] == block_hash_hex(11)] == [
+            ("immature", 400)
+        ]
 
 
 # -- the comparison with the chain ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from web_site import ADA, ADA_ALPHA, BOB, CLEO, UP_S, Site
 
 from pool.web.api import wall_ms
 
-BLOCK_KEYS = {"chain", "height", "hash", "state", "reward", "fee", "confirmations", "found_ms"}
+BLOCK_KEYS = {"chain", "height", "hash", "state", "reward", "fee", "confirmations", "found_ms", "vote"}
 
 
 async def test_web_pool_shape(site: Site):
@@ -39,9 +39,9 @@ async def test_web_chains_shape(site: Site):
     assert chains == {
         "items": [
             {"name": "regbtc", "kind": "bitcoin", "height": 12, "target": "0" * 7 + "1" + "0" * 56, "state": "ok",
-             "in_tree": True, "schemes": ["pplns"], "buying": None},
+             "in_tree": True, "schemes": ["pplns"], "buying": None, "votes": False},
             {"name": "alpha", "kind": "mm2", "height": None, "target": None, "state": "syncing", "in_tree": False,
-             "schemes": ["pplns"], "buying": None},
+             "schemes": ["pplns"], "buying": None, "votes": False},
         ],
         "cursor": None,
     }
