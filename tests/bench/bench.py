@@ -178,9 +178,10 @@ def checkout(reference: str, folder: Path) -> Path:
     archive = subprocess.run(["git", "archive", reference], cwd=ROOT, check=True, capture_output=True).stdout
     subprocess.run(["tar", "-x", "-C", str(tree)], input=archive, check=True)
     include = sysconfig.get_path("include")
-    for source in (*tree.glob("chains/primitives/_*.c"), *tree.glob("stratum/_*.c")):
+    for source in tree.glob("*/**/_*.c"):
         target = source.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
-        subprocess.run(["cc", "-O2", "-fPIC", "-shared", f"-I{include}", str(source), "-o", str(target)], check=True)
+        command = ["cc", "-O2", "-fPIC", "-shared", "-pthread", f"-I{include}", str(source), "-o", str(target)]
+        subprocess.run(command, check=True)
     return tree
 
 
