@@ -249,7 +249,7 @@ def devnet_node(name: str, config_file: str, overrides: tuple[str, ...], block_i
     """Run the reference node of the chain NAME, in the foreground.
 
     What it is comes from the chain's section of the configuration: kind, dialect, chain id or context, and the first
-    node's address and login. It keeps its chain below data_dir/nodes. Of a kind whose networks are our own (bk) it is
+    node's address and login. It keeps its chain below data_dir/nodes. Of a kind whose networks are our own (bk, parallel) it is
     one node that is a network of its own, with an interval of its own.
 
     \b

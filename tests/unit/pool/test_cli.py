@@ -82,7 +82,7 @@ def test_cli_without_a_command_shows_the_help_as_wrong_use(pool_command: Any) ->
         (
             ("devnet", "node", "gamma", "-c", DEVNET),
             "pool devnet node: no chain 'gamma' in the configuration, expected one of regbtc, regnmc, regdoge, "
-            "alpha, beta, votes (see pool devnet node --help)",
+            "alpha, beta, votes, north, south (see pool devnet node --help)",
         ),
     ],
 )
@@ -134,7 +134,8 @@ def test_cli_mine_hands_its_options_to_the_miner(
 def test_cli_check_config_says_good(pool_command: Any) -> None:
     outcome = pool_command("check-config", "-c", DEVNET)
     assert (outcome.exit_code, outcome.err) == (0, "")
-    assert outcome.out == f"{DEVNET}: good; parent regbtc, auxiliary chains: regnmc, regdoge, alpha, beta\n"
+    names = "regnmc, regdoge, alpha, beta, votes, north, south"
+    assert outcome.out == f"{DEVNET}: good; parent regbtc, auxiliary chains: {names}\n"
 
 
 def test_cli_check_config_names_all_mistakes_and_starts_nothing(pool_command: Any, tmp_path: Path) -> None:

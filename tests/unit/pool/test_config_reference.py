@@ -69,11 +69,11 @@ def test_config_devnet_example_is_chains_of_every_kind_on_local_nodes(monkeypatc
     config = load("deploy/devnet.yaml")
     assert {name: chain.kind for name, chain in config.chains.items()} == {
         "regbtc": "bitcoin", "regnmc": "auxpow", "regdoge": "auxpow", "alpha": "mm2", "beta": "mm2",
-        "votes": "bk",
+        "votes": "bk", "north": "parallel", "south": "parallel",
     }  # fmt: skip
     assert config.parent == "regbtc"
     urls = [chain.nodes[0].url for chain in config.chains.values()]
-    assert urls == [f"http://127.0.0.1:{port}" for port in range(19501, 19507)]
+    assert urls == [f"http://127.0.0.1:{port}" for port in (*range(19501, 19508), 19507)]
     assert [chain.chain_id for chain in config.chains.values() if isinstance(chain, AuxpowChain)] == [1, 98]
     assert config.stratum.ports[0].bind == "127.0.0.1:3333"
     assert config.http.bind == "127.0.0.1:8080"

@@ -18,7 +18,8 @@ from pool.shares.route import route_login
 from stratum.words import parse_login
 
 DEVNET = str(Path(__file__).parents[4] / "deploy" / "devnet.yaml")
-CHAINS = ("regbtc", "regnmc", "regdoge", "alpha", "beta", "votes")
+CHAINS = ("regbtc", "regnmc", "regdoge", "alpha", "beta", "votes", "north", "south")
+NODES = CHAINS[:-1]  # the last two share one
 LOGINS = "".join(f"+{name}=same" for name in CHAINS[1:])
 
 
@@ -70,7 +71,7 @@ def test_demo_plan_login_is_credited_on_every_chain(plan: DemoPlan):
 
 def test_demo_plan_ports_are_those_of_the_configuration(plan: DemoPlan):
     assert [(port.number, port.purpose) for port in plan.ports()] == [
-        *((19501 + index, f"the RPC of node {name}") for index, name in enumerate(CHAINS)),
+        *((19501 + index, f"the RPC of node {name}") for index, name in enumerate(NODES)),
         (3340, "Stratum"),
         (8090, "HTTP"),
     ]
@@ -81,7 +82,7 @@ def test_demo_port_in_use_is_said_before_anything_starts(
 ):
     overrides = {**plan.overrides, "http.bind": f"127.0.0.1:{taken_port}"}
     for index, name in enumerate(CHAINS):
-        overrides[f"chains.{name}.nodes.0.url"] = f"http://127.0.0.1:{taken_port + 1 + index}"
+        overrides[f"chains.{name}.nodes.0.url"] = f"http://127.0.0.1:{taken_port + 1 + min(index, len(NODES) - 1)}"
     assert demo(DEVNET, overrides, miner=False) == 1
     error = capsys.readouterr().err
     assert f"port {taken_port} for HTTP is in use already; choose another with HTTP_PORT=… make demo\n" in error
