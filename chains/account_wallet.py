@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from coincurve import PrivateKey
 
@@ -54,10 +55,22 @@ Spends = Callable[[], Awaitable[Mapping[bytes, Spend]]]
 """What the books say of every transfer of ours that was ever signed, by id."""
 
 
+@dataclass(frozen=True, slots=True)
+class AccountLook:
+    """What an account has now, how many transfers the chain has of it and how many wait, and after how many blocks its
+    rewards can be spent."""
+
+    spendable: int
+    nonce: int
+    waiting: int
+    maturity: int
+
+
 class AccountWallet:
     """One chain's (chains/wallet.py says what each method promises). `address` is the account that pays and that the
     chain's blocks pay, `secret` its key. The first node is believed; payments are sent to the others as well.
-    `waits_for_bodies` says whether nothing is decided while bodies below the tip are missing (docs/adr/0019)."""
+    `waits_for_bodies` says whether nothing is decided while bodies below the tip are missing (docs/adr/0019). `spends`
+    is what the books say; who has them sets it before the coins are asked for."""
 
     def __init__(
         self,
@@ -67,7 +80,6 @@ class AccountWallet:
         secret: bytes,
         nodes: Sequence[AccountNode],
         *,
-        spends: Spends,
         waits_for_bodies: bool = True,
     ) -> None:
         self.chain = chain
@@ -76,7 +88,7 @@ class AccountWallet:
         self.script = address_to_script(address, addresses)
         self.public_key = _public_key(secret, self.script)
         self._secret = secret
-        self._spends = spends
+        self.spends: Spends = _no_books
         self._node = nodes[0]
         self._nodes = tuple(nodes)
         self._waits_for_bodies = waits_for_bodies
@@ -96,6 +108,11 @@ class AccountWallet:
                 raise WalletRefusedError(f"the wallet's node is {ahead} blocks behind {node.name}")
         return Tip(state.height, state.tip_hex)
 
+    async def look(self) -> AccountLook:
+        """For people."""
+        state, balance = await self._node.state(), await self._node.balance(self.address)
+        return AccountLook(balance.spendable, balance.nonce, balance.next_nonce - balance.nonce, state.maturity)
+
     async def turn(self) -> Turn:
         state = await self._node.state()
         balance = await self._node.balance(self.address)
@@ -112,7 +129,7 @@ class AccountWallet:
                 break
         else:
             raise NodeUnavailableError("the chain moves faster than the account can be read")
-        found = coins_of(lines, await self._spends(), script=self.script, height=state.height, maturity=state.maturity)
+        found = coins_of(lines, await self.spends(), script=self.script, height=state.height, maturity=state.maturity)
         if found.strangers:
             first, more = found.strangers[0], len(found.strangers) - 1
             raise ForeignSpendError(
@@ -211,6 +228,10 @@ class AccountWallet:
         lines = [*known, *await self._node.lines_above(self.address, known[-1].height if known else 0)]
         self._deep = [line for line in lines if line.height <= height - DEEP]
         return [line for line in lines if line.height <= height]
+
+
+async def _no_books() -> Mapping[bytes, Spend]:
+    raise AssertionError("the coins of an account are known to who has its books")
 
 
 def _read(raw: bytes, *, signed: bool = True) -> Transfer:

@@ -145,7 +145,7 @@ def _order(
 ) -> NoReturn:
     from chains.primitives.address import AddressError, address_to_script
     from pool.payout_setup import payout_terms
-    from pool.payouts.batch import Payout
+    from pool.payouts.batch import BatchKind, Payout
     from pool.payouts.orders import order_obstacle
     from pool.storage import payout_orders
 
@@ -153,6 +153,9 @@ def _order(
     if not _REFERENCE.fullmatch(reference):
         raise click.UsageError("--ref: expected 1 to 64 characters out of A-Z, a-z, 0-9, ., _ and -")
     terms = payout_terms(config, chain)
+    if terms.account and kind is not BatchKind.WITHDRAW:
+        words = "nothing is swept out of it" if kind is BatchKind.SWEEP else "there is nothing to be made one"
+        raise click.UsageError(f"CHAIN: {chain} is paid from an account and has no coins: {words}")
     outputs: tuple[Payout, ...] = ()
     if address is not None:
         try:

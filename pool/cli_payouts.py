@@ -16,6 +16,7 @@ from pool.cli_options import EXIT_NO, EXIT_OK, config_option, load_config, set_o
 from pool.cli_payout_arguments import chain_argument, known, paying
 from pool.cli_payout_bump import bump
 from pool.cli_payout_holds import hold, release, resolve
+from pool.cli_payout_key import new_key
 from pool.cli_payout_orders import come_back, consolidate, fund, sweep, withdraw
 
 
@@ -118,5 +119,5 @@ def show(
     sys.exit(EXIT_OK if good else EXIT_NO)
 
 
-for command in (hold, release, resolve, bump, fund, withdraw, sweep, come_back, consolidate):
+for command in (hold, release, resolve, bump, fund, withdraw, sweep, come_back, consolidate, new_key):
     payouts.add_command(command)

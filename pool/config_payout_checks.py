@@ -7,12 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from chains.signer.keys import KeyFileError, read_key
 from pool.config_chain_checks import ChainFacts, Mistake, password_problem
 from pool.config_payouts import PayoutsSection
 
 LOGINS = ("password_file", "password_env", "cookie_file")
 PASSPHRASES = ("passphrase_file", "passphrase_env")
 SECRET_FILES = ("password_file", "passphrase_file")
+ACCOUNT_KINDS = ("bk", "parallel")
+"""Kinds whose ledgers have accounts: an account of the pool's pays, with a key that the pool has."""
+
+FOR_COINS = ("wallet_name", "passphrase_file", "passphrase_env", "signing", "max_inputs", "consolidate_above")
+"""What means nothing where there are no coins and no wallet at the node."""
 
 
 def payout_mistakes(chains: list[ChainFacts], *, reads_secrets: bool = True) -> Iterator[Mistake]:
@@ -22,8 +28,23 @@ def payout_mistakes(chains: list[ChainFacts], *, reads_secrets: bool = True) -> 
         section = chain.values.get("payouts")
         if not isinstance(section, Mapping):
             continue
-        for key, expected in (*_mistakes(section), *(_secret_mistakes(section) if reads_secrets else ())):
+        if chain.kind in ACCOUNT_KINDS and section.get("key_file") is None:
+            yield (
+                (*chain.location, "payouts"),
+                f"expected a key_file: a chain of kind {chain.kind} is paid from an account, with its address's key",
+            )
+        found = [*_mistakes(section), *_kind_mistakes(section, chain.kind)]
+        for key, expected in (*found, *(_secret_mistakes(section) if reads_secrets else ())):
             yield (*chain.location, "payouts", key), expected
+
+
+def _kind_mistakes(section: Mapping[str, Any], kind: str | None) -> Iterator[tuple[str, str]]:
+    if kind in ACCOUNT_KINDS:
+        for key in FOR_COINS:
+            if section.get(key) is not None:
+                yield key, f"expected none: a chain of kind {kind} has accounts and no coins"
+    elif kind is not None and section.get("key_file") is not None:
+        yield "key_file", f"expected none: the wallets of a chain of kind {kind} keep their keys themselves"
 
 
 def _mistakes(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -52,3 +73,9 @@ def _secret_mistakes(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         problem = password_problem(Path(value)) if isinstance(value, str) and value and "\x00" not in value else None
         if problem is not None:
             yield key, problem
+    key_file = section.get("key_file")
+    if isinstance(key_file, str) and key_file and "\x00" not in key_file:
+        try:
+            read_key(Path(key_file))
+        except KeyFileError as error:
+            yield "key_file", f"expected a key of our own: {error}"

@@ -66,6 +66,12 @@ class PayoutsSection(Section):
         None, description="File whose first line unlocks the wallet, only while a transaction is signed."
     )
     passphrase_env: EnvironmentName | None = Field(None, description="Or the environment variable that holds it.")
+    key_file: FilePath | None = Field(
+        None,
+        description="Kinds `bk` and `parallel`, whose ledgers have accounts instead of coins: file of the key of "
+        "`address`, which signs here and not at the node (64 hex digits, mode 0600; `pool payouts new-key` makes one). "
+        "Only the process that pays reads it.",
+    )
     signing: Literal["auto", "psbt", "raw"] = Field(
         "auto",
         description="How the wallet signs: `psbt` (0.17 and later), `raw` (older ones, Dogecoin), or whichever it has.",

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click
 
+from chains.account_wallet import AccountWallet
 from chains.node_rpc import NodeUnavailableError
 from chains.primitives.serialize import MalformedError
 from chains.primitives.transaction import parse_transaction
-from chains.wallet import Outpoint, WalletRefusedError
+from chains.wallet import WalletRefusedError
 from pool.cli_books import from_books
 from pool.config import Config
 from pool.data_dir import StartError
@@ -21,6 +22,7 @@ from pool.notifications import notifying
 from pool.payout_reasons import fee_line, reasons
 from pool.payout_setup import open_wallet, paying_chains, payout_service, payout_terms
 from pool.payouts.cold import ColdReturn, NoReturnError, cold_return
+from pool.payouts.form import form_of
 from pool.payouts.terms import PayoutTerms, fee_rate_obstacle
 from pool.services.payout_service import PayoutService
 from pool.storage import payout_coins, payout_rows
@@ -91,18 +93,18 @@ def proven_conflict(config: Config, chain: str, batch_id: str, txid: bytes) -> b
         raise click.ClickException("that is the batch's own transaction")
     # What a further transaction of a raised fee spends beyond the first one says nothing about the first.
     first = min(batch.versions, key=lambda version: version.version).built
-    inputs = set(first.inputs if first is not None else ())
+    form = form_of(payout_terms(config, chain))
+    claims = form.claims(first) if first is not None else frozenset()
     wallet = open_wallet(config, chain)
 
     async def ask() -> tuple[int, bool]:
         try:
             found = await wallet.transaction(txid)
+            if isinstance(wallet, AccountWallet):  # it has the bytes of what left the account only
+                found = next((one for one in await wallet.transactions_since(0) if one.txid == txid), None)
         finally:
             await wallet.close()
-        if found is None:
-            return 0, False
-        spent = {Outpoint(i.previous_txid, i.previous_index) for i in parse_transaction(found.raw).inputs}
-        return found.confirmations, bool(spent & inputs)
+        return (0, False) if found is None else (found.confirmations, bool(form.claimed(found.raw) & claims))
 
     try:
         depth, spends = asyncio.run(ask())

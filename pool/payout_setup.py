@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
+from chains.account_node import AccountNode
+from chains.account_wallet import AccountWallet, Spends
+from chains.accounts.coins import Spend
+from chains.mm2_proof.tree import context_of
 from chains.node_rpc import JsonRpc
 from chains.node_wallet import NodeWallet, wallet_url
+from chains.signer.keys import KeyFileError, read_key
+from chains.wallet import WalletRefusedError
 from chains.wallet_signer import Signing, passphrase_in_environment, passphrase_in_file
-from pool.config import ChainSection, Config, NodeSection
+from pool.config import BkChain, ChainSection, Config, NodeSection, ParallelChain
 from pool.config_payouts import PayoutsSection
 from pool.data_dir import StartError
 from pool.payouts.batch import FeePolicy
-from pool.payouts.terms import DUST_OF_FAMILY, INCREMENTAL_OF_FAMILY, INCREMENTAL_RATE, DustRule, PayoutTerms
+from pool.payouts.terms import (
+    ACCOUNT_MAX_INPUTS,
+    DUST_OF_FAMILY,
+    INCREMENTAL_OF_FAMILY,
+    INCREMENTAL_RATE,
+    DustRule,
+    PayoutTerms,
+)
 from pool.services.payout_service import PayoutService
 from pool.storage.database import Database
 from pool.storage.payer_lock import PayerLock
 from pool.storage.payout_file import PayoutFile
+from pool.storage.payout_spends import AccountSpends
 from pool.storage.payout_store import SqlPayouts
 
 WALLET_TIMEOUT_S = 30.0  # a wallet of many transactions takes its time to list them
+
+PayingWallet = NodeWallet | AccountWallet
+"""A chain's wallet: at its node, or an account whose key is here."""
 
 
 def paying_chains(config: Config) -> dict[str, PayoutsSection]:
@@ -35,6 +53,7 @@ def payout_terms(config: Config, name: str) -> PayoutTerms:
     """The rules that a chain pays by."""
     chain, section = config.chains[name], paying_chains(config)[name]
     net = chain.chain_network
+    account = isinstance(chain, BkChain | ParallelChain)
     return PayoutTerms(
         chain=name,
         addresses=net.addresses,
@@ -47,17 +66,18 @@ def payout_terms(config: Config, name: str) -> PayoutTerms:
         default_fee_rate=section.default_fee_rate,
         minimum_fee_rate=section.min_fee_rate,
         fee_target_blocks=section.fee_target_blocks,
-        dust=DUST_OF_FAMILY.get(chain.family, DustRule()),
+        dust=DustRule(0, 0) if account else DUST_OF_FAMILY.get(chain.family, DustRule()),
         reward_address=chain.address,
         max_outputs=section.max_outputs,
-        max_inputs=section.max_inputs,
-        consolidate_above=section.consolidate_above,
+        max_inputs=ACCOUNT_MAX_INPUTS if account else section.max_inputs,
+        consolidate_above=ACCOUNT_MAX_INPUTS if account else section.consolidate_above,
         hot_ceiling=section.hot_ceiling,
-        incremental_rate=INCREMENTAL_OF_FAMILY.get(chain.family, INCREMENTAL_RATE),
+        incremental_rate=None if account else INCREMENTAL_OF_FAMILY.get(chain.family, INCREMENTAL_RATE),
+        account=account,
     )
 
 
-def open_wallet(config: Config, name: str) -> NodeWallet:
+def open_wallet(config: Config, name: str) -> PayingWallet:
     """The chain's wallet. Raises OSError or StartError when a secret is not where it should be."""
     try:
         return _open_wallet(config, name)
@@ -67,8 +87,40 @@ def open_wallet(config: Config, name: str) -> NodeWallet:
         raise StartError(f"a secret of {name}'s wallet is no text") from error
 
 
-def _open_wallet(config: Config, name: str) -> NodeWallet:
+def account_spends(database: Database, executor: Executor, name: str) -> Spends:
+    """What the books say of a chain's transfers; asked in the thread of the books."""
+    spends = AccountSpends(database, name)
+
+    async def ask() -> Mapping[bytes, Spend]:
+        return await asyncio.get_running_loop().run_in_executor(executor, spends)
+
+    return ask
+
+
+def _open_account(config: Config, name: str, chain: BkChain | ParallelChain) -> AccountWallet:
+    """Raises StartError when the key is not there, or not that of the chain's address."""
+    section = paying_chains(config)[name]
+    assert section.key_file is not None, "pool/config_payout_checks.py asks for it"
+    parallel = chain.chain_name if isinstance(chain, ParallelChain) else None
+    context = chain.context if isinstance(chain, ParallelChain) else context_of(chain.context_name)
+    rpcs = [wallet_rpc(config, name), *_other_rpcs(name, chain, section)]
+    try:
+        return AccountWallet(
+            name,
+            chain.address,
+            chain.chain_network.addresses,
+            read_key(section.key_file),
+            [AccountNode(rpc, parallel, context) for rpc in rpcs],
+            waits_for_bodies=chain.waits_for_bodies if isinstance(chain, ParallelChain) else True,
+        )
+    except (KeyFileError, WalletRefusedError) as error:
+        raise StartError(f"{name}'s payouts.key_file: {error}") from error
+
+
+def _open_wallet(config: Config, name: str) -> PayingWallet:
     chain, section = config.chains[name], paying_chains(config)[name]
+    if isinstance(chain, BkChain | ParallelChain):
+        return _open_account(config, name, chain)
     passphrase: Callable[[], str] | None = None
     if section.passphrase_file is not None:
         passphrase = passphrase_in_file(section.passphrase_file)
@@ -97,9 +149,11 @@ def open_payout_books(config: Config, database: Database, name: str, now_ms: int
 
 
 def payout_service(
-    config: Config, name: str, wallet: NodeWallet, database: Database, executor: Executor, now_ms: Callable[[], int]
+    config: Config, name: str, wallet: PayingWallet, database: Database, executor: Executor, now_ms: Callable[[], int]
 ) -> PayoutService:
     """The payer of a chain; `executor` is the thread of the books."""
+    if isinstance(wallet, AccountWallet):
+        wallet.spends = account_spends(database, executor, name)
     return PayoutService(
         wallet,
         lambda: open_payout_books(config, database, name, now_ms()),

@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from chains.account_wallet import AccountWallet
 from chains.bitcoin.node import RPC_CLIENT_NOT_CONNECTED
 from chains.kind import AuxTemplate, ParentTemplate, TemplateError
 from chains.node_rpc import JsonRpc, NodeLoginError, NodeTimeoutError, NodeUnavailableError, RpcError
-from chains.node_wallet import NodeWallet
 from chains.primitives.address import address_to_script
 from chains.wallet import WalletRefusedError
 from pool.config import Config
 from pool.data_dir import StartError
+from pool.doctor.account_checks import account_findings
 from pool.doctor.finding import Finding, good, note, unchecked, wrong
 from pool.doctor.node_checks import NodeUnderTest
-from pool.payout_setup import open_wallet, wallet_rpc
+from pool.payout_setup import PayingWallet, open_wallet, wallet_rpc
 
 TEMPLATE_S = 6.0
 """A full block's template of a busy parent takes a second or two."""
@@ -121,7 +122,9 @@ async def wallet_findings(config: Config, name: str) -> list[Finding]:
         await rpc.close()
 
 
-async def _looked_at(config: Config, name: str, wallet: NodeWallet, rpc: JsonRpc) -> list[Finding]:
+async def _looked_at(config: Config, name: str, wallet: PayingWallet, rpc: JsonRpc) -> list[Finding]:
+    if isinstance(wallet, AccountWallet):
+        return await account_findings(config, name, wallet)
     chain = config.chains[name]
     tip = await wallet.tip()
     found = [_keys(config, name, await rpc.call("getwalletinfo"), tip.height)]
@@ -154,6 +157,10 @@ def _wallet_remedy(reason: str, key: str) -> str:
         return "Wait until it is done; payouts wait as well."
     if "no peers" in reason:
         return "Open the wallet node's way to its network."
+    if "its context is" in reason or "does not follow" in reason:
+        return f"{key}.wallet_url, or the chain's first node, is a node of another network or follows other chains."
+    if "bodies below" in reason:
+        return "Somebody hides bodies of this chain; docs/adr/0019 says what that means. Payouts wait as well."
     if "chain is" in reason:
         return f"{key}.wallet_url is a node of another network."
     if "Method not found" in reason:

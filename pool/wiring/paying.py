@@ -7,10 +7,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
-from chains.node_wallet import NodeWallet
 from pool.config import Config
 from pool.config_reload import Reload
-from pool.payout_setup import open_wallet, paying_chains, payout_service
+from pool.payout_setup import PayingWallet, open_wallet, paying_chains, payout_service
 from pool.services.bookkeeping import wall_ms
 from pool.services.payout_service import PayoutService
 from pool.storage.database import Database
@@ -18,7 +17,7 @@ from pool.storage.database import Database
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 """Makes a task of the pool's: when it breaks, the pool stops."""
 
-Wallets = Mapping[str, NodeWallet | None]
+Wallets = Mapping[str, PayingWallet | None]
 """By chain, None for one that pays no more."""
 
 
@@ -30,7 +29,7 @@ class Payers:
         self._config = config
         self._database = database
         self._sql = sql
-        self._wallets: dict[str, NodeWallet] = {}
+        self._wallets: dict[str, PayingWallet] = {}
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self.services: list[PayoutService] = []
 
@@ -60,7 +59,7 @@ class Payers:
         for wallet in self._wallets.values():
             await wallet.close()
 
-    def _open(self, name: str, wallet: NodeWallet) -> PayoutService:
+    def _open(self, name: str, wallet: PayingWallet) -> PayoutService:
         self._wallets[name] = wallet
         service = payout_service(self._config, name, wallet, self._database, self._sql, wall_ms)
         self.services.append(service)
