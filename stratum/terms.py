@@ -85,7 +85,7 @@ class Terms:
         """The difficulty for a job whose chains have the difficulties `caps`."""
         policy = self._policy
         if policy.vardiff:
-            wanted = self.vardiff.difficulty
+            wanted = self.vardiff.wanted
         else:
             wanted = policy.clamp(policy.start_difficulty) if self._asked is None else self._asked
         wanted = min(wanted, policy.maximum_difficulty)

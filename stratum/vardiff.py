@@ -7,6 +7,11 @@ shares had. The number of shares says how far the estimate can be trusted: its r
 A change needs evidence: the estimate must leave a band of BAND·(1 + CONFIDENCE/sqrt(n)) around the present value.
 Eight shares are enough to see that a miner is ten times too fast, forty seconds of silence that it is too slow,
 while a settled miner needs a hundred shares to move by a half.
+
+A new connection is searched for: until SEARCH_INTERVALS are over every share counts, whatever difficulties there were
+meanwhile, and the connection is told SEARCH_AIM of what it should have. So three minutes at the default interval bring
+ninety shares instead of forty-five, and the estimate that ends the search is right to ±25 % for 95 of 100 miners; from
+forty-five no estimate is, for its error is 1.96/sqrt(45), ±29 %.
 """
 
 from __future__ import annotations
@@ -18,7 +23,11 @@ from functools import lru_cache
 FIRST_SHARES = 8  # before that an estimate is noise; at 100 times too fast they come in a third of a second
 FIRST_SILENT_INTERVALS = 5.0  # shares expected and not seen while still searching: e^-5 = 0.7 % false alarms
 SILENT_INTERVALS = 10.0  # the same once settled: 0.005 %
-SEARCH_STEPS = 4  # retargets that count as searching
+SEARCH_INTERVALS = 42.0  # 168 s at the default of 4 s; the last word within three minutes
+SEARCH_AIM = 0.5
+SEARCH_END = 1.1  # what is told already is not told again at the end of the search
+LOOK_INTERVALS = 2.0  # from one look at a silent miner to the next, while searching
+SEARCH_STEPS = 4  # retargets until silence has to last longer
 BAND = 1.25
 CONFIDENCE = 2.0
 STEP_UP_SEARCHING = 256.0  # a burst after a stall looks like any speed; what is too high is found out by silence
@@ -68,22 +77,27 @@ def wire_number(difficulty: float) -> bytes:
 class Vardiff:
     """The estimate of one connection. `difficulty` is what its hashrate calls for, `assigned` what it was told.
 
-    The two differ when a floor, ceiling or cap binds. Difficulties are floats in units of difficulty 1, times are
-    monotonic seconds, `interval_s` is the wanted time between shares.
+    The two differ while it is searched for, and when a floor, ceiling or cap binds. Difficulties are floats in units of
+    difficulty 1, times are monotonic seconds, `interval_s` is the wanted time between shares.
     """
 
     __slots__ = (
         "_check_count",
         "_count",
+        "_exposure",
         "_maximum",
         "_minimum",
+        "_search_until",
+        "_seen",
         "_silence_at",
         "_start",
+        "_told_at",
         "_work",
         "assigned",
         "difficulty",
         "interval_s",
         "retargets",
+        "searching",
     )
 
     def __init__(self, start: float, minimum: float, maximum: float, interval_s: float, now: float) -> None:
@@ -92,12 +106,20 @@ class Vardiff:
         self._maximum = maximum
         self.retargets = 0
         self.difficulty = self.assigned = min(max(start, minimum), maximum)
+        self._search(now)
         self.restart(now)
 
     @property
     def rate(self) -> float:
         """Estimated work per second, in units of difficulty 1."""
         return self.difficulty / self.interval_s
+
+    @property
+    def wanted(self) -> float:
+        """What the connection should be told: `difficulty`, and less once a search has found something out."""
+        if self.searching and self.retargets:
+            return max(nice(self.difficulty * SEARCH_AIM), self._minimum)
+        return self.difficulty
 
     def measured(self, now: float) -> float | None:
         """Work per second by the shares that count, in units of difficulty 1; the estimate it stands on while these are
@@ -111,17 +133,28 @@ class Vardiff:
         """When silent() is worth asking again."""
         return self._silence_at
 
+    def _search(self, now: float) -> None:
+        """`_seen` shares in `_exposure`, which is time by the difficulty that was told: together the work of all."""
+        self.searching = True
+        self._search_until = now + SEARCH_INTERVALS * self.interval_s
+        self._seen = self._exposure = 0.0
+        self._told_at = now
+
     def restart(self, now: float, settle_s: float = 0.0) -> None:
-        """Forget the evidence; shares that arrive within `settle_s` were made on other terms and do not count."""
-        self._start = now + settle_s
+        """Forget the evidence, but for a search's; shares that arrive within `settle_s` were made on other terms and do
+        not count."""
+        self._start = self._told_at = now + settle_s
         self._work = 0.0
         self._count = 0
         self._check_count = FIRST_SHARES
+        if self.searching:
+            self._check_count = 2 if self._seen >= FIRST_SHARES else FIRST_SHARES
         expected = FIRST_SILENT_INTERVALS if self.retargets < SEARCH_STEPS else SILENT_INTERVALS
         self._silence_at = self._start + expected * self._expected_interval_s()
 
     def assign(self, difficulty: float, now: float, settle_s: float = 0.0) -> None:
         """The connection is told a new difficulty now."""
+        self._expose(now)
         self.assigned = difficulty
         self.restart(now, settle_s)
 
@@ -129,6 +162,7 @@ class Vardiff:
         """Begin anew from a value somebody asked for."""
         self.difficulty = min(max(difficulty, self._minimum), self._maximum)
         self.retargets = 0
+        self._search(now)
         self.restart(now)
 
     def bound(self, minimum: float, maximum: float, interval_s: float) -> None:
@@ -143,6 +177,13 @@ class Vardiff:
             return False
         self._count += 1
         self._work += difficulty
+        if self.searching:
+            worth = difficulty / self.assigned
+            self._seen += worth
+            if self._seen < FIRST_SHARES or (self._count < self._check_count and now < self._search_until):
+                return False
+            # The evidence ends with a share, so the last one is not evidence of its own time.
+            return self._look(now, self._seen - worth)
         if self._count < self._check_count:
             return False
         # The window ends with a share, so the last one is not evidence of its own length: (n-1)/t is unbiased.
@@ -152,7 +193,43 @@ class Vardiff:
         """Look whether fewer shares came than should have; True when `difficulty` changed."""
         if now < self._silence_at:
             return False
+        if self.searching:
+            return self._look(now, max(self._seen, 0.5))  # nothing seen is taken for half a share
         return self._evaluate(now, self._work)
+
+    def _expose(self, now: float) -> None:
+        if now > self._told_at:
+            self._exposure += (now - self._told_at) / self.assigned
+            self._told_at = now
+
+    def _look(self, now: float, seen: float) -> bool:
+        """While searching: whether all that was seen calls for another difficulty; the last look ends the search."""
+        self._expose(now)
+        estimate = seen / max(self._exposure, 1e-3 / self.assigned) * self.interval_s
+        ratio = estimate / self.difficulty
+        expected = self._exposure * self.rate
+        if now >= self._search_until:
+            self.searching = False
+            told = nice(min(max(estimate, self._minimum), self._maximum)) / self.assigned
+            moved = not 1.0 / SEARCH_END <= told <= SEARCH_END
+        elif ratio >= 1.0:
+            moved = self._seen >= FIRST_SHARES and ratio > BAND * (1.0 + CONFIDENCE / math.sqrt(self._seen))
+            estimate = self.difficulty * min(ratio, STEP_UP_SEARCHING)
+        else:
+            enough = expected >= FIRST_SILENT_INTERVALS * 0.999
+            moved = enough and ratio * BAND * (1.0 + CONFIDENCE / math.sqrt(max(expected, 1.0))) < 1.0
+        bounded = min(max(nice(estimate), self._minimum), self._maximum)
+        if moved and (bounded != self.difficulty or not self.searching):
+            self.difficulty = bounded
+            self.retargets += 1
+            self.restart(now)
+            return True
+        if self.searching:
+            self._check_count = self._count + max(2, self._count // 8)
+            self._silence_at = now + max(0.2 * (now - self._start), LOOK_INTERVALS * self._expected_interval_s())
+        else:
+            self.restart(now)
+        return False
 
     def _expected_interval_s(self) -> float:
         """Seconds between shares if the estimate is right, at the difficulty the miner was told."""

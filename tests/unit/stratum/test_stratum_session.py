@@ -298,8 +298,8 @@ def test_session_flood_gets_its_difficulty_at_once_but_the_job_keeps_its_terms()
     assert peer.session.assignment.terms.for_job(1) == 1.0, "credit of work in hand never rises"
     settled = told[0]["params"][0]
     peer.now += SETTLE_S
-    for _ in range(30):  # at the right pace now, though each share is credited with 1
-        peer.now += 4.0
+    for _ in range(30):  # at the right pace of a search now, though each share is credited with 1
+        peer.now += 2.0
         assert methods(peer.mine(credit=1.0)) == ["#9"]
     peer.session.offer_job(make_job(2), peer.now)
     assert methods(peer.read()) == ["notify"] and peer.session.assignment.terms.for_job(2) == settled

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stratum.vardiff import Vardiff, nice, nice_down, nice_up, wire_number
+from stratum.vardiff import SEARCH_AIM, Vardiff, nice, nice_down, nice_up, wire_number
 
 INTERVAL_S = 4.0
 
@@ -28,7 +28,7 @@ def simulate(seed: int, speed: float, start: float, duration_s: float, sweep_s: 
             now, sweep = sweep, sweep + sweep_s
             moved = vardiff.silent(now)
         if moved:
-            vardiff.assign(vardiff.difficulty, now)
+            vardiff.assign(vardiff.wanted, now)
     return vardiff, shares
 
 
@@ -57,9 +57,35 @@ def test_vardiff_first_steps_are_fast(speed: float) -> None:
         assert 1 / 5 <= vardiff.difficulty / (1000.0 * speed) <= 5, seed
 
 
+def test_vardiff_is_within_a_quarter_of_its_target_in_three_minutes() -> None:
+    chance = random.Random(3)
+    right = retargets = 0
+    for seed in range(500):
+        speed = 10.0 ** chance.uniform(-3.0, 5.0)
+        vardiff, shares = simulate(seed, speed, 1e6, 180.0)
+        right += abs(vardiff.wanted / (1e6 * speed) - 1.0) <= 0.25
+        retargets += vardiff.retargets
+        assert shares <= 200, "a search is no flood"
+    assert right >= 0.95 * 500 and retargets <= 4 * 500, (right, retargets)
+
+
+def test_vardiff_tells_less_than_it_should_while_it_searches() -> None:
+    vardiff, _ = simulate(1, 1000.0, 1000.0, 60.0)
+    assert vardiff.searching and vardiff.wanted == vardiff.assigned == nice(vardiff.difficulty * SEARCH_AIM)
+    assert vardiff.rate == vardiff.difficulty / INTERVAL_S, "the estimate itself is whole"
+    vardiff, _ = simulate(1, 1000.0, 1000.0, 180.0)
+    assert not vardiff.searching and vardiff.wanted == vardiff.assigned == vardiff.difficulty
+    vardiff.set(5.0, 200.0)
+    assert vardiff.searching and vardiff.wanted == 5.0, "who asks for a difficulty gets it, and the search begins there"
+
+
 def test_vardiff_settled_miner_is_left_alone() -> None:
-    changes = [simulate(seed, 1.0, 1024.0, 3600.0)[0].retargets for seed in range(20)]
-    assert statistics.mean(changes) <= 2.0, changes
+    def changes(seed: int, until_s: float) -> int:
+        return simulate(seed, 1.0, 1024.0, until_s)[0].retargets
+
+    of_an_hour = [changes(seed, 3800.0) - changes(seed, 200.0) for seed in range(20)]
+    assert statistics.mean(of_an_hour) <= 1.0, of_an_hour
+    assert statistics.mean(changes(seed, 200.0) for seed in range(20)) <= 2.0, "a start that is right is hardly moved"
 
 
 def test_vardiff_notices_that_the_miner_changed() -> None:
