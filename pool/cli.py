@@ -249,8 +249,8 @@ def devnet_node(name: str, config_file: str, overrides: tuple[str, ...], block_i
     """Run the reference node of the chain NAME, in the foreground.
 
     What it is comes from the chain's section of the configuration: kind, dialect, chain id or context, and the first
-    node's address and login. It keeps its chain below data_dir/nodes. Of a kind whose networks are our own (bk, parallel) it is
-    one node that is a network of its own, with an interval of its own.
+    node's address and login. It keeps its chain below data_dir/nodes. Of a kind whose networks are our own (bk,
+    parallel) it is one node that is a network of its own, with an interval of its own.
 
     \b
     Example:

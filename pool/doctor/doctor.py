@@ -8,10 +8,12 @@ what it must not have (docs/operating/scale-out.md) may be out of its reach.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from chains.kind import AuxTemplate, ParentTemplate
+from chains.kind import AuxTemplate, ParentTemplate, TemplateError
+from chains.node_rpc import NodeUnavailableError
+from chains.parallel.node import ParallelNode
 from pool.chain_setup import node_rpc, watched_chains
 from pool.config import Config
 from pool.config_roles import MINING, SERVING
@@ -62,12 +64,30 @@ async def _examine(config: Config, looks: _Looks) -> None:
         if role in SERVING and chains[0].watched is not None:
             trial = JobTrial(config, chains[0].watched, {chain.name: chain.nodes for chain in chains})
             aux = {chain.name: chain.offer for chain in chains if isinstance(chain.offer, AuxTemplate)}
+            aux |= await _of_one_datum(chains)
             offer = chains[0].offer
             work.append(looks.look("job", trial.findings(offer if isinstance(offer, ParentTemplate) else None, aux)))
         await asyncio.gather(*work)
     finally:
         for chain in chains:
             await chain.close()
+
+
+async def _of_one_datum(chains: Sequence[_Chain]) -> dict[str, AuxTemplate]:
+    """The offers of chains that one proof pays, asked for once more and together: each was asked for on its own, and
+    the network may have moved in between. A node that does not answer now has been told of."""
+    found: dict[str, AuxTemplate] = {}
+    for chain in chains:
+        if not isinstance(chain.offer, AuxTemplate) or chain.name in found:
+            continue
+        node = next(one.node for one in chain.nodes if one.node.name == chain.offer.node)
+        if isinstance(node, ParallelNode):
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    found |= (await node.network.template()).templates
+            except (TimeoutError, NodeUnavailableError, TemplateError):
+                continue
+    return found
 
 
 async def _one(finding: Awaitable[Finding]) -> list[Finding]:

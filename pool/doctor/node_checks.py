@@ -26,11 +26,14 @@ from chains.node_rpc import (
     RpcError,
     one_line,
 )
-from pool.config import BkChain, ChainSection, Mm2Chain, NodeSection
+from pool.config import BkChain, ChainSection, Mm2Chain, NodeSection, ParallelChain
 from pool.doctor.finding import Finding, good, note, unchecked, wrong
 
 ANSWER_S = 4.0
 """For one question. The pool gives a node up after three seconds (services/chain_watch.py)."""
+
+OWN_KINDS = ("bk", "parallel")
+"""Kinds whose nodes are ours, with calls of their own."""
 
 LATENCIES = 5
 SLOW_MS = 500
@@ -152,14 +155,24 @@ def _network(node: NodeUnderTest) -> Finding:
     if node.health.state is not NodeState.WRONG_NETWORK:
         return good(node.subject, "network", _network_words(node.chain))
     key = f"chains.{node.chain_name}"
-    own = f"{key}.context_name" if isinstance(node.chain, Mm2Chain | BkChain) else f"{key}.network"
+    own = f"{key}.{_network_key(node)}"
     remedy = f"Point {node.key}.url at a node of {_network_words(node.chain)}, or correct {own}."
     return wrong(node.subject, "network", node.health.detail, remedy)
 
 
 def _network_words(chain: ChainSection) -> str:
     words = f"{chain.family} {chain.network}"
+    if isinstance(chain, ParallelChain):
+        return f"{words}, chain {chain.chain_name} of {chain.network_name}"
     return f"{words}, context {chain.context_name}" if isinstance(chain, Mm2Chain | BkChain) else words
+
+
+def _network_key(node: NodeUnderTest) -> str:
+    """The key of the chain's section that a node of another network is at odds with."""
+    if isinstance(node.chain, ParallelChain):
+        assert node.health is not None
+        return "chain_name" if "does not follow" in node.health.detail else "network_name"
+    return "context_name" if isinstance(node.chain, Mm2Chain | BkChain) else "network"
 
 
 def _synced(node: NodeUnderTest) -> Finding:
@@ -173,7 +186,10 @@ def _synced(node: NodeUnderTest) -> Finding:
 async def _peers(node: NodeUnderTest) -> Finding:
     subject, check = node.subject, "peers"
     try:
-        info = await node.rpc.call("getnetworkinfo")
+        if node.chain.kind in OWN_KINDS:
+            info: Any = {"connections": await node.rpc.call("getconnectioncount")}
+        else:
+            info = await node.rpc.call("getnetworkinfo")
     except RpcError as error:
         if error.code == RPC_METHOD_NOT_FOUND:
             return unchecked(subject, check, "the node cannot be asked")
@@ -201,9 +217,13 @@ async def _clock(node: NodeUnderTest) -> Finding:
     answer; what the node's peers say of its clock; and the time of its newest block."""
     subject, check = node.subject, "clock"
     begun_s = time.time()
-    tip_hex = await node.rpc.call("getbestblockhash")
+    is_of_proofs = node.chain.kind == "parallel"
+    tip = await node.rpc.call("getchainview" if is_of_proofs else "getbestblockhash")
     ended_s, date = time.time(), node.rpc.date
-    block_s = await _number_of(node, "time", "getblockheader", tip_hex)
+    if is_of_proofs:
+        block_s = _number_in(tip, "time")
+    else:
+        block_s = await _number_of(node, "time", "getblockheader", tip)
     if block_s is not None and block_s - ended_s > MAX_AHEAD_S:
         words = f"its newest block is of {(block_s - ended_s) / 3600:.1f} h after our now"
         return wrong(subject, check, words, f"{_TIME_SERVICE} No network takes such a block: ours is behind.")
@@ -236,6 +256,10 @@ async def _number_of(node: NodeUnderTest, field: str, method: str, *params: Any)
         answer = await node.rpc.call(method, *params)
     except RpcError:
         return None
+    return _number_in(answer, field)
+
+
+def _number_in(answer: Any, field: str) -> int | None:
     number = answer.get(field) if isinstance(answer, dict) else None
     return number if type(number) is int else None
 
@@ -259,6 +283,7 @@ _NOTHING = {
     "auxpow": {"hash": "00" * 32, "auxpow": "00"},
     "mm2": {"hash": "00" * 32, "proof": "00"},
     "bk": {"hash": "00" * 32, "datum": "00", "proof": "00"},
+    "parallel": {"hash": "00" * 32, "datum": "00", "proof": "00"},
 }
 """What no node can take for a block: its refusal shows that the method is there and that our login may call it."""
 

@@ -95,6 +95,11 @@ async def test_network_parallel_pays_the_pool_on_both_chains_through_faults(tmp_
         nodes = world.network.nodes
         await world.pool.in_tree(CHAINS)
 
+        rows = await world.examined()
+        for name in CHAINS:
+            for words in ("two verifiers take it", "but for its missing work", f"chain {CHAINS[name]} of pool test"):
+                assert any(words in row for row in rows[name]), (words, rows[name])
+
         # Every proof is a block of both chains, under one name.
         found = await world.mine_until_credited(4)
         assert found["ppa"] == found["ppb"]

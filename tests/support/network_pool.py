@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -155,6 +156,20 @@ class NetworkPool:
         except AssertionError as error:
             raise AssertionError(f"{error}; credited and paid are {seen}\n{self.pool.log_text()[-3000:]}") from None
         return {chain: credited for chain, (credited, _) in seen.items()}
+
+    async def examined(self) -> dict[str, list[str]]:
+        """The rows of `pool doctor` about each chain of the network, of which none may be wrong."""
+        done = await asyncio.to_thread(
+            subprocess.run, pool_command("doctor", "-c", str(self.pool.config_path)),
+            capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "400"},
+        )  # fmt: skip
+        lines = done.stdout.splitlines()
+        rows = {
+            chain: [line for line in lines if line.split()[:1] in ([chain], [f"{chain}[0]"])] for chain in self.chains
+        }
+        for chain, found in rows.items():
+            assert found and not any(" wrong " in line for line in found), (chain, done.stdout, done.stderr)
+        return rows
 
     def audited(self) -> str:
         """What `pool ledger audit` says of the books, which must be that nothing is wrong."""

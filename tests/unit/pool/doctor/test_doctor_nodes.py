@@ -230,7 +230,7 @@ async def test_doctor_finds_a_zmq_endpoint_that_is_closed(world: DoctorWorld, tm
 
 def test_doctor_hands_in_what_no_node_can_take() -> None:
     assert {kind: all(set(text) == {"0"} for text in sent.values()) for kind, sent in node_checks._NOTHING.items()} == {
-        "bitcoin": True, "auxpow": True, "mm2": True, "bk": True,
+        "bitcoin": True, "auxpow": True, "mm2": True, "bk": True, "parallel": True,
     }  # fmt: skip
 
 
