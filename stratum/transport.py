@@ -125,10 +125,10 @@ class DirectServer(tcp.Server):
 
     @property
     def round_trip_s(self) -> float | None:
-        """The kernel's smoothed round-trip time to the peer (a proxy's, behind one); None where it tells none. One
-        system call."""
+        """The kernel's smoothed round-trip time to the peer (a proxy's, behind one); None where it tells none, and of a
+        connection that is over, whose socket is gone. One system call."""
         option = getattr(socket, "TCP_INFO", None)
-        if option is None:
+        if option is None or not self.connected:
             return None
         try:
             info = self.socket.getsockopt(socket.IPPROTO_TCP, option, TCP_INFO_RTT + 4)

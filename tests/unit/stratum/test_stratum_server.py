@@ -159,6 +159,20 @@ async def test_server_counts_answers_by_the_distance_of_their_miner(reactor: Any
         assert [rtt_class(s) for s in (None, 0.025, 0.026, 0.4, 9.0)] == [0, 1, 2, 5, 6]
 
 
+async def test_server_measures_a_connection_that_is_over_as_unknown(reactor: Any) -> None:
+    """Who looks at thousands of connections in slices meets some that have left meanwhile."""
+    async with house(reactor) as home:
+        miner = await home.miner()
+        await miner.start()
+        (connection,) = home.server.connections
+        connection.measure()
+        assert connection.rtt_class > 0
+        miner.writer.close()
+        await until(lambda: not home.server.connections)
+        connection.measure()
+        assert connection.transport.round_trip_s is None and connection.rtt_class == 0
+
+
 async def test_server_times_each_broadcast_to_its_last_connection(reactor: Any) -> None:
     async with house(reactor) as home:
         miner = await home.miner()
