@@ -19,6 +19,8 @@ from chains.reference.wallet import address
 LOGIN = address("hostile", 0)
 TLS_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(193)
 AT_ONCE = 100  # connections that are being made at the same time
+AGAIN_S = {"slowloris": 5.0, "silent": 5.0}  # thousands of them would be a flood of connections of its own
+SMALL_WINDOW = {"no reading": 4096}  # bytes that the stranger's side takes unread
 
 _sources = count(1)
 
@@ -73,7 +75,8 @@ class Stranger(asyncio.Protocol):
 
 
 class Attack:
-    """`strangers` are all connections so far. So many attackers do what PLAYS has under the name."""
+    """`strangers` are all connections so far, `ended` how many of them the pool did not keep, `sent` what is worth
+    counting. So many attackers do what PLAYS has under the name."""
 
     def __init__(self, name: str, port: int, connections: int) -> None:
         self.name = name
@@ -81,6 +84,7 @@ class Attack:
         self.connections = connections
         self.strangers: list[Stranger] = []
         self.refused = 0
+        self.ended = 0
         self.sent = 0
         self._play = PLAYS[name]
         self._tasks: list[asyncio.Task[None]] = []
@@ -110,7 +114,7 @@ class Attack:
         while True:
             try:
                 async with self._turn:
-                    stranger = await self.connect()
+                    stranger = await self.connect(buffer=SMALL_WINDOW.get(self.name, 0))
             except OSError:
                 self.refused += 1
                 await asyncio.sleep(0.5)
@@ -119,7 +123,8 @@ class Attack:
             await self._play(self, stranger)
             while stranger.is_open:
                 await asyncio.sleep(0.2)
-            await asyncio.sleep(0.5 * random.random())
+            self.ended += 1
+            await asyncio.sleep(AGAIN_S.get(self.name, 0.25) * (0.5 + random.random()))
 
     async def connect(self, at: str = "", buffer: int = 0) -> Stranger:
         made = socket.socket()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import resource
 import shutil
 import sys
@@ -54,6 +55,7 @@ def main() -> int:
     given = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.nice(10)  # strangers do not share the pool's cores as a rule
     verdicts = Verdicts()
     folder = Path(tempfile.mkdtemp(prefix="attacks-"))
     try:

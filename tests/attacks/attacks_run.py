@@ -18,6 +18,7 @@ from support.devnet import CHAINS, RARE_BITS, Devnet, devnet_in, port_terms
 from support.load import Load, load_on
 from support.load_miners import START_DIFFICULTY
 from support.ports import free_port
+from support.process_use import Busy, rss_bytes
 from support.verdicts import Verdicts
 
 HONEST_NETWORK = "127.1"
@@ -42,6 +43,7 @@ class Plan:
     connections: Mapping[str, int]
     lives_s: Mapping[str, float]
     ban_s: float
+    ended: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -71,25 +73,27 @@ class Attacks:
         attack = Attack(name, self.port, plan.connections[name])
         began = time.monotonic()
         attack.start()
+        busy = Busy(self._pid())
         peak, heaviest = 0, 0
         worst: list[Look] = []
         while time.monotonic() - began < plan.seconds[name]:
             worst.append(await self._honest(min(plan.baseline_s, plan.seconds[name])))
             if attack.open_now() > peak:
                 peak, heaviest = attack.open_now(), self._rss_bytes()
+        load = busy.per_s()
         lived = max(attack.lived_s(), default=0.0)
         count = len(attack.strangers)
         banned = [stranger for stranger in attack.strangers if not stranger.is_open]
         await attack.stop()
         text = f"{count:,} connections, {peak:,} at a time, {attack.sent:,} messages counted"
-        verdicts.figure(f"{name}: strangers", text)
+        verdicts.figure(f"{name}: strangers", f"{text}; the pool: {100 * load:.0f} % of a core")
         base = max(before.p99_ms, LEAST_P99_MS)
         during = sorted(look.p99_ms for look in worst)[len(worst) // 2]
         verdicts.figure(f"{name}: honest p99", f"{before.p99_ms:.1f} ms before, {during:.1f} ms (median) during")
         verdicts.at_most(f"{name}: honest p99, times its baseline", during / base, 2.0)
         verdicts.at_most(f"{name}: honest connections ended", sum(look.ended for look in worst), 0)
         verdicts.at_most(f"{name}: honest shares refused", sum(look.unexplained for look in worst), 0)
-        verdicts.at_least(f"{name}: connections made", count, 1)
+        verdicts.at_least(f"{name}: connections made that the pool ended", attack.ended, plan.ended.get(name, 1))
         verdicts.at_most(f"{name}: longest life", lived, plan.lives_s[name] + SLACK_S, " s")
         if name == "slowloris" and peak >= 500:
             each = (heaviest - rss) / 1024 / peak
@@ -134,9 +138,12 @@ class Attacks:
         p99 = found["p99_ms"]
         return Look(1e6 if p99 is None else p99, found["ended"], found["unexplained_count"], found["accepted"])
 
-    def _rss_bytes(self) -> int:
+    def _pid(self) -> int:
         assert self.devnet.pool is not None
-        return int(Path(f"/proc/{self.devnet.pool.pid}/statm").read_text().split()[1]) * 4096
+        return self.devnet.pool.pid
+
+    def _rss_bytes(self) -> int:
+        return rss_bytes(self._pid())
 
 
 async def attack_all(plan: Plan, folder: Path, verdicts: Verdicts, *, together: bool = False) -> None:

@@ -8,7 +8,7 @@ from attackers import PLAYS
 from attacks_run import Plan, attack_all
 from support.verdicts import Verdicts
 
-SHORT_S = 1.5
+SHORT_S = 3.0
 SHORT = Plan(
     honest=40,
     share_s=0.25,
@@ -17,6 +17,7 @@ SHORT = Plan(
     connections=dict.fromkeys(PLAYS, 20) | {"invalid shares": 3},
     lives_s=dict.fromkeys(PLAYS, SHORT_S),
     ban_s=1.5,
+    ended={"no reading": 0},  # a kernel's buffers hold seconds of answers
     limits={
         "first_line_s": 1.0, "authorize_s": 1.0, "flood_s": 1.0, "flood_per_s": 60, "ban_shares": 30,
         "unsent_progress_s": 1.0, "unsent_bytes": 4096, "accepts_per_s": 1000,

@@ -20,6 +20,7 @@ from support.devnet import CHAINS, PARENT, RARE_BITS, Devnet, devnet_in, port_te
 from support.load import Load, load_on
 from support.load_miners import START_DIFFICULTY
 from support.ports import free_port
+from support.process_use import Busy, rss_bytes
 from support.verdicts import Verdicts
 
 from pool.storage import tables
@@ -67,7 +68,7 @@ class Soak:
         took_s = await self.load.ready()
         self.verdicts.say(f"all are in after {took_s:.1f} s")
         self._forget()
-        tips, answers, memory, busy = _Tips(), [], [], _Busy(self.devnet)
+        tips, answers, memory, busy = _Tips(), [], [], Busy(self._pid())
         began = time.monotonic()
         end = began + part.seconds
         background = [
@@ -78,7 +79,7 @@ class Soak:
         while time.monotonic() < end:
             await asyncio.sleep(min(LOOK_S, max(0.1, end - time.monotonic())))
             found = await self._look()
-            memory.append((time.monotonic() - began, self._rss_bytes()))
+            memory.append((time.monotonic() - began, rss_bytes(self._pid())))
             if found["p99_ms"] is not None:
                 answers.append((found["p50_ms"], found["p99_ms"]))
         await asyncio.gather(*background)
@@ -132,9 +133,9 @@ class Soak:
         self._accepted = self._late = self._unexplained = self._lost = self._ended = 0
         self.load.tips.clear()
 
-    def _rss_bytes(self) -> int:
+    def _pid(self) -> int:
         assert self.devnet.pool is not None
-        return int(Path(f"/proc/{self.devnet.pool.pid}/statm").read_text().split()[1]) * 4096
+        return self.devnet.pool.pid
 
     async def _tips(self, tips: _Tips, end: float) -> None:
         while time.monotonic() + TIP_S / 2 < end:
@@ -179,21 +180,6 @@ class _Tips:
         found = [(heard[tip], at) for tip, at in self.sent.items() if tip in heard]
         whole = [(times, at) for times, at in found if times[0] >= 0.98 * connections]
         return [times[1] - at for times, at in whole], [times[2] - at for times, at in whole]
-
-
-class _Busy:
-    """The pool's processor time from now on."""
-
-    def __init__(self, devnet: Devnet) -> None:
-        assert devnet.pool is not None
-        self._path = Path(f"/proc/{devnet.pool.pid}/stat")
-        self._at, self._ticks = time.monotonic(), self._now()
-
-    def _now(self) -> int:
-        return sum(int(word) for word in self._path.read_text().rsplit(")", 1)[1].split()[11:13])
-
-    def per_s(self) -> float:
-        return (self._now() - self._ticks) / 100 / (time.monotonic() - self._at)
 
 
 def as_notified(hash_hex: str) -> str:
