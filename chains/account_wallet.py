@@ -57,18 +57,17 @@ Spends = Callable[[], Awaitable[Mapping[bytes, Spend]]]
 
 @dataclass(frozen=True, slots=True)
 class AccountLook:
-    """What an account has now, how many transfers the chain has of it and how many wait, and after how many blocks its
-    rewards can be spent."""
+    """What an account has now, how many transfers the chain has of it, and how many wait."""
 
     spendable: int
     nonce: int
     waiting: int
-    maturity: int
 
 
 class AccountWallet:
     """One chain's (chains/wallet.py says what each method promises). `address` is the account that pays and that the
     chain's blocks pay, `secret` its key. The first node is believed; payments are sent to the others as well.
+    `maturity` is after how many blocks the pool takes a reward for spendable: a chain that waits longer is refused.
     `waits_for_bodies` says whether nothing is decided while bodies below the tip are missing (docs/adr/0019). `spends`
     is what the books say; who has them sets it before the coins are asked for."""
 
@@ -80,6 +79,7 @@ class AccountWallet:
         secret: bytes,
         nodes: Sequence[AccountNode],
         *,
+        maturity: int,
         waits_for_bodies: bool = True,
     ) -> None:
         self.chain = chain
@@ -91,6 +91,7 @@ class AccountWallet:
         self.spends: Spends = _no_books
         self._node = nodes[0]
         self._nodes = tuple(nodes)
+        self._maturity = maturity
         self._waits_for_bodies = waits_for_bodies
         self._deep: list[Line] = []  # lines that are not asked for again
 
@@ -98,6 +99,10 @@ class AccountWallet:
         state = await self._node.state()
         if state.syncing:
             raise WalletRefusedError("the node is not synced: initial block download")
+        if state.maturity > self._maturity:
+            raise WalletRefusedError(
+                f"the chain's rewards can be spent after {state.maturity} blocks, the pool waits for {self._maturity}"
+            )
         if state.holes and self._waits_for_bodies:
             raise WalletRefusedError(f"{state.holes} bodies below the chain's tip are missing, and may undo it")
         for node in self._nodes[1:]:
@@ -110,8 +115,8 @@ class AccountWallet:
 
     async def look(self) -> AccountLook:
         """For people."""
-        state, balance = await self._node.state(), await self._node.balance(self.address)
-        return AccountLook(balance.spendable, balance.nonce, balance.next_nonce - balance.nonce, state.maturity)
+        balance = await self._node.balance(self.address)
+        return AccountLook(balance.spendable, balance.nonce, balance.next_nonce - balance.nonce)
 
     async def turn(self) -> Turn:
         state = await self._node.state()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from chains.kind import Network
 from pool.config_common_chain import FAMILY_NAMES, CommonChain
 from pool.config_values import ContextName, FilePath, PlainText
 
@@ -29,6 +31,12 @@ class BkChain(CommonChain):
         "`FILE.promises` and `FILE.signed`, is what was signed with it. It spends no coins and must not be a wallet's. "
         "Default: `data_dir/leaders/NAME.key`.",
     )
+
+    @property
+    def chain_network(self) -> Network:
+        """A network of votes has a maturity of its own, which the file says by `maturity`, one more than it."""
+        of_family = super().chain_network
+        return of_family if self.maturity is None else replace(of_family, maturity=self.maturity - 1)
 
     def leader_key_in(self, data_dir: Path, name: str) -> Path:
         """The key's file."""

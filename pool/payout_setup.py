@@ -111,6 +111,7 @@ def _open_account(config: Config, name: str, chain: BkChain | ParallelChain) -> 
             chain.chain_network.addresses,
             read_key(section.key_file),
             [AccountNode(rpc, parallel, context) for rpc in rpcs],
+            maturity=chain.credit_maturity - 1,
             waits_for_bodies=chain.waits_for_bodies if isinstance(chain, ParallelChain) else True,
         )
     except (KeyFileError, WalletRefusedError) as error:

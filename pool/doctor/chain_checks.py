@@ -124,7 +124,7 @@ async def wallet_findings(config: Config, name: str) -> list[Finding]:
 
 async def _looked_at(config: Config, name: str, wallet: PayingWallet, rpc: JsonRpc) -> list[Finding]:
     if isinstance(wallet, AccountWallet):
-        return await account_findings(config, name, wallet)
+        return await account_findings(name, wallet)
     chain = config.chains[name]
     tip = await wallet.tip()
     found = [_keys(config, name, await rpc.call("getwalletinfo"), tip.height)]
@@ -159,6 +159,8 @@ def _wallet_remedy(reason: str, key: str) -> str:
         return "Open the wallet node's way to its network."
     if "its context is" in reason or "does not follow" in reason:
         return f"{key}.wallet_url, or the chain's first node, is a node of another network or follows other chains."
+    if "rewards can be spent after" in reason:
+        return f"Correct {key.removesuffix('.payouts')}.maturity (kind parallel: maturity_blocks) by the chain's own."
     if "bodies below" in reason:
         return "Somebody hides bodies of this chain; docs/adr/0019 says what that means. Payouts wait as well."
     if "chain is" in reason:

@@ -317,7 +317,7 @@ class FakeAccountWallet(FakeAccountChain):
         self.signed: list[bytes] = []
         node = AccountNode(FakeRpc(self, lambda name: self.node_point(name), chain_name), chain_name)
         address = calls.address_of(SimpleNamespace(addresses=self.addresses), SCRIPT)
-        self.real = AccountWallet(chain, address, self.addresses, SECRET, (node,))
+        self.real = AccountWallet(chain, address, self.addresses, SECRET, (node,), maturity=maturity)
         self.real.spends = self._ask_spends
         self.node_point: Point = no_faults
 
