@@ -21,8 +21,8 @@ MOST_LETTERS = 300
 
 MOST_NAME = 512
 DEFAULT_ITEMS, MAX_ITEMS = 100, 1000
-MAX_CLOSINGS = 16
-"""In one answer: each may have a megabyte."""
+MAX_CLOSINGS = 4
+"""In one answer: each may have some megabytes."""
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _NUMBER = re.compile(r"[0-9]{1,18}")

@@ -114,6 +114,7 @@ class RunningFleet(RunningPool):
             self.operating = FleetOperating(
                 self.config.operator, tokens, self.config, self.mining, self._reload_for_operator
             ).reaching(self.fleet)
+            self.operating.read_books = None if keeping is None else keeping.views.read
 
     def _serve(self) -> None:
         """Front ends listen, this process does not; it tells of their certificates."""

@@ -21,6 +21,7 @@ from support.rig import Rig
 from chains.reference.wallet import address
 from pool.demo.children import pool_command
 from pool.mining_client.client import StratumError
+from pool.operator_client import OperatorClient
 from pool.storage import tables
 from pool.storage.ledger_store import audit
 
@@ -176,6 +177,11 @@ async def test_devnet_front_ends_are_reached_by_the_operator(make_devnet: Any) -
     devnet.rigs.pop()
     await asked("undrain")
     await (await _rig(devnet, LOGIN)).share()
+
+    steps.info("the books are the mother's")
+    host, _, port = devnet.config.operator.bind.rpartition(":")
+    client = OperatorClient((devnet.data_dir / "operator.token").read_text().strip(), (host, int(port)))
+    assert await asyncio.to_thread(client.call, "GET", "/closings") == {"items": [], "after": 0}
 
 
 async def test_devnet_front_ends_take_over_another_configuration(make_devnet: Any) -> None:

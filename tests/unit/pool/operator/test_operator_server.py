@@ -39,8 +39,8 @@ def told(caplog: pytest.LogCaptureFixture) -> None:
         (("POST", "/message", {"text": "héllo"}), ("tell", "héllo", None, None)),
         (("POST", "/message", {"text": "x", "login": "A", "worker": "rig"}), ("tell", "x", "A", "rig")),
         (("GET", "/connections"), ("connections", 0, 100, None, None)),
-        (("GET", "/closings"), ("closings", 0, 16)),
-        (("GET", "/closings?after=5&limit=9999"), ("closings", 5, 16)),
+        (("GET", "/closings"), ("closings", 0, 4)),
+        (("GET", "/closings?after=5&limit=9999"), ("closings", 5, 4)),
         (("GET", "/connections?after=5&limit=9999&login=A&worker=w"), ("connections", 5, 1000, "A", "w")),
     ],
 )  # fmt: skip
