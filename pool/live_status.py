@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pool.config import Config
 from pool.metric_samples import MetricSamples, known_height
+from pool.parallel_setup import network_name_of
 from pool.scheme_setup import schemes_of
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping
@@ -83,7 +84,7 @@ class LiveStatus:
         return [
             ChainStatus(
                 c.name, c.kind_name, known_height(c), c.target, c.state.value, c.name in mined,
-                schemes_of(self._config, c.name), self._buying(c.name),
+                schemes_of(self._config, c.name), self._buying(c.name), network_name_of(self._config, c.name),
             )
             for c in self._chains.values()
         ]  # fmt: skip

@@ -28,6 +28,12 @@ def network_members(config: Config, network_name: str) -> dict[str, ParallelChai
     }
 
 
+def network_name_of(config: Config, name: str) -> str | None:
+    """The network of consensus proofs that a chain is under, None for chains of other kinds."""
+    chain = config.chains.get(name)
+    return chain.network_name if isinstance(chain, ParallelChain) else None
+
+
 def network_nodes(
     config: Config, names: Iterable[str], open_rpc: Callable[[NodeSection, str], JsonRpc]
 ) -> dict[str, list[SharedNode]]:

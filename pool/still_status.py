@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from chains.families import network
 from pool.config import Config
+from pool.parallel_setup import network_name_of
 from pool.scheme_setup import schemes_of
 from pool.web.api import ChainStatus
 
@@ -37,6 +38,9 @@ class StillStatus:
 
     def chains(self) -> list[ChainStatus]:
         return [
-            ChainStatus(name, chain.kind, None, None, "unknown", in_tree=True, schemes=schemes_of(self._config, name))
+            ChainStatus(
+                name, chain.kind, None, None, "unknown", in_tree=True, schemes=schemes_of(self._config, name),
+                network=network_name_of(self._config, name),
+            )
             for name, chain in self._config.chains.items()
-        ]
+        ]  # fmt: skip

@@ -71,7 +71,7 @@ class ApiError(Exception):
 class ChainStatus:
     """A chain now. `state` is ok, syncing, down, wrong_network, or unknown to a process that asks no node; `height` and
     `target` are None while unknown. `schemes` are those that shares may count under; `buying` tells whether shares are
-    bought now, None where none ever are.
+    bought now, None where none ever are. `network` names the network of consensus proofs that the chain is under.
     """
 
     name: str
@@ -82,6 +82,7 @@ class ChainStatus:
     in_tree: bool
     schemes: tuple[str, ...] = ("pplns",)
     buying: bool | None = None
+    network: str | None = None
 
 
 class LiveStatus(Protocol):
@@ -208,7 +209,9 @@ class Api:
         return {"items": [_chain_item(chain) for chain in self.live.chains()], "cursor": None}
 
     async def blocks(self, query: Mapping[str, str]) -> Json:
-        """`query` may hold chain, cursor, limit, and votes, which `no` leaves out; other words are ignored."""
+        """`query` may hold chain, cursor, limit, and votes, which `no` leaves out; other keys are ignored."""
+        if query.get("votes", "no") != "no":
+            raise ApiError(400, "votes: expected no")
         chain = _chain_name(query["chain"]) if "chain" in query else None
         limit = checked_limit(query.get("limit"))
         cursor, voting = _cursor(query), self._voting()
@@ -299,6 +302,7 @@ def _chain_item(chain: ChainStatus) -> Json:
         "schemes": list(chain.schemes),
         "buying": chain.buying,
         "votes": _votes(chain),
+        "network": chain.network,
     }
 
 

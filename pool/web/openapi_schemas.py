@@ -114,6 +114,7 @@ SCHEMAS: dict[str, Schema] = {
                 schemes=_list(SCHEME),
                 buying=_or_null(YES),
                 votes=YES,
+                network=_or_null(TEXT),
             )
         ),
         cursor=CURSOR,

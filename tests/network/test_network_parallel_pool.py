@@ -95,6 +95,8 @@ async def test_network_parallel_pays_the_pool_on_both_chains_through_faults(tmp_
         nodes = world.network.nodes
         await world.pool.in_tree(CHAINS)
 
+        told = (await world.pool.get("chains"))["items"]
+        assert [chain["network"] for chain in told] == [None, "pool test", "pool test"]
         rows = await world.examined()
         for name in CHAINS:
             for words in ("two verifiers take it", "but for its missing work", f"chain {CHAINS[name]} of pool test"):
