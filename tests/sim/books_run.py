@@ -65,6 +65,10 @@ class BooksReport:
 class BooksRun:
     """The director of one run."""
 
+    actions = ACTIONS
+    settling = 2
+    """Passes at the end, from which on the books must be what the chains are."""
+
     def __init__(self, world: BooksWorld, seed: int, steps: int) -> None:
         self.world = world
         self.seed = seed
@@ -82,7 +86,7 @@ class BooksRun:
 
     async def play(self) -> Reading:
         """The whole run. Raises Violation, or what the product raised and should not have."""
-        names, weights = list(ACTIONS), list(ACTIONS.values())
+        names, weights = list(self.actions), list(self.actions.values())
         self.faults.armed = True
         for name in (*OPENING, *self.random.choices(names, weights, k=self.steps)):
             await self.step(name)
@@ -133,7 +137,7 @@ class BooksRun:
             self._deliver(record)
             self._close(record, "accepted")
         await world.stop_loops()
-        for _ in range(2):
+        for _ in range(self.settling):
             for watched in world.watched.values():
                 look(watched)
             world.loop.now_s += 61.0
@@ -346,10 +350,12 @@ def run_books(
     error_at: int | None = None,
     quiet: bool = False,
     rates: tuple[float, float] | None = None,
+    voting: frozenset[str] = frozenset(),
+    director: type[BooksRun] = BooksRun,
 ) -> BooksReport:
-    """Plays a seed. `crash_at` and `error_at` put the only fault at a numbered point; `quiet` has none at all; `rates`
-    are those of crashes and errors per point, which otherwise the seed chooses. Raises Violation, or any error of the
-    product, when a promise is broken.
+    """Plays a seed; the chains of `voting` are made of votes. `crash_at` and `error_at` put the only fault at a
+    numbered point; `quiet` has none at all; `rates` are those of crashes and errors per point, which otherwise the seed
+    chooses. Raises Violation, or any error of the product, when a promise is broken.
     """
     random = Random(seed)
     steps = random.randint(5, 22) if steps is None else steps
@@ -362,16 +368,17 @@ def run_books(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with books_world(loop, random, faults) as world:
-            run = BooksRun(world, seed, steps)
+        with books_world(loop, random, faults, voting) as world:
+            run = director(world, seed, steps)
             try:
                 reading = loop.run_until_complete(run.play())
             finally:
                 if world.life is not None:
                     loop.run_until_complete(world.stop_loops())
                     world.life.database.close()
+            moved = Counter("moved" for row in reading.blocks if "." in row[2])
             return BooksReport(
-                seed, faults.count, faults.crashes, Counter(row[4] for row in reading.blocks),
+                seed, faults.count, faults.crashes, moved + Counter(row[4] for row in reading.blocks),
                 Counter(group.partition(":")[0] for group in reading.groups), faults.seen, run.told,
             )  # fmt: skip
     finally:

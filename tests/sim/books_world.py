@@ -24,6 +24,7 @@ from sim_clock import InlineExecutor, VirtualLoop, virtual_time
 from sim_disk import FaultyDisk
 from sim_faults import Crash, Faults, InjectedError
 from sim_oracle import AccountName, Model, Rules, ShareFact
+from sim_votes import SimVoteChain, SimVoteNode
 from sqlalchemy import Engine
 
 from pool.accounting.found_block import ChainTerms
@@ -130,7 +131,11 @@ class Life:
 class BooksWorld:
     """One run. Everything is decided by `random`."""
 
-    def __init__(self, loop: VirtualLoop, random: Random, faults: Faults, folder: Path) -> None:
+    def __init__(
+        self, loop: VirtualLoop, random: Random, faults: Faults, folder: Path, voting: frozenset[str] = frozenset()
+    ) -> None:
+        """`voting` are the chains whose blocks are made of votes."""
+        self.voting = voting
         self.loop = loop
         self.random = random
         self.faults = faults
@@ -150,10 +155,12 @@ class BooksWorld:
         rules: dict[str, Rules] = {}
         for name in CHAINS:
             maturity = random.randint(3, 5)
-            chain = self.chains[name] = SimChain(name, Random(random.getrandbits(32)), maturity)
-            number = random.randint(1, 2)
-            nodes = [SimNode(f"{name}{i}", chain, Random(random.getrandbits(32)), faults) for i in range(number)]
-            self.watched[name] = watched(chain, nodes)
+            votes = name in voting
+            made = SimVoteChain if votes else SimChain
+            chain = self.chains[name] = made(name, Random(random.getrandbits(32)), maturity)
+            number, node = random.randint(1, 2), SimVoteNode if votes else SimNode
+            nodes = [node(f"{name}{i}", chain, Random(random.getrandbits(32)), faults) for i in range(number)]
+            self.watched[name] = watched(chain, nodes, "bk" if votes else "sim")
             fee_ppm = random.choice((0, 10_000, 33_333, 999_999))
             factor = random.choice((Fraction(1), Fraction(2), Fraction(1, 2), Fraction(7, 3)))
             window_min_s = random.choice((0, 0, 5, 60))
@@ -314,12 +321,14 @@ class BooksWorld:
 
 
 @contextmanager
-def books_world(loop: VirtualLoop, random: Random, faults: Faults) -> Iterator[BooksWorld]:
+def books_world(
+    loop: VirtualLoop, random: Random, faults: Faults, voting: frozenset[str] = frozenset()
+) -> Iterator[BooksWorld]:
     """A world in a folder of its own, with the product's clocks and files replaced."""
     folder = memory_folder()
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    world = BooksWorld(loop, random, faults, folder)
+    world = BooksWorld(loop, random, faults, folder, voting)
     with ExitStack() as stack:
         stack.enter_context(virtual_time(loop, bookkeeping_module, log_ingest_module, share_log_module))
         stack.enter_context(world.disk.installed())

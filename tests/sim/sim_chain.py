@@ -177,9 +177,9 @@ class SimNode:
             await asyncio.sleep(delay_s)
 
 
-def watched(chain: SimChain, nodes: list[Any]) -> WatchedChain:
+def watched(chain: SimChain, nodes: list[Any], kind: str = "sim") -> WatchedChain:
     """The product's view of a chain, over these nodes."""
-    made = WatchedChain(chain.name, "sim", None, nodes, b"", 60.0)  # type: ignore[arg-type]
+    made = WatchedChain(chain.name, kind, None, nodes, b"", 60.0)  # type: ignore[arg-type]
     look(made)
     return made
 

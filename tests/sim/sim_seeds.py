@@ -19,6 +19,7 @@ from books_run import run_books
 from books_world import shared_folder, work_in
 from payouts_run import run_payouts
 from support.bk_network import run_anything
+from votes_run import run_votes
 
 
 class Job(NamedTuple):
@@ -68,6 +69,11 @@ def _books(job: Job, steps: int | None = None) -> Counter[str]:
     return Counter({"points": report.points, "crashes": report.crashes}) + report.blocks + report.groups
 
 
+def _votes(job: Job, steps: int | None = None) -> Counter[str]:
+    report = run_votes(job.seed, steps=steps, crash_at=job.crash_at, error_at=job.error_at)
+    return Counter({"points": report.points, "crashes": report.crashes}) + report.blocks + report.groups
+
+
 def _payouts(job: Job, steps: int | None = None) -> Counter[str]:
     report = run_payouts(job.seed, steps=steps, crash_at=job.crash_at, error_at=job.error_at)
     return Counter({"points": report.points, "crashes": report.crashes}) + report.batches + report.groups
@@ -83,7 +89,7 @@ def _bk(job: Job, steps: int | None = None) -> Counter[str]:
 
 
 SIMULATIONS: dict[str, Callable[..., Counter[str]]] = {
-    "books": _books, "payouts": _payouts, "account-payouts": _account_payouts, "bk": _bk,
+    "books": _books, "votes": _votes, "payouts": _payouts, "account-payouts": _account_payouts, "bk": _bk,
 }  # fmt: skip
 SHORT_STEPS = 4
 """How much happens in a run that is repeated for each of its points."""
