@@ -22,8 +22,14 @@ import click
     help="Folder of everything it keeps; ./data/network-KIND otherwise.",
 )  # fmt: skip
 @click.option("--port", type=click.IntRange(1, 65_000), default=9700, show_default=True, help="The first of its ports.")
+@click.option(
+    "--hashrate", type=click.IntRange(1, 10**15), default=None,
+    help="Hashes a second that the first target is made for, where more than its own miner is to mine it.",
+)
 @click.option("--miner/--no-miner", default=True, help="Mine on all nodes, with a few per cent of the processor.")
-def up(kind: str, nodes: int, k: int, seconds: int, data_dir: Path | None, port: int, miner: bool) -> NoReturn:
+def up(
+    kind: str, nodes: int, k: int, seconds: int, data_dir: Path | None, port: int, hashrate: int | None, miner: bool
+) -> NoReturn:
     """Run a local network of our own nodes, with a miner, and show what happens. Ctrl-C ends it cleanly.
 
     Each node is a process of its own that dials all others; a node that is killed is started again and catches up. With
@@ -32,12 +38,13 @@ def up(kind: str, nodes: int, k: int, seconds: int, data_dir: Path | None, port:
     \b
     Examples:
       pool devnet up --kind bk --nodes 5 --k 8 --seconds 10
+      pool devnet up --kind bk --hashrate 300000 --seconds 20      to be mined by a pool
       pool devnet up --kind parallel --nodes 3 --port 9800
     """
-    from pool.devnet_network import NetworkPlan
+    from pool.devnet_network import HASHES_PER_S, NetworkPlan
     from pool.devnet_network import up as run_up
 
     folder = data_dir or Path("data") / f"network-{kind}"
     if port + 2 * nodes > 65_536:
         raise click.UsageError(f"--port: {2 * nodes} ports from {port} on do not fit below 65536")
-    sys.exit(run_up(NetworkPlan(kind, nodes, k, seconds, folder, port, miner)))
+    sys.exit(run_up(NetworkPlan(kind, nodes, k, seconds, folder, port, miner, hashrate or HASHES_PER_S)))

@@ -49,6 +49,8 @@ class NetworkPlan:
     data_dir: Path
     first_port: int
     miner: bool = True
+    hashrate: int = HASHES_PER_S
+    """Hashes a second that the first target is made for."""
 
     def port(self, index: int) -> int:
         return self.first_port + 2 * index
@@ -70,7 +72,7 @@ class NetworkPlan:
 
     def network(self) -> dict[str, Any]:
         """The file that all nodes share."""
-        hashes = max(1, HASHES_PER_S * self.interval_s)
+        hashes = max(1, self.hashrate * self.interval_s)
         if self.kind == "bk":
             numbers = {"k": self.k, "interval_s": self.interval_s, "maturity_blocks": MATURITY_BLOCKS}
             return {

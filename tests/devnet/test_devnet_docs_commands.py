@@ -39,6 +39,8 @@ CANNOT_RUN: Mapping[str, str] = {
     r"(sudo -u postgres|pg_dump) ": "a PostgreSQL of the machine's own; tests/storage make one",
     r"curl .*…": "abridged in print",
     r"curl .*operator\.token": "drains the pool that all of this is typed at; tests/unit/pool/operator",
+    r"(\.venv/bin/python -m chains\.network_run|export BK_ADDRESS=|curl .*(127\.0\.0\.1:8083|BK_ADDRESS))":
+        "a network of five nodes: tests/network/test_network_start_page.py types it",
     r"(litecoind|alias node-cli|node-cli|export LTC_|MINER=\$\(node-cli)": "a real daemon: tests/nodes have some",
 }
 """By the beginning of a command. What it names of this repository has to be there all the same."""
@@ -50,6 +52,8 @@ ONLY_PARSED: Mapping[str, str] = {
     r"pool ledger import ": "wants money of the operator's in the books: tests/storage/test_storage_opening.py",
     r".*pool .* -c deploy/litecoin-regtest\.yaml": "wants a real daemon: tests/nodes/test_nodes_payouts.py",
     r".*pool devnet up ": "networks of five nodes: tests/network/test_network_up.py types it",
+    r".*pool .*(-c deploy/bk-devnet\.yaml|127\.0\.0\.1:(3353|8083))":
+        "a network of five nodes: tests/network/test_network_start_page.py types it",
     r".*pool mine \S+ -u \$MINER": "wants a real daemon: tests/nodes/test_nodes_payouts.py",
 }
 """Commands of ours that change what is not there: their words are understood, with these very options."""
@@ -206,8 +210,10 @@ def _prepared(folder: Path, machine: Machine, file: str) -> Path:
     another = YAML(typ="safe").load(ROOT / "deploy/devnet.yaml")
     another["stratum"]["ports"][0]["bind"] = f"127.0.0.1:{free_port()}"
     another["http"]["bind"] = f"127.0.0.1:{free_port()}"
+    ports: dict[str, int] = {}  # by node: some chains share one
     for chain in another["chains"].values():
-        chain["nodes"][0]["url"] = f"http://127.0.0.1:{free_port()}"
+        node = chain["nodes"][0]
+        node["url"] = f"http://127.0.0.1:{ports.setdefault(node['url'], free_port())}"
     YAML(typ="safe").dump(another, folder / SECOND)
     if file == "docs/operating/scale-out.md":
         split = YAML(typ="safe").load(folder / "pool.yaml")

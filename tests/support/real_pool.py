@@ -110,6 +110,16 @@ class RealPool:
         assert self.child.exit_code() == 0, f"the pool ended with {self.child.exit_code()}: {text[-3000:]}"
         assert TRACEBACK not in text, text[-5000:]
 
+    async def kill(self) -> None:
+        """kill -9; it may be started again."""
+        for miner in self._miners:
+            await miner.client.close()
+        self._miners.clear()
+        assert self.child is not None and self._session is not None
+        await self._session.close()
+        self.child.process.kill()
+        await asyncio.to_thread(self.child.process.wait)
+
     async def _healthy(self) -> bool:
         assert self.child is not None and self._session is not None
         assert self.child.exit_code() is None, f"the pool ended: {self.log_text()[-3000:]}"
@@ -195,6 +205,7 @@ class Miner:
     def __init__(self, client: StratumClient) -> None:
         self.client = client
         self._job: Job | None = None
+        self._tried: tuple[str, int] = ("", 0)  # a job, and where its next nonce is looked for
 
     async def job(self, wanted: Callable[[Job], bool] = lambda job: True) -> Job:
         """The newest job, once that is one like this. Raises AssertionError."""
@@ -207,8 +218,10 @@ class Miner:
         return self._job
 
     async def send(self, job: Job) -> Submitted:
-        """A share of this job, which on regtest is a block of every chain in it."""
-        solution = await self.client.solve(job)
+        """A share of this job, which on regtest is a block of every chain in it; each time another one."""
+        job_id, start = self._tried
+        solution = await self.client.solve(job, None, start if job_id == job.job_id else 0)
+        self._tried = (job.job_id, solution.nonce + 1)
         header = header_for(job, job.extranonce1, solution.extranonce2, solution.ntime, solution.nonce)
         _, error = await self.client.submit(job, solution.extranonce2, solution.ntime, solution.nonce)
         return Submitted(displayed(sha256d(header)), error)

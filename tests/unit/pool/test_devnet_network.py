@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ def test_devnet_network_targets_fit_the_miner() -> None:
     """All miners together find what makes a block about every `interval_s`."""
     bk = plan().network()["network"]
     assert bk["first_difficulty"] * bk["k"] == HASHES_PER_S * 10
+    for_a_pool = replace(plan(), hashrate=500_000).network()["network"]
+    assert for_a_pool["first_difficulty"] * 8 == 500_000 * 10
     bits = int(plan("parallel").network()["network"]["first_bits"], 16)
     hashes = 2**256 // bits_to_target(bits)
     assert 0.99 < hashes / (HASHES_PER_S * 10) < 1.01
