@@ -25,6 +25,7 @@ READ_BYTES = 12_288
 TCP_INFO_RTT = 68  # offset of tcpi_rtt, microseconds (linux/tcp.h, struct tcp_info)
 GATHER_S = 0.008  # on a disk that syncs in a millisecond half of the answers leave within 5 ms, all within 20
 TURN_CONNECTIONS = 256  # read in one turn of the loop, some 10 ms; the others come next, after whatever else is due
+SEND_BUFFER_BYTES = 65_536  # of the kernel, which doubles it; left to itself it keeps 4 MB for who reads nothing
 BACKLOG = 1024  # a reconnect storm waits in the kernel while the accept rate lets it in
 
 
@@ -200,6 +201,7 @@ class DirectPort(tcp.Port):
     def createInternetSocket(self) -> socket.socket:
         """One that other processes of the same pool may listen beside; stratum/port_claim.py keeps strangers off."""
         made: socket.socket = super().createInternetSocket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # of what it accepts, too
         if hasattr(socket, "SO_REUSEPORT"):
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         return made

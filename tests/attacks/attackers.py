@@ -40,6 +40,7 @@ class Stranger(asyncio.Protocol):
         self.received = 0
         self.tail = b""
         self.transport: Any = None
+        self.over = asyncio.Event()
         self._paused = asyncio.Event()
         self._paused.set()
 
@@ -52,6 +53,7 @@ class Stranger(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended_at = time.monotonic()
+        self.over.set()
         self._paused.set()
 
     def pause_writing(self) -> None:
@@ -120,9 +122,11 @@ class Attack:
                 await asyncio.sleep(0.5)
                 continue
             self.strangers.append(stranger)
-            await self._play(self, stranger)
-            while stranger.is_open:
-                await asyncio.sleep(0.2)
+            play = asyncio.ensure_future(self._play(self, stranger))
+            try:
+                await stranger.over.wait()
+            finally:
+                play.cancel()
             self.ended += 1
             await asyncio.sleep(AGAIN_S.get(self.name, 0.25) * (0.5 + random.random()))
 

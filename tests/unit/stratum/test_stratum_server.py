@@ -22,6 +22,7 @@ from stratum.events import Submit
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, Refused
 from stratum.server import Connection, StratumServer
+from stratum.transport import SEND_BUFFER_BYTES
 
 LENIENT = Limits(exempt_loopback=True)
 
@@ -372,6 +373,14 @@ async def test_server_slow_reader_is_dropped(reactor: Any) -> None:
             await asyncio.sleep(0)
         await until(lambda: home.server.counters.closed["slow_reader"] == 1)
         assert sum(c.session.ready for c in home.server.connections) == 1 and got < 399
+
+
+async def test_server_lets_the_kernel_keep_little_of_what_nobody_reads(reactor: Any) -> None:
+    async with house(reactor) as home:
+        await (await home.miner()).start()
+        (connection,) = home.server.connections
+        kept = connection.transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        assert 0 < kept <= 2 * SEND_BUFFER_BYTES
 
 
 async def test_server_reader_without_progress_is_dropped(reactor: Any) -> None:
