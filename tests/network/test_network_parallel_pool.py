@@ -141,6 +141,41 @@ async def test_network_parallel_pays_the_pool_on_both_chains_through_faults(tmp_
         world.audited()
 
 
+async def test_network_parallel_chains_come_and_go_in_a_pool_of_several_processes(tmp_path: Path) -> None:
+    """Who makes the jobs and who hands proofs in are different processes; a chain joins and leaves under the miners."""
+    world = World(tmp_path)
+    later = world.sections["ppb"]
+
+    def several(config: dict[str, Any]) -> None:
+        config["stratum"]["processes"] = 2
+        del config["chains"]["ppb"]
+
+    world.edit(several)
+    async with world:
+        await world.pool.in_tree(["ppa"])
+        await world.start_mining(MINER)
+        await until(lambda: world.has_credited("ppa", 2), "alpha alone is credited")
+        await world.reload(lambda config: config["chains"].update(ppb=later))
+        await until(lambda: world.has_credited("ppb", 3), "beta is credited from then on")
+        await world.stop_mining()
+        income = await world.settled(world.paid)
+        assert income["ppa"] // SUBSIDY["ppa"] >= income["ppb"] // SUBSIDY["ppb"] + 2
+
+        await world.start_mining(MINER)
+        count = len(await world.states("ppa"))
+        await world.reload(lambda config: config["chains"].pop("ppb"))
+
+        async def goes_on() -> bool:
+            return len(await world.states("ppa")) >= count + 3
+
+        await until(goes_on, "alpha goes on alone")
+        await world.stop_mining()
+        after = await world.settled(world.paid)
+        assert after["ppa"] > income["ppa"]
+        assert after["ppb"] >= income["ppb"], "what was found before it left is followed and credited all the same"
+        world.audited()
+
+
 async def test_network_parallel_pool_is_not_paid_for_what_a_late_body_undoes(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         nodes = world.network.nodes

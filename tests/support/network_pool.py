@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -94,6 +95,27 @@ class NetworkPool:
         finally:
             await asyncio.to_thread(stop, [self.parent])
             await self.network.__aexit__(*exception)
+
+    # -- the pool's file ------------------------------------------------------------------------------------------
+
+    def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Before the start, or before a reload."""
+        config = json.loads(self.pool.config_path.read_text())
+        change(config)
+        self.pool.config_path.write_text(json.dumps(config, indent=1))
+
+    async def reload(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """A change that the running pool takes over."""
+        assert self.pool.child is not None
+        before = len(self.pool.log_lines("configuration taken over"))
+        self.edit(change)
+        os.kill(self.pool.child.pid, signal.SIGHUP)
+
+        async def taken() -> bool:
+            assert not self.pool.log_lines("configuration not taken over"), self.pool.log_text()[-3000:]
+            return len(self.pool.log_lines("configuration taken over")) > before
+
+        await until(taken, "the configuration is taken over")
 
     # -- mining ---------------------------------------------------------------------------------------------------
 
