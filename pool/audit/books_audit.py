@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from pool.audit import block_checks, closing_checks, payout_checks, pps_checks
+from pool.audit import block_checks, closing_checks, payout_checks, pps_checks, share_checks
 from pool.audit.finding import Finding, shortened
 from pool.audit.terms import TermsBook, terms_of
 from pool.ledger.account import grows_by_debit, never_negative
@@ -62,6 +62,8 @@ def audit(connection: Connection, terms: TermsBook, tell: Tell = silent) -> Audi
     report.counts["blocks"] = len(blocks)
     report.counts["chains"] = len(rebuilt.keys() | {block.chain for block in blocks})
     _note_gaps(report, terms, connection, blocks, gone)
+    tell("shares")
+    report.findings += share_checks.check_shares(connection, tell)
     tell("bought shares")
     faults, notes = pps_checks.check_pps(connection)
     report.findings += faults

@@ -8,6 +8,7 @@ Rules are named by the invariant (I1, I2, ...) where one says it, else by a word
     place       a vote's row does not tell which vote it is, and in which block and at which index it was credited
     weights     the weights are not those of the shares in the window
     split       the amounts are not the split of the reward by the weights
+    shares      a header hash is stored twice, or a share refers to a row that is not there
     pps         bought shares are worth something else than was summed or credited
     closings    a sealed stretch of the books is broken, or the books no longer say what it sealed
     settings    a miner's settings are not what its signed messages say

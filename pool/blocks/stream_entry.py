@@ -7,16 +7,17 @@ missing, whatever the transport lost. It defines its routes and chain sets itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from pool.blocks.solution_store import Outcome, SolutionRecord
-from pool.shares.record import LoggedShare, Position, Route, ShareLine, ShareRecord
+from pool.shares.record import LoggedShare, Position, Route, ShareLine, ShareRun
 from pool.shares.watermark import Watermark
 
 ENTRY_VERSION = 1
 MAXIMUM_LOG_NAME = 200
+HASH_BYTES = 32
 
 
 class TransportAwayError(Exception):
@@ -100,17 +101,30 @@ def share_piece(log: str, start: Position, shares: Sequence[LoggedShare]) -> Sha
     return SharePiece(ENTRY_VERSION, log, start, end, tuple(routes.values()), tuple(chain_sets), tuple(lines))
 
 
-def shares_of(piece: SharePiece) -> Iterator[LoggedShare]:
-    """The shares of a piece; all of them stand at its end, as nothing may stop inside it. Raises BadEntryError."""
-    routes = {route.digest: route for route in piece.routes}
+def check_piece(piece: SharePiece) -> None:
+    """Raises BadEntryError when the shares of a piece name what it does not define, or have no hash."""
+    routes = {route.digest for route in piece.routes}
     for line in piece.lines:
         if line.route not in routes or not 0 <= line.chain_set < len(piece.chain_sets):
             raise BadEntryError(f"a share of {piece.log} names a route or chain set that its entry does not define")
-        record = ShareRecord(
-            line.sequence, line.time_ms, line.route, line.worker, line.weight, piece.chain_sets[line.chain_set],
-            line.header_hash, line.stale, line.solved,
-        )  # fmt: skip
-        yield LoggedShare(piece.end, record, routes[line.route])
+        if len(line.header_hash) != HASH_BYTES:
+            raise BadEntryError(f"a share of {piece.log} has a header hash of {len(line.header_hash)} bytes")
+
+
+def run_of_pieces(pieces: Sequence[SharePiece]) -> ShareRun:
+    """The shares of pieces of one log that were checked and follow each other; nothing may stop inside of them."""
+    chain_sets: dict[tuple[str, ...], int] = {}
+    routes: dict[bytes, Route] = {}
+    lines: list[ShareLine] = []
+    for piece in pieces:
+        routes.update((route.digest, route) for route in piece.routes)
+        numbers = [chain_sets.setdefault(chains, len(chain_sets)) for chains in piece.chain_sets]
+        if numbers == list(range(len(numbers))):
+            lines += piece.lines
+        else:
+            replace = msgspec.structs.replace
+            lines += (replace(line, chain_set=numbers[line.chain_set]) for line in piece.lines)
+    return ShareRun(lines, routes, {number: chains for chains, number in chain_sets.items()}, pieces[-1].end)
 
 
 def drain_note(log: str, position: Position, watermark: Watermark) -> DrainNote:

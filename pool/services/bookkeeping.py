@@ -53,7 +53,7 @@ class Ingest(Protocol):
         """
 
     def hurry(self) -> None:
-        """A block waits to hear how far the share logs are drained."""
+        """Somebody waits for what is durable now, such as a block for the watermark: everything at the next pass."""
 
 
 class Books(BlockBooks, ScanBooks, Protocol):
@@ -99,7 +99,7 @@ class Bookkeeping:
 
     @property
     def lag_ms(self) -> int:
-        """How long ago everything durable was in SQL; about the pass interval when all is well."""
+        """How long ago everything durable was in SQL; some seconds when all is well."""
         return max(0, self._now_ms() - self._ingest.caught_up_ms)
 
     @property
@@ -118,6 +118,7 @@ class Bookkeeping:
 
     async def catch_up(self) -> None:
         """Brings everything durable into SQL once, e.g. at a stop when `run` was cancelled; errors are raised."""
+        self._ingest.hurry()
         await self._ingest.step(self._in_thread, self._leads)
 
     async def run(self) -> None:
@@ -150,6 +151,7 @@ class Bookkeeping:
 
     async def step(self) -> None:
         """One pass of everything, each watched block looked at once; errors are raised."""
+        self._ingest.hurry()
         await self._take_in()
         for chain, following in self._following.items():
             following.look_at_all()

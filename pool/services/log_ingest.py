@@ -6,21 +6,26 @@ until its row is committed.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from pool.accounting.found_block import BlockState
 from pool.blocks.solution_store import ClosedSolution, SolutionRecord
 from pool.progress import in_log
-from pool.shares.record import LoggedShare, Position
+from pool.shares.record import Position, ShareRun
 from pool.shares.watermark import Watermark
 
 log = logging.getLogger("parapool.books")
 
-BATCH_SHARES = 1000
+BATCH_SHARES = 5000
+"""Stored in one transaction, which takes some 30 ms: no other writer waits for longer, and no page is written twice for
+less."""
+
+STORE_S = 2.0
+"""While nobody waits for them, shares are stored so often: a commit costs as much as hundreds of shares."""
+
 TOLD_BEHIND_S = 10
 """Catching up is told of from here on; a busy pool that keeps up is not."""
 TRIM_S = 60.0
@@ -43,7 +48,7 @@ class ShareSource(Protocol):
     @property
     def durable_sequence(self) -> int: ...
 
-    def read_from(self, position: Position) -> Iterator[LoggedShare]: ...
+    def read_run(self, position: Position, limit: int) -> ShareRun | None: ...
 
     def trim(self, position: Position) -> int: ...
 
@@ -65,7 +70,7 @@ class LogBooks(Protocol):
 
     def position(self) -> tuple[Position, int]: ...
 
-    def store_shares(self, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int: ...
+    def store_shares(self, batch: ShareRun, position: Position, now_ms: int) -> int: ...
 
     def drain(self, watermark: Watermark, now_ms: int) -> None: ...
 
@@ -105,36 +110,46 @@ class LogIngest:
         self._now_ms = now_ms
         self._clock = DrainClock(shares, now_ms)
         self._position: Position | None = None
-        self._read_to_ms = 0
+        self._read_to_ms = self._read_to_sequence = 0
         self._known_open: set[tuple[str, str]] = set()
         self._trimmed_s = 0.0
+        self._stored_s: float | None = None
         self._marked_s: float | None = None
         self.consumed_through = -1
         self.caught_up_ms = now_ms()
 
     def hurry(self) -> None:
-        """A block waits for the watermark: write it at the next pass."""
-        self._marked_s = None
+        """Somebody waits for shares or for the watermark: both are written at the next pass."""
+        self._stored_s = self._marked_s = None
 
     async def step(self, in_thread: InThread, leads: bool) -> bool:
-        """Brings everything that is durable now into the books: each process its own log, whoever leads. The log is
-        drained only when found blocks are in, too: a record may bring its solving share, which a crash took from the
-        log, and other blocks' windows must not be computed without it."""
+        """Brings what is durable now into the books, when it is time: each process its own log, whoever leads. Found
+        blocks are looked for at every pass, and one that is new is no reason to wait.
+
+        The log is drained only when found blocks are in, too: a record may bring its solving share, which a crash took
+        from the log, and other blocks' windows must not be computed without it."""
         now_ms = self._now_ms()
         watermark = self._clock.before_reading()
+        if not self._is_due():
+            if not await in_thread(self._has_new_solutions):
+                return True
+            self.hurry()
+        self._stored_s = time.monotonic()
         stored = 0
-        with in_log("share log into the books", log) as progress:
-            while count := await in_thread(self._consume_batch):
-                stored += count
-                behind_s = (self._now_ms() - self._read_to_ms) // 1000
-                if behind_s >= TOLD_BEHIND_S:
-                    progress.tell(f"shares stored, {behind_s:,} s behind", stored)
-                if count < BATCH_SHARES:
-                    break
-        await in_thread(self._learn_of_solutions)
-        if stored or self._marked_s is None or time.monotonic() - self._marked_s >= MARK_S:
-            await in_thread(self._books.drain, watermark, now_ms)
-            self._marked_s = time.monotonic()
+        try:
+            with in_log("share log into the books", log) as progress:
+                while self._read_to_sequence < watermark.sequence and (count := await in_thread(self._consume_run)):
+                    stored += count
+                    behind_s = (self._now_ms() - self._read_to_ms) // 1000
+                    if behind_s >= TOLD_BEHIND_S:
+                        progress.tell(f"shares stored, {behind_s:,} s behind", stored)
+            await in_thread(self._learn_of_solutions)
+            if self._marked_s is None or time.monotonic() - self._marked_s >= MARK_S:
+                await in_thread(self._books.drain, watermark, now_ms)
+                self._marked_s = time.monotonic()
+        except BaseException:
+            self.hurry()
+            raise
         self.consumed_through = watermark.sequence
         self.caught_up_ms = now_ms
         if time.monotonic() - self._trimmed_s > TRIM_S and self._position is not None:
@@ -142,17 +157,25 @@ class LogIngest:
             await in_thread(self._shares.trim, self._position)
         return True
 
-    def _consume_batch(self) -> int:
+    def _is_due(self) -> bool:
+        return self._stored_s is None or time.monotonic() - self._stored_s >= STORE_S
+
+    def _has_new_solutions(self) -> bool:
+        return self._solutions.open_names() != self._known_open or any(self._solutions.closed_solutions())
+
+    def _consume_run(self) -> int:
         if self._position is None:
             self._position, _ = self._books.position()
-        batch = list(itertools.islice(self._shares.read_from(self._position), BATCH_SHARES))
-        if batch:
-            position, self._position = batch[-1].position, None
-            self._read_to_ms = batch[-1].share.time_ms
-            # When this raises, the commit may have happened or not: the next pass asks the books.
-            self._books.store_shares(batch, position, self._now_ms())
-            self._position = position
-        return len(batch)
+        run = self._shares.read_run(self._position, BATCH_SHARES)
+        if run is None:
+            return 0
+        self._position = None
+        last = run.lines[-1]
+        # When this raises, the commit may have happened or not: the next pass asks the books.
+        self._books.store_shares(run, run.end, self._now_ms())
+        self._position = run.end
+        self._read_to_ms, self._read_to_sequence = last.time_ms, last.sequence
+        return len(run.lines)
 
     def _learn_of_solutions(self) -> None:
         names = self._solutions.open_names()

@@ -22,13 +22,14 @@ from pool.blocks.stream_entry import (
     SharePiece,
     SolutionNote,
     TransportAwayError,
+    check_piece,
     decode_entry,
-    shares_of,
+    run_of_pieces,
 )
 from pool.blocks.stream_news import FeedAgain
 from pool.progress import in_log
 from pool.services.log_ingest import BLOCK_STATES, TOLD_BEHIND_S, InThread, LogBooks
-from pool.shares.record import BEGINNING, LoggedShare, Position
+from pool.shares.record import BEGINNING, Position
 
 log = logging.getLogger("parapool.books")
 
@@ -68,7 +69,7 @@ class PoolBooks(Protocol):
 class _Taken:
     """What one reading brings of one log."""
 
-    shares: list[LoggedShare] = field(default_factory=list)
+    pieces: list[SharePiece] = field(default_factory=list)
     drained: DrainNote | None = None
 
 
@@ -206,7 +207,8 @@ class StreamIngest:
             self._miss(piece.log, place)
             return
         self._again.pop(piece.log, None)
-        taken.setdefault(piece.log, _Taken()).shares += shares_of(piece)
+        check_piece(piece)
+        taken.setdefault(piece.log, _Taken()).pieces.append(piece)
         places[piece.log] = max(place, piece.end)
 
     def _add_note(self, note: DrainNote, taken: dict[str, _Taken], places: dict[str, Position]) -> None:
@@ -228,8 +230,8 @@ class StreamIngest:
         books = self._books.of_log(name)
         now_ms = self._now_ms()
         try:
-            if taken.shares:
-                books.store_shares(taken.shares, end, now_ms)
+            if any(piece.lines for piece in taken.pieces):
+                books.store_shares(run_of_pieces(taken.pieces), end, now_ms)
         except UnusableLogError as error:
             self._set_apart(name, error)
             return False

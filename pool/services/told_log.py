@@ -7,13 +7,13 @@ which moment nothing more can come, only the process that writes can say. It say
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from pool.services.bookkeeping import Ingest
 from pool.services.front_end_messages import Drained
 from pool.services.log_ingest import DrainClock, InThread, LogBooks, LogIngest, ShareSource, SolutionSource
-from pool.shares.record import BEGINNING, LoggedShare, Position
+from pool.shares.record import BEGINNING, Position, ShareRun
 from pool.shares.share_log_reader import ShareLogReader
 from pool.shares.watermark import UNDRAINED, Watermark
 
@@ -52,8 +52,8 @@ class ToldLog(ShareSource):
     def durable_sequence(self) -> int:
         return self.watermark.sequence
 
-    def read_from(self, position: Position) -> Iterator[LoggedShare]:
-        return iter(()) if self._told is None else self._reader.read_from(position)
+    def read_run(self, position: Position, limit: int) -> ShareRun | None:
+        return None if self._told is None else self._reader.read_run(position, limit)
 
     def trim(self, position: Position) -> int:
         """The writer trims, when it hears of it."""

@@ -76,6 +76,39 @@ def read_frames(path: Path, start: int, end: int | None = None) -> Iterator[tupl
             buffer += chunk
 
 
+def read_payloads(path: Path, start: int, end: int | None, limit: int) -> tuple[list[bytes], int]:
+    """At most `limit` payloads from `start` on, as far as READ_CHUNK or `end` reaches, and the offset after them.
+
+    `end` lies on a record boundary; None is the end of the file. Stops before a damaged record and raises
+    CorruptShareLog only when it is the first one.
+    """
+    payloads: list[bytes] = []
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size if end is None else end
+        if start >= size:
+            return payloads, start
+        file.seek(start)
+        buffer = file.read(min(READ_CHUNK, size - start))
+    at, size = 0, len(buffer)
+    unpack, crc32 = FRAME_HEADER.unpack_from, zlib.crc32
+    while len(payloads) < limit:
+        first = at + FRAME_HEADER.size
+        if first > size:
+            break
+        length, checksum = unpack(buffer, at)
+        stop = first + length
+        payload = buffer[first:stop]
+        if not length or stop > size or crc32(payload) != checksum:
+            break
+        payloads.append(payload)
+        at = stop
+    if not payloads:
+        # A record that is damaged, or longer than the chunk.
+        for offset, payload in read_frames(path, start, end):
+            return [payload], offset
+    return payloads, start + at
+
+
 def whole_length(path: Path) -> int:
     """How many bytes from the start of a segment are whole records."""
     length = 0

@@ -11,6 +11,8 @@ number of hashes of the target the share was assigned, 2**256 // (T + 1).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -116,6 +118,40 @@ class LoggedShare(NamedTuple):
     position: Position
     share: ShareRecord
     route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRun:
+    """Shares that follow each other in a log, as they were written, with what they refer to. A run lies in one segment
+    and has at least one share; `end` is the position just after it.
+    """
+
+    lines: Sequence[ShareLine]
+    routes: Mapping[bytes, Route]
+    chain_sets: Mapping[int, tuple[str, ...]]
+    end: Position
+
+    def record(self, line: ShareLine) -> ShareRecord:
+        """A share of the run with its chains. Raises KeyError when the run does not define them."""
+        chains = self.chain_sets[line.chain_set]
+        return ShareRecord(
+            line.sequence, line.time_ms, line.route, line.worker, line.weight, chains, line.header_hash, line.stale,
+            line.solved,
+        )  # fmt: skip
+
+
+def run_of(batch: Sequence[LoggedShare]) -> ShareRun:
+    """One run of shares that were read one by one, of which there is at least one."""
+    chain_sets: dict[tuple[str, ...], int] = {}
+    lines = [
+        ShareLine(
+            share.sequence, share.time_ms, share.route, share.worker, share.weight,
+            chain_sets.setdefault(share.chains, len(chain_sets)), share.header_hash, share.stale, share.solved,
+        )
+        for _, share, _ in batch
+    ]  # fmt: skip
+    routes = {share.route: route for _, share, route in batch}
+    return ShareRun(lines, routes, {number: chains for chains, number in chain_sets.items()}, batch[-1].position)
 
 
 BEGINNING = Position(0, 0)

@@ -44,6 +44,7 @@ from pool.shares.record import (
     Route,
     SegmentStart,
     ShareLine,
+    ShareRun,
 )
 from pool.shares.share_log_reader import Line, ShareLogReader
 
@@ -293,6 +294,10 @@ class ShareLog:
     def read_from(self, position: Position) -> Iterator[LoggedShare]:
         """Every durable share after `position`, oldest first. For one consumer; others take a `reader()`."""
         return self._reader.read_from(position)
+
+    def read_run(self, position: Position, limit: int) -> ShareRun | None:
+        """As ShareLogReader.read_run, for the same one consumer."""
+        return self._reader.read_run(position, limit)
 
     def recent_header_hashes(self, since_ms: int) -> Iterator[bytes]:
         """The header hashes of the durable shares received at or after `since_ms`, to re-seed the dedupe after a

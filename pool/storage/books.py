@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pool.accounting.found_block import BlockState, ChainTerms, FoundBlock, Place
 from pool.accounting.split import Split
 from pool.blocks.solution_store import SolutionRecord
-from pool.shares.record import LoggedShare, Position, ShareRecord
+from pool.shares.record import LoggedShare, Position, ShareRecord, ShareRun
 from pool.shares.watermark import Watermark
 from pool.storage import block_credit, block_losses, block_store, front_ends, held_store, pps_store, vote_store
 from pool.storage.block_claim import Claim, read_claim
 from pool.storage.database import Database
+from pool.storage.known_hashes import KnownHashes
 from pool.storage.share_store import ShareStore
 
 log = logging.getLogger("parapool.books")
@@ -29,14 +30,21 @@ class PositionMovedError(Exception):
 class SqlBooks:
     """Synchronous; every call comes from the one worker thread of the books."""
 
-    def __init__(self, database: Database, log_name: str = "main", pool: str | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        log_name: str = "main",
+        pool: str | None = None,
+        hashes: KnownHashes | None = None,
+    ) -> None:
         """`log_name` names a share log; processes that share a database need different ones. `pool` is the pool whose
         blocks are kept, by default the one of that name.
         """
         self._database = database
         self._log_name = log_name
         self._pool = log_name if pool is None else pool
-        self._shares = ShareStore(log_name, self._pool)
+        self._hashes = KnownHashes() if hashes is None else hashes
+        self._shares = ShareStore(log_name, self._pool, self._hashes)
         self._waiting: set[int] = set()
         self._reached: Position | None = None
         self._of_logs: dict[str, SqlBooks] = {}
@@ -48,7 +56,7 @@ class SqlBooks:
         self._reached = found[0]
         return found
 
-    def store_shares(self, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int:
+    def store_shares(self, batch: ShareRun | Sequence[LoggedShare], position: Position, now_ms: int) -> int:
         """Adds a batch and moves the position in one transaction. Returns how many shares were new.
 
         Raises PositionMovedError when the position in SQL is another than this process knows: a database that took over
@@ -86,7 +94,7 @@ class SqlBooks:
     def of_log(self, name: str) -> SqlBooks:
         """The books of another share log of this pool, for whoever takes in several."""
         if name not in self._of_logs:
-            self._of_logs[name] = SqlBooks(self._database, name, self._pool)
+            self._of_logs[name] = SqlBooks(self._database, name, self._pool, self._hashes)
         return self._of_logs[name]
 
     def front_end_positions(self) -> dict[str, tuple[Position, int | None]]:
@@ -95,6 +103,7 @@ class SqlBooks:
         """
         # Known positions are given up with this: whoever asks does not know what became of the last commit.
         self._of_logs.clear()
+        self._hashes.forget()
         with self._database.read() as connection:
             found = front_ends.front_ends(connection, self._pool)
         return {

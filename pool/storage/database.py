@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pool.progress import in_log
 from pool.storage.postgresql import (
     MIGRATION_TIMEOUT_MS,
     STATEMENT_TIMEOUT_MS,
+    add_missing_columns,
     add_missing_rows,
     hold_writers,
     is_away,
@@ -38,6 +40,9 @@ from pool.storage.postgresql import (
 log = logging.getLogger("parapool.books")
 
 BUSY_TIMEOUT_MS = 10_000
+
+VALUES_ROWS = 100
+"""Rows of one statement; SQLite before 3.32 takes 999 values."""
 
 
 def sqlite_url(path: Path) -> str:
@@ -156,11 +161,37 @@ def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str
         return add_missing_rows(connection, table, rows)
     if not _is_plain(table):
         return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows)).rowcount
-    # Shares come by the thousand: SQLAlchemy's own way costs a quarter of what SQLite needs for them.
-    names = list(rows[0])
-    marks = ", ".join("?" * len(names))
-    statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-    return connection.exec_driver_sql(statement, [tuple(row[name] for name in names) for row in rows]).rowcount
+    # Costs a quarter less than SQLAlchemy's own way.
+    names = tuple(rows[0])
+    values = [tuple(row[name] for name in names) for row in rows]
+    return connection.exec_driver_sql(_insert(table, names, 1), values).rowcount
+
+
+def add_missing_tuples(
+    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> int:
+    """As `add_missing`, for what comes by the thousand: the columns are named once. The table is a plain one: whole
+    numbers, texts and bytes, and no default of ours.
+    """
+    if not rows:
+        return 0
+    if connection.dialect.name == "postgresql":
+        return add_missing_columns(connection, table, names, list(zip(*rows, strict=True)))
+    # Rows that come in one statement cost SQLite two thirds of what they cost one by one.
+    together = VALUES_ROWS * (len(rows) // VALUES_ROWS)
+    added = 0
+    for start in range(0, together, VALUES_ROWS):
+        values = tuple(chain.from_iterable(rows[start : start + VALUES_ROWS]))
+        added += connection.exec_driver_sql(_insert(table, names, VALUES_ROWS), values).rowcount
+    if together < len(rows):
+        added += connection.exec_driver_sql(_insert(table, names, 1), list(rows[together:])).rowcount
+    return added
+
+
+@cache
+def _insert(table: Table, names: tuple[str, ...], rows: int) -> str:
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join([row] * rows)} ON CONFLICT DO NOTHING"
 
 
 @cache

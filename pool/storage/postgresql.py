@@ -9,10 +9,24 @@ databases of one server do not meet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, bindparam, create_engine, event, func, select
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -84,6 +98,46 @@ def add_missing_rows(connection: Connection, table: Table, rows: Sequence[Mappin
     source = func.unnest(*columns).table_valued(*names).render_derived()
     statement = insert(table).from_select(names, select(*source.c)).on_conflict_do_nothing()
     return connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount
+
+
+def add_missing_columns(
+    connection: Connection, table: Table, names: Sequence[str], values: Sequence[Sequence[Any]]
+) -> int:
+    """Rows told by their columns' values: whole numbers, texts and bytes. Arrays in their written form: the driver's
+    way of writing a list costs more than all that PostgreSQL does with it.
+    """
+    columns = [table.c[name] for name in names]
+    written = {f"v{place}": _array(column, values[place]) for place, column in enumerate(columns)}
+    source = ", ".join(f"%(v{place})s::{_array_type(column)}" for place, column in enumerate(columns))
+    chosen = ", ".join(f"decode({name}, 'hex')" if _is_binary(table.c[name]) else name for name in names)
+    listed = ", ".join(names)
+    statement = (
+        f"INSERT INTO {table.name} ({listed}) SELECT {chosen} FROM unnest({source}) AS given ({listed})"
+        " ON CONFLICT DO NOTHING"
+    )
+    return connection.exec_driver_sql(statement, written).rowcount
+
+
+def _is_binary(column: Column[Any]) -> bool:
+    return isinstance(column.type, LargeBinary)
+
+
+def _array_type(column: Column[Any]) -> str:
+    if isinstance(column.type, SmallInteger):
+        return "smallint[]"
+    return "bigint[]" if isinstance(column.type, Integer) else "text[]"
+
+
+def _array(column: Column[Any], values: Sequence[Any]) -> str:
+    """A list as PostgreSQL writes an array; bytes in hex."""
+    if _is_binary(column):
+        words: Iterable[str] = map(bytes.hex, values)
+    elif isinstance(column.type, Integer):
+        words = map(str, values)
+    else:
+        quoted = {value: '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in set(values)}
+        words = map(quoted.__getitem__, values)
+    return "{" + ",".join(words) + "}"
 
 
 def is_away(error: DBAPIError) -> bool:

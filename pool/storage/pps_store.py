@@ -17,7 +17,6 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from pool.accounting.pps import FOLDED_BITS, affordable, fold, owed, worth
 from pool.ledger.account import OPERATOR_AVAILABLE
 from pool.ledger.pps import pps_credit
-from pool.shares.record import ShareRecord
 from pool.shares.scheme import PER_SHARE, Counted, Rate, Scheme, read_word
 from pool.storage import ledger_store
 from pool.storage.database import add_missing
@@ -66,28 +65,32 @@ class PpsAccrual:
     def forget(self) -> None:
         self._rates.clear()
 
-    def bought(self, share: ShareRecord) -> tuple[Counted, ...]:
-        """The chains for which a share is bought, with the rates; a solve that came too late is no share."""
-        if share.stale:
-            return ()
-        found = self._bought.get(share.chains)
+    def bought(self, chains: tuple[str, ...]) -> tuple[Counted, ...]:
+        """The chains for which a share of this chain set is bought, with the rates."""
+        found = self._bought.get(chains)
         if found is None:
             if len(self._bought) >= CACHE_LIMIT:
                 self._bought.clear()
-            read = (read_word(word) for word in share.chains if ":" in word)
+            read = (read_word(word) for word in chains if ":" in word)
             found = tuple(counted for counted in read if counted.rate is not None and counted.rate.reward > 0)
-            self._bought[share.chains] = found
+            self._bought[chains] = found
         return found
 
     def accrue(
-        self, connection: Connection, shares: Iterable[tuple[ShareRecord, int]], accounts_of: AccountsOf, now_ms: int
+        self,
+        connection: Connection,
+        shares: Iterable[tuple[tuple[str, ...], int, int]],
+        accounts_of: AccountsOf,
+        now_ms: int,
     ) -> None:
-        """What these newly stored shares (with their route ids) earn."""
+        """What newly stored shares earn, each told by its chain set, route id and weight. A solve that came too late is
+        no share.
+        """
         weights: dict[Counted, dict[int, int]] = {}
-        for share, route_id in shares:
-            for counted in self.bought(share):
+        for chains, route_id, weight in shares:
+            for counted in self.bought(chains):
                 by_route = weights.setdefault(counted, {})
-                by_route[route_id] = by_route.get(route_id, 0) + share.weight
+                by_route[route_id] = by_route.get(route_id, 0) + weight
         added: dict[tuple[int, int], int] = {}
         earned: dict[str, int] = {}
         for counted, by_route in weights.items():

@@ -1,23 +1,38 @@
 """Shares, routes and accounts in SQL: filled from the share log in batches, read backwards for a window.
 
 A batch and the position it reaches are one transaction, so a share is never consumed twice or skipped; a header hash
-counts once even if it was logged twice. Everything here takes an open connection and leaves the commit to its caller.
+counts once even if it was logged twice (known_hashes.py). Everything here takes an open connection and leaves the
+commit to its caller.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Table, func, select, update
 
 from pool.accounting.books_away import UnusableLogError
-from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
+from pool.shares.record import (
+    AccountKey,
+    LoggedShare,
+    Position,
+    Route,
+    ShareLine,
+    ShareRecord,
+    ShareRun,
+    run_of,
+)
 from pool.storage import front_ends
-from pool.storage.database import add_missing
+from pool.storage.database import add_missing, add_missing_tuples
+from pool.storage.known_hashes import KnownHashes
 from pool.storage.pool_window import SolvingPlace, WindowPlace, last_sequences
 from pool.storage.pps_store import PpsAccrual
 from pool.storage.tables import accounts, chain_sets, route_accounts, routes, share_logs, share_solves, shares
+
+COLUMNS = (
+    "log_id", "sequence", "time_ms", "route_id", "worker", "weight", "chain_set_id", "header_hash", "stale",
+)  # fmt: skip
 
 IN_ROWS = 500
 
@@ -29,23 +44,31 @@ class SequenceReusedError(UnusableLogError):
     """The log gave a sequence to a second share: its files were lost or restored. Nothing has been stored."""
 
 
+class StoredMeanwhileError(Exception):
+    """Shares are there that this process did not know of. Nothing has been stored; after `forget` it knows them."""
+
+
 class ShareStore:
     """The shares of one share log. Remembers row ids between batches; `forget` after a rolled-back transaction."""
 
-    def __init__(self, log_name: str, pool: str | None = None) -> None:
-        """`pool` is the pool that the log belongs to, by default the one of its name."""
+    def __init__(self, log_name: str, pool: str | None = None, hashes: KnownHashes | None = None) -> None:
+        """`pool` is the pool that the log belongs to, by default the one of its name. `hashes` are common to the stores
+        of one thread over one database.
+        """
         self._log_name = log_name
         self._pool = log_name if pool is None else pool
         self._log_id: int | None = None
         self._routes: dict[bytes, int] = {}
         self._chain_sets: dict[tuple[str, ...], int] = {}
         self._pps = PpsAccrual()
+        self._hashes = KnownHashes() if hashes is None else hashes
 
     def forget(self) -> None:
         self._log_id = None
         self._routes.clear()
         self._chain_sets.clear()
         self._pps.forget()
+        self._hashes.forget()
 
     def log_id(self, connection: Connection) -> int:
         """The row of this log, made at its first use."""
@@ -59,42 +82,54 @@ class ShareStore:
         row = connection.execute(query.where(share_logs.c.name == self._log_name)).one_or_none()
         return (Position(row.segment, row.byte_offset), row.sequence) if row else (Position(0, 0), 0)
 
-    def store(self, connection: Connection, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int:
+    def store(
+        self, connection: Connection, batch: ShareRun | Sequence[LoggedShare], position: Position, now_ms: int
+    ) -> int:
         """Adds a batch, in log order, and moves the position. Returns how many shares were new.
 
         Raises SequenceReusedError when a share collides with another one's sequence.
         """
         log_id = self.log_id(connection)
-        rows = []
-        solves = []
-        for logged in batch:
-            share = logged.share
-            rows.append(self._row(connection, log_id, share, logged.route))
-            for chain, block_hash in share.solved:
-                block_hash_hex = block_hash[::-1].hex()
-                solves.append(
-                    {"log_id": log_id, "sequence": share.sequence, "chain": chain, "block_hash_hex": block_hash_hex}
-                )
-        bought = self._new_bought(connection, batch, rows)
-        stored = add_missing(connection, shares, rows)
-        if stored != len(rows):
-            self._check_passed_over(connection, batch)
-        if bought:
-            self._pps.accrue(connection, bought, self.accounts_of, now_ms)
-        add_missing(connection, share_solves, solves)
-        last = batch[-1].share.sequence if batch else 0
+        stored = last = 0
+        if batch:
+            run = batch if isinstance(batch, ShareRun) else run_of(batch)
+            last = run.lines[-1].sequence
+            stored = self._store(connection, log_id, run, now_ms)
         row = share_logs.c
-        connection.execute(
-            update(share_logs)
-            .where(row.id == log_id)
-            .values(
-                segment=position.segment,
-                byte_offset=position.offset,
-                sequence=max(last, self.position(connection)[1]),
-                updated_ms=now_ms,
-            )
-        )
+        last = max(last, self.position(connection)[1])
+        values = {"segment": position.segment, "byte_offset": position.offset, "sequence": last, "updated_ms": now_ms}
+        connection.execute(update(share_logs).where(row.id == log_id).values(**values))
+        self._hashes.stored_last(log_id, last)
         return stored
+
+    def _store(self, connection: Connection, log_id: int, run: ShareRun, now_ms: int) -> int:
+        self._hashes.refresh(connection)
+        known = self._hashes.stored(connection, log_id, run.lines)
+        lines = [line for place, line in enumerate(run.lines) if place not in known] if known else run.lines
+        route_ids = self._route_ids(connection, run, lines)
+        numbers = dict.fromkeys(line.chain_set for line in lines)
+        set_ids = {number: self._chain_set_id(connection, run.chain_sets[number]) for number in numbers}
+        rows = [
+            (
+                log_id, line.sequence, line.time_ms, route_ids[line.route], line.worker, line.weight,
+                set_ids[line.chain_set], line.header_hash, 1 if line.stale else 0,
+            )
+            for line in lines
+        ]  # fmt: skip
+        if add_missing_tuples(connection, shares, COLUMNS, rows) != len(rows):
+            self._raise_reused(connection, log_id, lines)
+        buying = {number for number in set_ids if self._pps.bought(run.chain_sets[number])}
+        if buying:
+            bought = [
+                (run.chain_sets[line.chain_set], route_ids[line.route], line.weight)
+                for line in lines
+                if line.chain_set in buying and not line.stale
+            ]
+            self._pps.accrue(connection, bought, self.accounts_of, now_ms)
+        for line in run.lines:
+            if line.solved:
+                self._add_solves(connection, log_id, line)
+        return len(rows)
 
     def add(self, connection: Connection, share: ShareRecord, route: Route, now_ms: int) -> None:
         """Adds the share that solved a block, told by the block's own record: a crash may have taken it from the log.
@@ -102,12 +137,25 @@ class ShareStore:
         When the log has it, it is passed over there, its header hash being known.
         """
         log_id = self.log_id(connection)
-        row = self._row(connection, log_id, share, route)
-        if add_missing(connection, shares, [row]) and self._pps.bought(share):
-            self._pps.accrue(connection, [(share, row["route_id"])], self.accounts_of, now_ms)
-        for chain, block_hash in share.solved:
-            values = {"log_id": log_id, "sequence": share.sequence, "chain": chain}
-            add_missing(connection, share_solves, [values | {"block_hash_hex": block_hash[::-1].hex()}])
+        run = run_of([LoggedShare(Position(0, 0), share, route)])
+        line = run.lines[0]
+        self._hashes.refresh(connection)
+        if not self._hashes.is_stored(connection, log_id, line):
+            route_id = self._route_ids(connection, run, run.lines)[line.route]
+            set_id = self._chain_set_id(connection, share.chains)
+            row = (
+                log_id, line.sequence, line.time_ms, route_id, line.worker, line.weight, set_id, line.header_hash,
+                int(line.stale),
+            )  # fmt: skip
+            added = add_missing_tuples(connection, shares, COLUMNS, [row])
+            if added and not share.stale and self._pps.bought(share.chains):
+                self._pps.accrue(connection, [(share.chains, route_id, share.weight)], self.accounts_of, now_ms)
+        self._add_solves(connection, log_id, line)
+
+    def _add_solves(self, connection: Connection, log_id: int, line: ShareLine) -> None:
+        solved = {"log_id": log_id, "sequence": line.sequence}
+        rows = [solved | {"chain": chain, "block_hash_hex": block[::-1].hex()} for chain, block in line.solved]
+        add_missing(connection, share_solves, rows)
 
     def time_ms(self, connection: Connection, sequence: int) -> int | None:
         """When the share of this sequence was received; None when it is not stored."""
@@ -164,23 +212,15 @@ class ShareStore:
         login_parent = connection.execute(select(routes.c.login_parent).where(routes.c.id == route_id)).scalar_one()
         return _account_id(connection, chain, Route(b"", login_parent, known).account(chain))
 
-    def _row(self, connection: Connection, log_id: int, share: ShareRecord, route: Route) -> dict[str, Any]:
-        route_id = self._routes.get(share.route) or self._route_id(connection, route)
-        return {
-            "log_id": log_id,
-            "sequence": share.sequence,
-            "time_ms": share.time_ms,
-            "route_id": route_id,
-            "worker": share.worker,
-            "weight": share.weight,
-            "chain_set_id": self._chain_sets.get(share.chains) or self._chain_set_id(connection, share.chains),
-            "header_hash": share.header_hash,
-            "stale": int(share.stale),
-        }
-
-    def _route_id(self, connection: Connection, route: Route) -> int:
+    def _route_ids(self, connection: Connection, run: ShareRun, lines: Sequence[ShareLine]) -> dict[bytes, int]:
+        """By digest, of the routes that these lines name."""
         if len(self._routes) >= CACHE_LIMIT:
             self._routes.clear()
+        known = self._routes
+        digests = dict.fromkeys(line.route for line in lines)
+        return {digest: known.get(digest) or self._route_id(connection, run.routes[digest]) for digest in digests}
+
+    def _route_id(self, connection: Connection, route: Route) -> int:
         values = {"digest": route.digest, "login_parent": route.login_parent}
         route_id = _row_id(connection, routes, {"digest": route.digest}, values)
         rows = [
@@ -192,40 +232,24 @@ class ShareStore:
         return route_id
 
     def _chain_set_id(self, connection: Connection, chains: tuple[str, ...]) -> int:
-        names = ",".join(sorted(set(chains)))
-        self._chain_sets[chains] = _row_id(connection, chain_sets, {"names": names}, {"names": names})
-        return self._chain_sets[chains]
+        found = self._chain_sets.get(chains)
+        if found is None:
+            names = ",".join(sorted(set(chains)))
+            found = self._chain_sets[chains] = _row_id(connection, chain_sets, {"names": names}, {"names": names})
+        return found
 
-    def _new_bought(
-        self, connection: Connection, batch: Sequence[LoggedShare], rows: Sequence[dict[str, Any]]
-    ) -> list[tuple[ShareRecord, int]]:
-        """The shares of a batch that are bought and not stored yet, each once, with their route ids: asked before the
-        batch is stored, because a database tells how many rows were new and not which.
-        """
-        bought = {
-            logged.share.header_hash: (logged.share, row["route_id"])
-            for logged, row in zip(reversed(batch), reversed(rows), strict=True)  # the first of equal ones is stored
-            if self._pps.bought(logged.share)
-        }
-        hashes = list(bought)
-        for start in range(0, len(hashes), IN_ROWS):
-            query = select(shares.c.header_hash).where(shares.c.header_hash.in_(hashes[start : start + IN_ROWS]))
-            for known in connection.execute(query).scalars():
-                del bought[known]
-        return list(bought.values())
-
-    def _check_passed_over(self, connection: Connection, batch: Sequence[LoggedShare]) -> None:
-        """Shares were not stored: right if their header hashes are known, else another share has their sequence."""
-        hashes = [logged.share.header_hash for logged in batch]
-        known: set[bytes] = set()
-        for start in range(0, len(hashes), 500):
-            query = select(shares.c.header_hash).where(shares.c.header_hash.in_(hashes[start : start + 500]))
-            known.update(connection.execute(query).scalars())
-        for logged in batch:
-            if logged.share.header_hash not in known:
-                raise SequenceReusedError(
-                    f"share log {self._log_name}: sequence {logged.share.sequence} already belongs to another share"
-                )
+    def _raise_reused(self, connection: Connection, log_id: int, lines: Sequence[ShareLine]) -> NoReturn:
+        """Tells which share has a sequence that another one has."""
+        hashes = {line.sequence: line.header_hash for line in lines}
+        sequences = list(hashes)
+        for start in range(0, len(sequences), IN_ROWS):
+            query = select(shares.c.sequence, shares.c.header_hash).where(shares.c.log_id == log_id)
+            for row in connection.execute(query.where(shares.c.sequence.in_(sequences[start : start + IN_ROWS]))):
+                if row.header_hash != hashes[row.sequence]:
+                    raise SequenceReusedError(
+                        f"share log {self._log_name}: sequence {row.sequence} already belongs to another share"
+                    )
+        raise StoredMeanwhileError(f"share log {self._log_name}: another process has stored some of these shares")
 
 
 def _account_id(connection: Connection, chain: str, key: AccountKey) -> int:

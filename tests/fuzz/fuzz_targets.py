@@ -38,7 +38,7 @@ from chains.primitives.transaction import parse_transaction
 from chains.wallet import WalletRefusedError
 from chains.wallet_answers import transaction_of, unspent
 from pool import config
-from pool.blocks.stream_entry import BadEntryError, SharePiece, decode_entry, shares_of
+from pool.blocks.stream_entry import BadEntryError, SharePiece, check_piece, decode_entry, run_of_pieces
 from stratum import errors
 from stratum.limits import Limits
 from stratum.proxy_header import ProxyHeaderError, parse_proxy_header
@@ -179,7 +179,9 @@ def stream(data: bytes) -> int:
     try:
         entry = decode_entry(data)
         if isinstance(entry, SharePiece):
-            list(shares_of(entry))
+            check_piece(entry)
+            if entry.lines:
+                run_of_pieces([entry])
     except BadEntryError as error:
         assert str(error)
     return 1

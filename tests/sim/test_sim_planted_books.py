@@ -17,7 +17,7 @@ from pool.ledger.transfer import TransferGroup
 from pool.services import block_following
 from pool.storage import ledger_store
 from pool.storage.books import SqlBooks
-from pool.storage.share_store import ShareStore
+from pool.storage.known_hashes import KnownHashes
 
 Patch = pytest.MonkeyPatch
 
@@ -55,7 +55,6 @@ def moves_the_position_first(patch: Patch) -> None:
             return books._shares.store(connection, batch, position, now_ms)
 
     patch.setattr(SqlBooks, "store_shares", storing)
-    patch.setattr(ShareStore, "_check_passed_over", lambda *_: None)
 
 
 def gives_up_records_first(patch: Patch) -> None:
@@ -158,6 +157,12 @@ def loses_only_a_part(patch: Patch) -> None:
     patch.setattr(loss, "loss", losing)
 
 
+def stores_a_hash_twice(patch: Patch) -> None:
+    """A header that comes again counts again."""
+    patch.setattr(KnownHashes, "stored", lambda *_: set())
+    patch.setattr(KnownHashes, "is_stored", lambda *_: False)
+
+
 CALM = (0.0, 0.0)
 STORMY = (0.1, 0.02)
 
@@ -173,6 +178,7 @@ MISTAKES: dict[Callable[[Patch], None], tuple[int, int, tuple[float, float]]] = 
     matures_too_early: (4, 40, CALM),
     finds_without_the_fee: (23, 200, CALM),
     loses_only_a_part: (3, 100, CALM),
+    stores_a_hash_twice: (0, 40, CALM),
 }
 """The first seed of the search, which found the mistake when this was written, so that the search is short; how many
 may be needed when it no longer does, and the rates of crashes and errors.

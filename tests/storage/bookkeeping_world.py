@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from pool.accounting.found_block import ChainTerms
 from pool.blocks.solution_store import SolutionStore
 from pool.services.bookkeeping import Bookkeeping
 from pool.services.log_ingest import LogIngest
-from pool.shares.record import LoggedShare, Position, Route
+from pool.shares.record import LoggedShare, Position, Route, ShareRun, run_of
 from pool.storage import ledger_store
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database
@@ -90,9 +89,10 @@ class FakeLog:
     def appended_sequence(self) -> int:
         return self.durable_sequence
 
-    def read_from(self, position: Position) -> Iterator[LoggedShare]:
+    def read_run(self, position: Position, limit: int) -> ShareRun | None:
         start = bisect.bisect_right([item.position for item in self.items], position)
-        return iter(self.items[start:])
+        found = self.items[start : start + limit]
+        return run_of(found) if found else None
 
     def trim(self, position: Position) -> int:
         self.trimmed.append(position)

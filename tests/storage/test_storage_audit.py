@@ -77,7 +77,7 @@ def test_audit_tells_how_far_it_is(world: World) -> None:
     with snapshot(world.url) as connection:
         audit(connection, TermsBook(PRESENT), lambda *words: told.append(words))
     blocks = [("blocks", number, 7) for number in range(7)]
-    assert told == [("transfers", 0, 28), *blocks, ("bought shares",), ("payouts",)]
+    assert told == [("transfers", 0, 28), *blocks, ("shares",), ("bought shares",), ("payouts",)]
 
 
 def test_audit_sees_one_moment_while_the_pool_writes(world: World, anna: int) -> None:

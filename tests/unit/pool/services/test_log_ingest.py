@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from pool import progress
 from pool.blocks.solution_store import ClosedSolution, SolutionRecord
 from pool.services.log_ingest import BATCH_SHARES, TOLD_BEHIND_S, LogIngest
-from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
+from pool.shares.record import AccountKey, Position, Route, ShareLine, ShareRun
 from pool.shares.watermark import Watermark
 
 NOW_MS = 1_000_000_000
@@ -24,10 +24,11 @@ class Log:
         self.appended_sequence = self.durable_sequence = count
         self._time_ms = NOW_MS - 1000 * ago_s
 
-    def read_from(self, position: Position) -> Iterator[LoggedShare]:
-        for number in range(position.offset + 1, self.durable_sequence + 1):
-            share = ShareRecord(number, self._time_ms, b"r", "w", 1, ("a",), b"h", False, ())
-            yield LoggedShare(Position(0, number), share, ROUTE)
+    def read_run(self, position: Position, limit: int) -> ShareRun | None:
+        last = min(position.offset + limit, self.durable_sequence)
+        numbers = range(position.offset + 1, last + 1)
+        lines = [ShareLine(number, self._time_ms, b"r", "w", 1, 0, b"h", False, ()) for number in numbers]
+        return ShareRun(lines, {b"r": ROUTE}, {0: ("a",)}, Position(0, last)) if lines else None
 
     def trim(self, position: Position) -> int:
         return 0
@@ -52,9 +53,9 @@ class Books:
     def position(self) -> tuple[Position, int]:
         return Position(0, 0), 0
 
-    def store_shares(self, batch: Sequence[LoggedShare], position: Position, now_ms: int) -> int:
-        self.stored += len(batch)
-        return len(batch)
+    def store_shares(self, batch: ShareRun, position: Position, now_ms: int) -> int:
+        self.stored += len(batch.lines)
+        return len(batch.lines)
 
     def drain(self, watermark: Watermark, now_ms: int) -> None: ...
 
@@ -83,9 +84,9 @@ async def catch_up(ago_s: int) -> None:
 async def test_log_ingest_says_how_far_it_has_caught_up(caplog: pytest.LogCaptureFixture) -> None:
     await catch_up(ago_s=7200)
     assert [message.rpartition(", ")[0] for message in caplog.messages] == [
-        "share log into the books: 1,000 shares stored, 7,200 s behind",
-        "share log into the books: 2,000 shares stored, 7,200 s behind",
-        "share log into the books: 2,001 shares stored, 7,200 s behind",
+        "share log into the books: 5,000 shares stored, 7,200 s behind",
+        "share log into the books: 10,000 shares stored, 7,200 s behind",
+        "share log into the books: 10,001 shares stored, 7,200 s behind",
         "share log into the books: over",
     ]
 
