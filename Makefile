@@ -46,7 +46,7 @@ unit: install
 	@$(BIN)/pytest tests/unit tests/vectors
 
 # Ten thousand seeds of each simulation; SEEDS=500 for fewer. What fails is printed with how to play it again. Between them an
-# hour of each of our own networks under faults; SOAK_MINUTES=5 for less. Then 200 rounds of kill -9 of front end, accountant,
+# hour of each of our own networks under faults, and one of each with a pool above it; SOAK_MINUTES=5 for less. Then 200 rounds of kill -9 of front end, accountant,
 # Redis and PostgreSQL under load, and of one process of several; ROUNDS=20 for fewer. Then twenty faults under load until 1,000
 # blocks were found meanwhile, and eight floods beside honest miners. What is held to what: docs/reliability.md.
 nightly: install
@@ -54,6 +54,8 @@ nightly: install
 	@$(BIN)/pool simulate bk --full --jobs 2
 	@$(BIN)/python tests/network/soak.py --kind bk --minutes $(SOAK_MINUTES)
 	@$(BIN)/python tests/network/soak.py --kind parallel --minutes $(SOAK_MINUTES)
+	@$(BIN)/python tests/network/pool_soak.py --kind bk --minutes $(SOAK_MINUTES)
+	@$(BIN)/python tests/network/pool_soak.py --kind parallel --minutes $(SOAK_MINUTES)
 	@sh tests/install-parts.sh
 	@$(MAKE) --no-print-directory asan
 	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py tests/devnet/test_devnet_front_ends.py \
