@@ -124,9 +124,9 @@ class BlockIncome:
     votes: tuple[PaidVote, ...]
 
 
-class TemplateTransaction(msgspec.Struct, frozen=True, gc=False):
+class TemplateTransaction(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A transaction of a parent template: wire bytes, and txid and wtxid in natural order. A template has thousands,
-    and a new block's is read while miners wait."""
+    and a new block's is read, and handed on to other processes of the pool, while miners wait."""
 
     data: bytes
     txid: bytes

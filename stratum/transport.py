@@ -24,6 +24,7 @@ log = logging.getLogger("parapool.stratum")
 READ_BYTES = 12_288
 TCP_INFO_RTT = 68  # offset of tcpi_rtt, microseconds (linux/tcp.h, struct tcp_info)
 GATHER_S = 0.008  # on a disk that syncs in a millisecond half of the answers leave within 5 ms, all within 20
+COMPANY = 12  # connections in a turn that are worth it
 TURN_CONNECTIONS = 256  # read in one turn of the loop, some 10 ms; the others come next, after whatever else is due
 SEND_BUFFER_BYTES = 65_536  # of the kernel, which doubles it; left to itself it keeps 4 MB for who reads nothing
 BACKLOG = 1024  # a reconnect storm waits in the kernel while the accept rate lets it in
@@ -34,7 +35,8 @@ class ReadGate:
 
     After a quiet time the first bytes are read at once. From then on what comes is gathered for GATHER_S and read in
     one turn, until a turn finds nothing: a wake-up for each share costs more than the share, and its answer waits for
-    the share log's next group commit anyway, which then carries the whole turn.
+    the share log's next group commit anyway, which then carries the whole turn. A process that shares its miners with
+    others sets `lonely_s`, for turns of few connections cost it nearly as much as those of many.
     """
 
     def __init__(self, loop: Any) -> None:
@@ -43,6 +45,7 @@ class ReadGate:
         self._readers: dict[int, Callable[[], None]] = {}
         self._armed = False
         self._due: Any = None  # the next turn, while it is gathered for
+        self.lonely_s: float | None = None  # gathered for after a turn with little company; None: GATHER_S
 
     @classmethod
     def of(cls, reactor: Any) -> ReadGate | None:
@@ -104,6 +107,8 @@ class ReadGate:
             self._armed = False
             self._loop.remove_reader(self._epoll.fileno())
         wait_s = GATHER_S if len(ready) < TURN_CONNECTIONS else 0.0
+        if self.lonely_s is not None and len(ready) < COMPANY:
+            wait_s = self.lonely_s
         self._due = self._loop.call_later(wait_s, self._turn)
 
 

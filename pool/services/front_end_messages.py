@@ -21,13 +21,6 @@ _LENGTH_BYTES = 4
 _TARGET_BYTES = 32
 
 
-class WireTransaction(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    data: bytes
-    txid: bytes
-    wtxid: bytes
-    fee_sat: int
-
-
 # -- from the mother -----------------------------------------------------------------------------------------------
 
 
@@ -53,7 +46,7 @@ class ParentNews(msgspec.Struct, tag="parent", frozen=True, kw_only=True):
     target: bytes
     merkle_branch: list[bytes]
     wtxids: list[bytes]
-    new: list[WireTransaction]
+    new: list[TemplateTransaction]
 
 
 class AuxNews(msgspec.Struct, array_like=True, frozen=True):
@@ -244,11 +237,7 @@ def parent_news(template: ParentTemplate, known: frozenset[bytes] = frozenset())
         target=number_bytes(template.target),
         merkle_branch=list(template.merkle_branch),
         wtxids=[t.wtxid for t in template.transactions],
-        new=[
-            WireTransaction(t.data, t.txid, t.wtxid, t.fee_sat)
-            for t in template.transactions
-            if t.wtxid not in known
-        ],
+        new=[t for t in template.transactions if t.wtxid not in known],
     )
 
 
@@ -256,7 +245,7 @@ def parent_template(news: ParentNews, before: ParentTemplate | None) -> ParentTe
     """The template, its transactions shared with the one before. Raises KeyError when that was another one than it
     was made for."""
     known = {} if before is None else {t.wtxid: t for t in before.transactions}
-    known |= {t.wtxid: TemplateTransaction(t.data, t.txid, t.wtxid, t.fee_sat) for t in news.new}
+    known |= {t.wtxid: t for t in news.new}
     fields = {**news.fields, "rules": tuple(news.fields["rules"])}
     return ParentTemplate(
         **fields,

@@ -68,6 +68,7 @@ from pool.wiring.transport import Transport
 from stratum.connection import LEAVE_S
 from stratum.extranonce import ExtranonceAllocator, ExtranonceSpace
 from stratum.port_claim import PortClaim
+from stratum.transport import ReadGate
 
 log = logging.getLogger("parapool.frontends")
 
@@ -76,6 +77,9 @@ FIGURES_ROUNDS = 4  # every two seconds: reading all metrics costs as much as te
 WELCOME_S = 30.0
 LAST_LEAVE_S = LEAVE_S + 5.0  # who is hung up on at the end of a drain has been asked so long before
 TRIM_S = 60.0
+LONELY_S = 0.016
+"""Shares of few miners are waited for twice as long as by a process that has all of them: two processes would take half
+as much processor again for the same shares as one. Where there are many, nothing waits longer."""
 
 
 class RunningFrontEnd:
@@ -264,6 +268,11 @@ class RunningFrontEnd:
         )
 
     def _build(self, welcome: Welcome, whole: Config) -> None:
+        from twisted.internet import reactor
+
+        gate = ReadGate.of(reactor)
+        if gate is not None:
+            gate.lonely_s = LONELY_S
         space = ExtranonceSpace(welcome.first, welcome.count)
         extranonces = ExtranonceAllocator(secrets.randbits(32), welcome.secret, space)
         mining = self.mining = FollowingMining(self.config, self.share_log, self.solutions, extranonces)

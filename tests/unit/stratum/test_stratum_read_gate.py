@@ -84,6 +84,25 @@ async def test_read_gate_reads_the_first_at_once_and_the_next_together(world, mo
     await world.until(lambda: one.said[-1] == b"after the quiet")
 
 
+async def test_read_gate_of_one_process_of_several_waits_longer_for_company(world, monkeypatch):
+    monkeypatch.setattr(transport, "GATHER_S", 0.0)
+    monkeypatch.setattr(transport, "COMPANY", 3)
+    world.gate.lonely_s = 0.3
+    loop, readers = asyncio.get_running_loop(), [world.reader() for _ in range(3)]
+
+    async def quiet_after_s(speakers: int) -> float:
+        for reader in readers[:speakers]:
+            reader.said.clear()
+            reader.theirs.send(b"x")
+        await world.until(lambda: all(reader.said for reader in readers[:speakers]))
+        began = loop.time()
+        await world.until(lambda: world.gate._armed)
+        return loop.time() - began
+
+    assert await quiet_after_s(1) > 0.2
+    assert await quiet_after_s(3) < 0.2, "they are company enough"
+
+
 async def test_read_gate_shares_its_turns_among_more_than_one_holds(world, monkeypatch):
     monkeypatch.setattr(transport, "GATHER_S", 30.0)
     monkeypatch.setattr(transport, "TURN_CONNECTIONS", 2)
