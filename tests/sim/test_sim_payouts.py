@@ -6,6 +6,7 @@ from payouts_run import run_payouts
 from sim_seeds import SHORT_STEPS, Job, play_all
 
 SEEDS = 100
+ACCOUNT_SEEDS = 40
 EVERY_POINT_SEED = 5
 
 
@@ -14,6 +15,13 @@ def test_sim_payouts_hold_for_every_seed() -> None:
     assert not tally.failures, str(tally)
     settled = [f"{kind} settled" for kind in ("payout", "withdraw", "sweep", "consolidate")]
     for happened in ("crashes", "deposit", *settled):
+        assert tally.counts[happened] > 0, f"no run had {happened}"
+
+
+def test_sim_payouts_from_an_account_hold_for_every_seed() -> None:
+    tally = play_all([Job("account-payouts", seed) for seed in range(ACCOUNT_SEEDS)])
+    assert not tally.failures, str(tally)
+    for happened in ("crashes", "deposit", "payout settled", "withdraw settled"):
         assert tally.counts[happened] > 0, f"no run had {happened}"
 
 
@@ -30,3 +38,4 @@ def test_sim_payouts_hold_with_a_crash_or_an_error_at_every_point() -> None:
 
 def test_sim_payouts_do_the_same_for_the_same_seed() -> None:
     assert run_payouts(12) == run_payouts(12)
+    assert run_payouts(12, account=True) == run_payouts(12, account=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,21 +10,24 @@ import pytest
 from payouts_run import run_payouts
 
 from chains.node_rpc import NodeUnavailableError
+from chains.wallet import Outpoint
 from pool.payouts import compose
-from pool.payouts.batch import Batch, BatchEvent, BatchState
+from pool.payouts.batch import Batch, BatchEvent, BatchState, BuiltBatch
+from pool.payouts.form import ACCOUNT
+from pool.services import payout_run
 from pool.services.payout_run import PayoutRun
-from pool.storage import payout_steps
+from pool.storage import payout_spends, payout_steps
 
 Patch = pytest.MonkeyPatch
 CALM = (0.0, 0.0)
 LOSSY = (0.0, 0.001)
 
 
-def seeds_until_found(most: int, rates: tuple[float, float]) -> int:
-    """How many seeds it takes until one fails."""
+def seeds_until_found(most: int, rates: tuple[float, float], *, first: int = 0, account: bool = False) -> int:
+    """How many seeds, from the first on, it takes until one fails."""
     for number in range(most):
         try:
-            run_payouts(number, rates=rates)
+            run_payouts(first + number, rates=rates, account=account)
         except Exception:
             return number + 1
     pytest.fail(f"{most} seeds, and nothing was found")
@@ -79,6 +83,29 @@ def rounds_fees_down(patch: Patch) -> None:
     patch.setattr(compose, "fee_parts", parts)
 
 
+def forgets_who_has_the_turn(patch: Patch) -> None:
+    """Of two transfers with one nonce the chain takes one, and whom the other pays is never paid."""
+
+    class Careless:
+        def claims(self, built: BuiltBatch) -> frozenset[Outpoint]:
+            return frozenset()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(ACCOUNT, name)
+
+    patch.setattr(payout_run, "form_of", lambda terms: Careless())
+
+
+def loses_what_is_left(patch: Patch) -> None:
+    """The change of a transfer is forgotten when the wallet is looked at."""
+    taken = payout_spends.AccountSpends.__call__
+
+    def spends(self: Any) -> Any:
+        return {name: dataclasses.replace(spend, change=None) for name, spend in taken(self).items()}
+
+    patch.setattr(payout_spends.AccountSpends, "__call__", spends)
+
+
 MISTAKES: dict[Callable[[Patch], None], tuple[int, tuple[float, float]]] = {
     settles_without_the_fee: (10, CALM),
     settles_at_once: (20, CALM),
@@ -93,3 +120,21 @@ def test_sim_finds_a_mistake_in_the_payouts(mistake: Callable[[Patch], None], mo
     most, rates = MISTAKES[mistake]
     mistake(monkeypatch)
     assert seeds_until_found(most, rates) <= most
+
+
+ACCOUNT_MISTAKES: dict[Callable[[Patch], None], tuple[int, int, tuple[float, float]]] = {
+    settles_without_the_fee: (0, 10, CALM),
+    settles_at_once: (0, 20, CALM),
+    loses_what_is_left: (0, 20, CALM),
+    takes_an_outage_for_a_no: (0, 60, LOSSY),
+    forgets_who_has_the_turn: (30, 30, CALM),  # one seed in twenty has the reorg that it takes
+}
+
+
+@pytest.mark.parametrize("mistake", ACCOUNT_MISTAKES, ids=lambda mistake: mistake.__name__)
+def test_sim_finds_a_mistake_in_the_payouts_of_an_account(
+    mistake: Callable[[Patch], None], monkeypatch: Patch
+) -> None:
+    first, most, rates = ACCOUNT_MISTAKES[mistake]
+    mistake(monkeypatch)
+    assert seeds_until_found(most, rates, first=first, account=True) <= most
