@@ -11,6 +11,7 @@ from pool.config import Config
 from pool.metric_samples import MetricSamples, known_height
 from pool.parallel_setup import network_name_of
 from pool.scheme_setup import schemes_of
+from pool.services.block_leading import BlockLeading
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import Bookkeeping
 from pool.services.chain_watch import WatchedChain
@@ -18,7 +19,7 @@ from pool.services.job_broadcast import JobBroadcast
 from pool.services.share_feed import ShareFeed
 from pool.services.share_intake import ShareIntake
 from pool.shares.share_log import ShareLog
-from pool.web.api import ChainStatus
+from pool.web.api import ChainStatus, LeadingStatus
 from stratum.server import StratumServer
 
 
@@ -48,6 +49,7 @@ class LiveStatus:
         self._books = books
         self._servers = servers
         self.samples = MetricSamples(chains, intake, jobs, blocks, servers, log_directory.parent)
+        self.leading: Mapping[str, BlockLeading] = {}
         self.accepting = True
         self.blocks_by_state: Mapping[tuple[str, str], int] = {}
 
@@ -85,9 +87,14 @@ class LiveStatus:
             ChainStatus(
                 c.name, c.kind_name, known_height(c), c.target, c.state.value, c.name in mined,
                 schemes_of(self._config, c.name), self._buying(c.name), network_name_of(self._config, c.name),
+                self._leading_of(c.name),
             )
             for c in self._chains.values()
         ]  # fmt: skip
+
+    def _leading_of(self, chain: str) -> LeadingStatus | None:
+        found = self.leading.get(chain)
+        return None if found is None else LeadingStatus(not found.problem, found.led, found.refused)
 
     def _buying(self, chain: str) -> bool | None:
         bought = self._intake.schemes.bought.get(chain)

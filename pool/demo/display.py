@@ -89,9 +89,17 @@ def plain_lines(snapshot: Snapshot) -> list[str]:
         lines.append(
             f"  {chain['name']:<8} {chain['state']:<7} height {_height(chain):>5}  "
             f"{_found(chain)}: {_blocks(chain, sums)}  "
-            f"credits immature={sums['immature']} available={sums['available']} fee={sums['fee']}"
+            f"credits immature={sums['immature']} available={sums['available']} fee={sums['fee']}{_leading(chain)}"
         )
     return lines
+
+
+def _leading(chain: Mapping[str, Any]) -> str:
+    """What the pool led of a chain of votes."""
+    leading = chain.get("leading")
+    if leading is None:
+        return ""
+    return f"  led={leading['led']}" + ("" if leading["ready"] else ", nothing can be signed now")
 
 
 def _hash_line(snapshot: Snapshot) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from chains.registry import AUX_KINDS
@@ -68,10 +68,21 @@ class ApiError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class LeadingStatus:
+    """The blocks of a chain of votes that this process leads: whether it can sign any now, and since the start those
+    that a node took and those that came to nothing."""
+
+    ready: bool
+    led: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChainStatus:
     """A chain now. `state` is ok, syncing, down, wrong_network, or unknown to a process that asks no node; `height` and
     `target` are None while unknown. `schemes` are those that shares may count under; `buying` tells whether shares are
     bought now, None where none ever are. `network` names the network of consensus proofs that the chain is under.
+    `leading` is None where this process leads no blocks.
     """
 
     name: str
@@ -83,6 +94,7 @@ class ChainStatus:
     schemes: tuple[str, ...] = ("pplns",)
     buying: bool | None = None
     network: str | None = None
+    leading: LeadingStatus | None = None
 
 
 class LiveStatus(Protocol):
@@ -128,7 +140,7 @@ class Books(Protocol):
     async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]: ...
     async def pool_hashrates(self, now_ms: int) -> Mapping[str, Any]: ...
     async def chain_blocks(
-        self, chain: str | None, cursor: str | None, limit: int, without: Collection[str] = ()
+        self, chain: str | None, cursor: str | None, limit: int, among: Collection[str] | None = None
     ) -> Mapping[str, Any]: ...
     async def block_with_credits(
         self, chain: str, hash_hex: str, cursor: str | None, limit: int
@@ -215,8 +227,11 @@ class Api:
         chain = _chain_name(query["chain"]) if "chain" in query else None
         limit = checked_limit(query.get("limit"))
         cursor, voting = _cursor(query), self._voting()
+        among = None
+        if "votes" in query:
+            among = {chain.name for chain in self.live.chains()} - voting
         try:
-            page = await self.books.chain_blocks(chain, cursor, limit, voting if query.get("votes") == "no" else ())
+            page = await self.books.chain_blocks(chain, cursor, limit, among)
         except ValueError:
             raise _wrong_cursor() from None
         if chain is not None and not page["items"] and cursor is None and not self._is_configured(chain):
@@ -303,6 +318,7 @@ def _chain_item(chain: ChainStatus) -> Json:
         "buying": chain.buying,
         "votes": _votes(chain),
         "network": chain.network,
+        "leading": None if chain.leading is None else asdict(chain.leading),
     }
 
 

@@ -113,6 +113,7 @@ SCHEMAS: dict[str, Schema] = {
                 in_tree=YES,
                 schemes=_list(SCHEME),
                 buying=_or_null(YES),
+                leading=_or_null(_object(ready=YES, led=WHOLE, refused=WHOLE)),
                 votes=YES,
                 network=_or_null(TEXT),
             )

@@ -107,6 +107,7 @@ class RunningPool:
         if ingest is None or self.books is None:
             assert self.transport.feed is not None, "without books there is a transport"
             self.status = self._live_status(self.transport.feed)
+            self.status.leading = mining.leading
             self.web = WebServer(self.status, AbsentBooks(), self._registry(), options=web_options(self.config))
             return
         keeping = self.keeping = Keeping(self.config, self.books)
@@ -114,6 +115,7 @@ class RunningPool:
         if self.operating is not None:
             self.operating.read_books = keeping.views.read
         self.status = self._live_status(keeping.bookkeeping)
+        self.status.leading = mining.leading
         registry = self._registry()
         registry.register(PayoutCollector(keeping.payers.services))
         registry.register(SchemeCollector(mining.schemes.bought))

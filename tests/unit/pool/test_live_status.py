@@ -12,7 +12,9 @@ from chains.families import network
 from chains.kind import NodeState
 from pool.config import load
 from pool.live_status import LiveStatus
+from pool.services.block_leading import BlockLeading
 from pool.services.chain_watch import NodeHealth, WatchedChain
+from pool.web.api import LeadingStatus
 from stratum.counters import Counters
 
 NODE = SimpleNamespace(name="n")
@@ -119,3 +121,13 @@ def test_status_counts_the_segments_on_disk_even_while_one_is_deleted(world, mon
     assert world.status.spool_bytes == 30
     (world.folder / "gone.log").symlink_to(world.folder / "nowhere")  # listed, and not there when asked
     assert world.status.spool_bytes == 30
+
+
+def test_live_status_tells_of_the_blocks_it_leads(world):
+    leading = BlockLeading("alpha", lambda: [])
+    leading.results.update(accepted=3, inconclusive=1, rejected=2)
+    world.status.leading = {"alpha": leading}
+    assert shown(world, "regbtc").leading is None
+    assert shown(world, "alpha").leading == LeadingStatus(ready=False, led=4, refused=2)
+    leading.problem = ""
+    assert shown(world, "alpha").leading == LeadingStatus(ready=True, led=4, refused=2)

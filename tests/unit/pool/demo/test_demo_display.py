@@ -170,3 +170,10 @@ def test_demo_health_says_why(site: str):
     _Answers.paths = {"/healthz": (200, b"ok\n")}
     assert health(site) is None
     assert (health("http://127.0.0.1:9") or "").startswith("no answer from http://127.0.0.1:9: ")
+
+
+def test_demo_display_tells_of_blocks_that_the_pool_leads() -> None:
+    for leading, said in ((None, "fee=0"), ({"ready": True, "led": 7, "refused": 0}, "led=7"),
+                          ({"ready": False, "led": 7, "refused": 0}, "led=7, nothing can be signed now")):  # fmt: skip
+        chain = {"name": "votes", "kind": "bk", "height": 5, "state": "ok", "in_tree": True, "leading": leading}
+        assert plain_lines(Snapshot(POOL, [chain], 0.0))[1].endswith(said)

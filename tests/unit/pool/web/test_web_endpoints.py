@@ -39,9 +39,10 @@ async def test_web_chains_shape(site: Site):
     assert chains == {
         "items": [
             {"name": "regbtc", "kind": "bitcoin", "height": 12, "target": "0" * 7 + "1" + "0" * 56, "state": "ok",
-             "in_tree": True, "schemes": ["pplns"], "buying": None, "votes": False, "network": None},
+             "in_tree": True, "schemes": ["pplns"], "buying": None, "votes": False, "network": None,
+             "leading": None},
             {"name": "alpha", "kind": "mm2", "height": None, "target": None, "state": "syncing", "in_tree": False,
-             "schemes": ["pplns"], "buying": None, "votes": False, "network": None},
+             "schemes": ["pplns"], "buying": None, "votes": False, "network": None, "leading": None},
         ],
         "cursor": None,
     }
