@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what the tests need beside Python: litecoind, PostgreSQL, Redis, Prometheus, Chromium, HAProxy, curl, sqlite3, node
-# and npm from Debian, and from npm a bcoin node and a Stratum client that is not ours. Runs again at no cost when all is
+# Install what the tests need beside Python: litecoind, PostgreSQL, Redis, Prometheus, Chromium, HAProxy, curl, sqlite3, a C
+# compiler, node and npm from Debian, and from npm a bcoin node and a Stratum client that is not ours. Runs again at no cost when all is
 # there. Exit 1 names what is missing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,6 +17,7 @@ missing() {
     command -v haproxy >/dev/null 2>&1 || printf ' haproxy'
     command -v curl >/dev/null 2>&1 || printf ' curl'
     command -v sqlite3 >/dev/null 2>&1 || printf ' sqlite3'
+    command -v cc >/dev/null 2>&1 || printf ' gcc libc6-dev'
 }
 
 # give_up: name what is missing and how to get it.
