@@ -16,8 +16,13 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCES = ("chains/primitives/_share_kernel.c", "stratum/_submit_scan.c")
-FLAGS = ("-O2", "-std=c11", "-Wall", "-Wextra", "-fPIC", "-shared")
+SOURCES = (
+    "chains/primitives/_share_kernel.c",
+    "stratum/_submit_scan.c",
+    "pool/shares/_disk_thread.c",
+    "pool/services/_share_desk.c",
+)
+FLAGS = ("-O2", "-std=c11", "-Wall", "-Wextra", "-fPIC", "-shared", "-pthread")
 
 
 def build(root: Path, source: str, extra: tuple[str, ...] = ()) -> Path:

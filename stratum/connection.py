@@ -48,6 +48,16 @@ class Pool(Protocol):
         """The job's transactions but the coinbase, hex; None for an unknown job."""
 
 
+class Lane(Protocol):
+    """Reads a connection's socket and keeps what it can deal with; the rest goes to the transport's take()."""
+
+    def __call__(self) -> None:
+        """There is something to read."""
+
+    def close(self) -> None:
+        """The connection is gone."""
+
+
 class Connection(TwistedProtocol):
     """One miner: what the pool holds in its hands to answer."""
 
@@ -68,6 +78,7 @@ class Connection(TwistedProtocol):
         self._leaving_since: float | None = None
         self._stalled_since: float | None = None
         self._drained = 0
+        self._lane: Lane | None = None
         self.session = Session(
             policy,
             server.limits,
@@ -104,8 +115,12 @@ class Connection(TwistedProtocol):
 
     def reject(self, submit: Submit, error: StratumError) -> None:
         """The share is worth nothing. Sent at the next flush()."""
+        self.refuse(submit.id, error)
+
+    def refuse(self, request_id: bytes, error: StratumError) -> None:
+        """As reject(), by the id of the submission."""
         if self.session.closed is None:
-            self.session.reject(submit.id, error, self._clock())
+            self.session.reject(request_id, error, self._clock())
             if error.reason == "stale":
                 self._server.counters.stale_by_rtt[self.rtt_class] += 1
 
@@ -138,11 +153,17 @@ class Connection(TwistedProtocol):
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self._server.joined(self)
+        if self._server.lanes is not None:
+            self._lane = self._server.lanes(self)
+            if self._lane is not None:
+                self.transport.read_through(self._lane)
 
     def dataReceived(self, data: bytes) -> None:
         self._turn(data)
 
     def connectionLost(self, reason: Any = None) -> None:
+        if self._lane is not None:
+            self._lane.close()
         self._server.left(self)
 
     # Turns.

@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 
 from stratum.addresses import AddressBook
-from stratum.connection import Connection, Pool
+from stratum.connection import Connection, Lane, Pool
 from stratum.counters import Counters
 from stratum.entrance import Entrance, ProxiedConnection
 from stratum.extranonce import ExtranonceAllocator
@@ -93,6 +93,8 @@ class StratumServer:
         self.connections: set[Connection] = set()
         self.reactor: Any = None
         self.addresses = AddressBook(self.limits, clock()) if addresses is None else addresses
+        self.lanes: Callable[[Connection], Lane | None] | None = None
+        """Whoever reads connections in our stead, asked for each that comes in."""
         self._listening: list[Any] = []
         self._ports: dict[tuple[str, int], _Port] = {}
         self.closed_to_new = False  # the ports are shut for a while, and nobody comes in who was on the way

@@ -65,6 +65,10 @@ class ReadGate:
         if self._due is None and not self._armed:
             self._arm()
 
+    def replace(self, descriptor: int, read: Callable[[], None]) -> None:
+        """Call this one from now on."""
+        self._readers[descriptor] = read
+
     def forget(self, descriptor: int) -> None:
         """Before the descriptor is closed."""
         del self._readers[descriptor]
@@ -118,6 +122,7 @@ class DirectServer(tcp.Server):
     bufferSize = READ_BYTES
     _watched = -1  # file descriptor registered with the gate
     _queued_bytes = 0
+    _reader: Callable[[], None] | None = None
 
     @property
     def unsent_bytes(self) -> int:
@@ -162,7 +167,15 @@ class DirectServer(tcp.Server):
             super().startReading()
         elif self._watched < 0:
             self._watched = self.fileno()
-            gate.watch(self._watched, self._readable)
+            gate.watch(self._watched, self._reader or self._readable)
+
+    def read_through(self, reader: Callable[[], None]) -> None:
+        """Somebody else reads the socket from now on, and hands to take() what is not for it."""
+        self._reader = reader
+        if self._watched >= 0:
+            gate = ReadGate.of(self.reactor)
+            assert gate is not None, "it was watched by it"
+            gate.replace(self._watched, reader)
 
     def stopReading(self) -> None:
         if self._watched >= 0:
@@ -174,20 +187,24 @@ class DirectServer(tcp.Server):
             super().stopReading()
 
     def _readable(self) -> None:
+        data: bytes | None = None
+        try:
+            data = self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.take(data)
+
+    def take(self, data: bytes | None) -> None:
+        """What a read gave: nothing at the end, None for an error."""
         why: Any = None
         try:
-            try:
-                data = self.socket.recv(READ_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                why = main.CONNECTION_LOST
+            if data:
+                protocol: Any = self.protocol  # zope's interface counts self among a method's arguments
+                protocol.dataReceived(data)
             else:
-                if data:
-                    protocol: Any = self.protocol  # zope's interface counts self among a method's arguments
-                    protocol.dataReceived(data)
-                else:
-                    why = main.CONNECTION_DONE
+                why = main.CONNECTION_LOST if data is None else main.CONNECTION_DONE
         except Exception:
             log.exception("connection dropped by an error of ours")
             why = main.CONNECTION_LOST

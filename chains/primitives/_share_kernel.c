@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "_share_kernel.h"
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_SHA_NI 1
 #include <cpuid.h>
@@ -16,7 +18,7 @@
 #endif
 
 #define BLOCK 64
-#define DIGEST 32
+#define DIGEST SHARE_DIGEST
 #define HEADER 80
 #define BRANCH_LIMIT 32         /* a tree of four billion transactions */
 #define COINBASE_LIMIT (1 << 20) /* a quarter of the largest block */
@@ -221,26 +223,20 @@ static void kernel_dealloc(PyObject *object) {
     Py_TYPE(object)->tp_free(object);
 }
 
-/* The padded header (two blocks) of arguments extranonce1, extranonce2, version, time, nonce. */
-static int make_header(Kernel *self, PyObject *const *args, uint8_t out[2 * BLOCK]) {
-    char *first, *second;
-    Py_ssize_t first_size, second_size;
-    uint32_t version, time, nonce, state[8];
+/* The padded header (two blocks). -1 with an exception where that cannot be. */
+static int make_header(Kernel *self, const ShareWords *words, uint8_t out[2 * BLOCK]) {
+    uint32_t state[8];
     uint8_t pair[2 * BLOCK]; /* two nodes, then the padding of 64 bytes */
     if (self->tail == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the kernel was not made");
         return -1;
     }
-    if (PyBytes_AsStringAndSize(args[0], &first, &first_size) < 0 ||
-        PyBytes_AsStringAndSize(args[1], &second, &second_size) < 0 || as_word(args[2], &version) < 0 ||
-        as_word(args[3], &time) < 0 || as_word(args[4], &nonce) < 0)
-        return -1;
-    if ((size_t)first_size > self->nonce_size || (size_t)second_size != self->nonce_size - (size_t)first_size) {
+    if (words->first_size > self->nonce_size || words->second_size != self->nonce_size - words->first_size) {
         PyErr_SetString(PyExc_ValueError, "the extranonces have another size");
         return -1;
     }
-    memcpy(self->tail + self->nonce_at, first, (size_t)first_size);
-    memcpy(self->tail + self->nonce_at + first_size, second, (size_t)second_size);
+    memcpy(self->tail + self->nonce_at, words->first, words->first_size);
+    memcpy(self->tail + self->nonce_at + words->first_size, words->second, words->second_size);
     memcpy(state, self->midstate, sizeof state);
     finish_twice(state, self->tail, self->tail_blocks, pair);
     memset(pair + BLOCK, 0, BLOCK);
@@ -252,15 +248,39 @@ static int make_header(Kernel *self, PyObject *const *args, uint8_t out[2 * BLOC
         finish_twice(state, pair, 2, pair);
     }
     memset(out + HEADER, 0, 2 * BLOCK - HEADER);
-    write_little(out, version);
+    write_little(out, words->version);
     memcpy(out + 4, self->previous_hash, DIGEST);
     memcpy(out + 36, pair, DIGEST);
-    write_little(out + 68, time);
+    write_little(out + 68, words->time);
     write_little(out + 72, self->bits);
-    write_little(out + 76, nonce);
+    write_little(out + 76, words->nonce);
     out[HEADER] = 0x80;
     out[2 * BLOCK - 2] = 0x02; /* 640 bits */
     out[2 * BLOCK - 1] = 0x80;
+    return 0;
+}
+
+/* Arguments extranonce1, extranonce2, version, time, nonce; the bytes stay theirs. */
+static int take_words(PyObject *const *args, ShareWords *words) {
+    char *first, *second;
+    Py_ssize_t first_size, second_size;
+    if (PyBytes_AsStringAndSize(args[0], &first, &first_size) < 0 ||
+        PyBytes_AsStringAndSize(args[1], &second, &second_size) < 0 || as_word(args[2], &words->version) < 0 ||
+        as_word(args[3], &words->time) < 0 || as_word(args[4], &words->nonce) < 0)
+        return -1;
+    words->first = (const uint8_t *)first;
+    words->first_size = (size_t)first_size;
+    words->second = (const uint8_t *)second;
+    words->second_size = (size_t)second_size;
+    return 0;
+}
+
+static int hash_share(PyObject *kernel, const ShareWords *words, uint8_t hash[DIGEST]) {
+    uint8_t header[2 * BLOCK];
+    uint32_t state[8];
+    if (make_header((Kernel *)kernel, words, header) < 0) return -1;
+    memcpy(state, INITIAL, sizeof state);
+    finish_twice(state, header, 2, hash);
     return 0;
 }
 
@@ -291,19 +311,18 @@ static int wants(Py_ssize_t count, Py_ssize_t expected) {
 
 static PyObject *kernel_header(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     uint8_t header[2 * BLOCK];
-    if (!wants(count, 5) || make_header((Kernel *)self, args, header) < 0) return NULL;
+    ShareWords words;
+    if (!wants(count, 5) || take_words(args, &words) < 0 || make_header((Kernel *)self, &words, header) < 0) return NULL;
     return PyBytes_FromStringAndSize((char *)header, HEADER);
 }
 
 static PyObject *kernel_judge(PyObject *self, PyObject *const *args, Py_ssize_t count) {
-    uint8_t header[2 * BLOCK], hash[DIGEST];
-    uint32_t state[8];
+    uint8_t hash[DIGEST];
+    ShareWords words;
     const uint8_t *share, *notable;
     if (!wants(count, 7) || as_target(args[5], &share) < 0 || as_target(args[6], &notable) < 0 ||
-        make_header((Kernel *)self, args, header) < 0)
+        take_words(args, &words) < 0 || hash_share(self, &words, hash) < 0)
         return NULL;
-    memcpy(state, INITIAL, sizeof state);
-    finish_twice(state, header, 2, hash);
     return Py_BuildValue("y#i", (char *)hash, (Py_ssize_t)DIGEST, meets(hash, share) | meets(hash, notable) << 1);
 }
 
@@ -336,6 +355,12 @@ typedef struct {
     size_t mask, count;
 } Seen;
 
+static uint64_t key_of(const uint8_t hash[DIGEST]) {
+    uint64_t key;
+    memcpy(&key, hash, sizeof key);
+    return key ? key : 1;
+}
+
 static int seen_key(PyObject *value, uint64_t *key) {
     char *bytes;
     Py_ssize_t size;
@@ -344,8 +369,7 @@ static int seen_key(PyObject *value, uint64_t *key) {
         PyErr_SetString(PyExc_ValueError, "a hash has 32 bytes");
         return -1;
     }
-    memcpy(key, bytes, sizeof *key);
-    if (!*key) *key = 1;
+    *key = key_of((const uint8_t *)bytes);
     return 0;
 }
 
@@ -370,18 +394,25 @@ static int seen_resize(Seen *self, size_t slots) {
     return 0;
 }
 
-static PyObject *seen_add(PyObject *object, PyObject *value) {
-    Seen *self = (Seen *)object;
-    uint64_t key;
-    if (seen_key(value, &key) < 0) return NULL;
+/* 1 when it was added, 0 when it was there, -1 with an exception. */
+static int add_key(Seen *self, uint64_t key) {
     if (10 * (self->count + 1) > 7 * (self->slots ? self->mask + 1 : 0) &&
         seen_resize(self, self->slots ? 2 * (self->mask + 1) : SEEN_SLOTS) < 0)
-        return NULL;
+        return -1;
     size_t at = seen_find(self->slots, self->mask, key);
-    if (self->slots[at]) Py_RETURN_FALSE;
+    if (self->slots[at]) return 0;
     self->slots[at] = key;
     self->count++;
-    Py_RETURN_TRUE;
+    return 1;
+}
+
+static int add_hash(PyObject *seen, const uint8_t hash[DIGEST]) { return add_key((Seen *)seen, key_of(hash)); }
+
+static PyObject *seen_add(PyObject *object, PyObject *value) {
+    uint64_t key;
+    if (seen_key(value, &key) < 0) return NULL;
+    int added = add_key((Seen *)object, key);
+    return added < 0 ? NULL : PyBool_FromLong(added);
 }
 
 static PyObject *seen_discard(PyObject *object, PyObject *value) {
@@ -480,6 +511,8 @@ static PyObject *use(PyObject *module, PyObject *name) {
     return NULL;
 }
 
+static const ShareKernelCalls calls = {&kernel_type, &seen_type, hash_share, meets, add_hash};
+
 static PyMethodDef module_methods[] = {
     {"hash_pairs", hash_pairs, METH_O, NULL},
     {"use", use, METH_O, NULL},
@@ -497,9 +530,16 @@ PyMODINIT_FUNC PyInit__share_kernel(void) {
     if (has_sha_ni()) compress = compress_sha_ni;
 #endif
     if (PyType_Ready(&kernel_type) < 0 || PyModule_AddObjectRef(made, "ShareKernel", (PyObject *)&kernel_type) < 0 ||
-        PyType_Ready(&seen_type) < 0 || PyModule_AddObjectRef(made, "SeenHashes", (PyObject *)&seen_type) < 0) {
-        Py_DECREF(made);
-        return NULL;
+        PyType_Ready(&seen_type) < 0 || PyModule_AddObjectRef(made, "SeenHashes", (PyObject *)&seen_type) < 0)
+        goto failed;
+    PyObject *capsule = PyCapsule_New((void *)&calls, SHARE_KERNEL_CALLS, NULL);
+    if (capsule == NULL || PyModule_AddObjectRef(made, "calls", capsule) < 0) {
+        Py_XDECREF(capsule);
+        goto failed;
     }
+    Py_DECREF(capsule);
     return made;
+failed:
+    Py_DECREF(made);
+    return NULL;
 }

@@ -15,13 +15,14 @@ from functools import partial
 from itertools import islice
 
 from chains.kind import Network
-from chains.primitives.share_kernel import NATIVE
+from chains.primitives.share_kernel import NATIVE, target_bytes
 from chains.primitives.target import difficulty_to_target, work_of
 from pool.blocks.solution_store import SolvingShare
 from pool.jobs.job import Job
 from pool.jobs.job_table import JobTable
 from pool.services.block_submission import BlockSubmission
 from pool.services.scheme_board import SchemeBoard
+from pool.services.share_lanes import make_desk
 from pool.services.work_tally import WorkTally
 from pool.shares.record import Route
 from pool.shares.route import LoginRefusedError, RoutedLogin, route_login
@@ -49,6 +50,7 @@ REMEMBERED_WORDS = 8
 # Met by no hash that will ever be: what a worker that never logged in sends is no share, and not remembered as one.
 NO_TARGET = 0
 
+DROPPED = "connection dropped by an error of ours"
 NOT_DURABLE = errors.StratumError(20, "The pool cannot store shares now, please fail over", "not_durable", penalty=0.0)
 
 
@@ -84,9 +86,10 @@ class ShareIntake:
         self._timed_at = 0.0
         self.seen_solves: dict[str, int] = {}
         self.expected_solves: dict[str, float] = {}
-        self._targets: dict[float, tuple[int, int]] = {}
+        self._targets: dict[float, tuple[int, int, bytes]] = {}  # the last for the lanes
         self._routes: OrderedDict[tuple[object, ...], tuple[Route, tuple[str, ...]]] = OrderedDict()
         self._waiting: deque[tuple[int, Connection, Submit, float]] = deque()
+        self.desk = make_desk(self)
         _tell_kernel()
 
     def facing(self, extranonce2_size: int) -> IntakePort:
@@ -125,7 +128,7 @@ class ShareIntake:
             self._reject(connection, submit, errors.UNKNOWN_JOB)
             return
         difficulty = connection.difficulty_for(job.sequence)
-        target, weight = self._targets.get(difficulty) or self._target_of(difficulty)
+        target, weight, _ = self._targets.get(difficulty) or self._target_of(difficulty)
         now = time.monotonic()
         verdict = self._judge(connection, submit, job, extranonce2_size, target)
         solves = self.blocks.new_solves(job, verdict) if verdict.solved else ()
@@ -191,6 +194,10 @@ class ShareIntake:
                 _failed(connection)
             answered[connection] = None
         _flush(answered)
+        if self.desk is not None:
+            accepted, work = self.desk.answer(sequence)
+            self.accepted += accepted
+            self.accepted_work += work
         if self._timed_sequence and self._timed_sequence <= sequence:
             self.answer_s.observe(time.monotonic() - self._timed_at)
             self._timed_sequence = 0
@@ -202,6 +209,11 @@ class ShareIntake:
             _, connection, submit, _ = self._waiting.popleft()
             self._reject(connection, submit, NOT_DURABLE)
             refused[connection] = None
+        for connection, request_id in self.desk.refuse() if self.desk is not None else ():
+            self.rejected[NOT_DURABLE.reason] = self.rejected.get(NOT_DURABLE.reason, 0) + 1
+            if connection is not None:
+                connection.refuse(request_id, NOT_DURABLE)
+                refused[connection] = None
         _flush(refused)
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -244,16 +256,21 @@ class ShareIntake:
             self._routes.move_to_end(key)
         return RoutedLogin(known[0], login.worker, known[1], dict(islice(values.items(), REMEMBERED_WORDS)))
 
-    def _target_of(self, difficulty: float) -> tuple[int, int]:
+    def _target_of(self, difficulty: float) -> tuple[int, int, bytes]:
         if len(self._targets) >= MAX_TARGETS_CACHED:
             self._targets = {d: self._targets[d] for _, _, _, d in self._waiting}
         target = difficulty_to_target(difficulty, self.pow_name)
-        self._targets[difficulty] = target, work_of(target)
+        self._targets[difficulty] = target, work_of(target), target_bytes(target)
         return self._targets[difficulty]
 
     def _reject(self, connection: Connection, submit: Submit, error: errors.StratumError) -> None:
         self.rejected[error.reason] = self.rejected.get(error.reason, 0) + 1
         connection.reject(submit, error)
+
+    def _failed(self, connection: Connection, error: BaseException) -> None:
+        """An error of ours on a lane."""
+        log.error("%s address=%s", DROPPED, connection.remote_address, exc_info=error)
+        connection.abort("internal")
 
     def _count_unseen(
         self, targets: tuple[tuple[str, int], ...], target: int, solved: tuple[str, ...], weight: int
@@ -280,7 +297,7 @@ def _flush(connections: Iterable[Connection]) -> None:
 
 def _failed(connection: Connection) -> None:
     """An error of ours costs one connection, never the answers of all."""
-    log.exception("connection dropped by an error of ours address=%s", connection.remote_address)
+    log.exception("%s address=%s", DROPPED, connection.remote_address)
     connection.abort("internal")
 
 

@@ -167,3 +167,8 @@ class SegmentFile:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    def detach(self) -> int:
+        """The descriptor, which is the caller's to close from now on."""
+        descriptor, self._descriptor = self._descriptor, -1
+        return descriptor

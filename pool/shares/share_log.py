@@ -2,7 +2,9 @@
 
 Append-only segments DATA_DIR/shares/NNNNNNNN.log, written by one thread as a group commit: everything that arrived
 since the last commit is written and fdatasync'ed together, and then told to the loop in one call. What one turn of the
-loop appends is one commit; miners are read in common turns (stratum/transport.py), which sets the rhythm.
+loop appends is one commit; miners are read in common turns (stratum/transport.py), which sets the rhythm. The thread
+is one of C's where that was built (_disk_thread.c): one of Python's takes the interpreter's lock from the loop three
+times for each commit. This file has the same in Python.
 
 Three rules:
  * An error of write or fdatasync is never retried: after EIO the kernel may have dropped the pages and a second
@@ -15,9 +17,11 @@ Three rules:
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from asyncio import AbstractEventLoop
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,12 +29,11 @@ from zlib import crc32
 
 import msgspec
 
+from pool.shares.log_recovery import recent_header_hashes, recover
 from pool.shares.log_segment import (
     FRAME_HEADER,
     SegmentFile,
-    cut_torn_tail,
     frame,
-    read_frames,
     segment_numbers,
     segment_path,
     sync_directory,
@@ -46,7 +49,13 @@ from pool.shares.record import (
     ShareLine,
     ShareRun,
 )
-from pool.shares.share_log_reader import Line, ShareLogReader
+from pool.shares.share_log_reader import ShareLogReader
+
+DiskThread: Any
+try:
+    from pool.shares._disk_thread import DiskThread
+except ImportError:
+    DiskThread = None
 
 log = logging.getLogger("parapool.shares")
 
@@ -112,20 +121,21 @@ class ShareLog:
         self._wall_s = wall_s
         self._encode = msgspec.msgpack.Encoder().encode
 
+        self.pending_limit = PENDING_BYTES_LIMIT
         self.bytes_written = 0
         self.pending = 0
         self.last_fsync_s = 0.0
 
         directory.mkdir(parents=True, exist_ok=True)
-        segment, sequence = self._recover()
+        segment, sequence = recover(directory)
         sequence = max(sequence, consumed[1])
         self._sequence = sequence + SEQUENCE_GAP if sequence else 0
         self.durable_sequence = self._sequence
 
         self._condition = threading.Condition()
-        self._gathered: list[tuple[int, bytes, int]] = []  # appended in this turn of the loop, not yet handed over
+        self._gathered: list[tuple[int, bytes, int, int]] = []  # appended in this turn of the loop, not yet handed over
         self._gathered_bytes = 0
-        self._queue: list[tuple[int, bytes, int]] = []
+        self._queue: list[tuple[int, bytes, int, int]] = []
         self._queued_bytes = 0
         self._closing = False
         self._failure: BaseException | None = None
@@ -140,8 +150,16 @@ class ShareLog:
         self._file.sync()
         self.durable_position = Position(self._segment, len(start))
         self._reader = self.reader()
-        self._thread = threading.Thread(target=self._write_all, name="share-log", daemon=True)
-        self._thread.start()
+        self._disk: Any = None
+        self._told_by = -1  # the eventfd by which _disk wakes the loop
+        self._told_sequence = self.durable_sequence
+        self._untold_failure: OSError | None = None
+        self._handed: deque[tuple[int, int, int]] = deque()  # to _disk: last sequence, shares, bytes
+        if DiskThread is not None and type(self._file) is SegmentFile:
+            self._begin_disk_thread(self._file)
+        else:
+            self._thread = threading.Thread(target=self._write_all, name="share-log", daemon=True)
+            self._thread.start()
 
     # -- the loop's side ---------------------------------------------------------------------------------------------
 
@@ -163,7 +181,7 @@ class ShareLog:
         """
         if self._failure is not None or self._closing:
             raise ShareLogStopped(f"share log stopped: {self._failure or 'closed'}")
-        if self._queued_bytes + self._gathered_bytes > PENDING_BYTES_LIMIT:
+        if self._queued_bytes + self._gathered_bytes > self.pending_limit:
             raise ShareLogStopped("share log stopped: the disk does not keep up")
         sequence = self._sequence + 1
         data = b""
@@ -188,12 +206,15 @@ class ShareLog:
         self._segment_size += len(data)
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
-        self._gathered.append((self._segment, data, sequence))
+        self._gathered.append((self._segment, data, sequence, 1))
         self._gathered_bytes += len(data)
         return sequence
 
     def _hand_over(self) -> None:
         """What one turn of the loop appended goes to the writer together, so that one commit carries it."""
+        if self._disk is not None:
+            self._put()
+            return
         with self._condition:
             self._queue += self._gathered
             self._queued_bytes += self._gathered_bytes
@@ -210,10 +231,80 @@ class ShareLog:
         """Makes everything appended durable and stops the thread; blocks for about one fdatasync. May be called
         twice.
         """
+        if self._disk is not None:
+            self._end_disk_thread()
+            return
         with self._condition:
             self._closing = True
             self._hand_over()
         self._thread.join()
+
+    # -- with the writer in C ----------------------------------------------------------------------------------------
+
+    def _begin_disk_thread(self, file: SegmentFile) -> None:
+        self._told_by = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._disk = DiskThread(
+            os.fsencode(self._directory), file.detach(), *self.durable_position, self.durable_sequence,
+            self._interval_s, self._told_by,
+        )  # fmt: skip
+        self._loop.add_reader(self._told_by, self._look)
+
+    def _put(self) -> None:
+        with self._condition:  # close() may come from another thread
+            gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            while gathered:
+                segment = gathered[0][0]
+                own = [item for item in gathered if item[0] == segment]
+                data = own[0][1] if len(own) == 1 else b"".join([item[1] for item in own])
+                count = sum([item[3] for item in own])
+                sequence = own[-1][2]
+                self._handed.append((sequence, count, len(data)))
+                self._queued_bytes += len(data)
+                self.pending += count
+                self._disk.put(segment, sequence, data)
+                gathered = gathered[len(own) :]
+
+    def _look(self) -> None:
+        """The thread has something to tell: first what is durable, then that nothing more will be."""
+        self._take_progress()
+        if self.durable_sequence > self._told_sequence:
+            self._told_sequence = self.durable_sequence
+            self._on_durable(self.durable_sequence)
+        failure, self._untold_failure = self._untold_failure, None
+        if failure is not None:
+            self._on_error(failure)
+
+    def _take_progress(self) -> None:
+        """Brings the attributes up to date."""
+        with self._condition:
+            segment, offset, sequence, self.last_fsync_s, code = self._disk.progress()
+            self.durable_position = Position(segment, offset)  # before the sequence
+            self.durable_sequence = sequence
+            handed = self._handed
+            while handed and handed[0][0] <= sequence:
+                _, count, size = handed.popleft()
+                self.pending -= count
+                self._queued_bytes -= size
+                self.bytes_written += size
+            if not code or self._failure is not None:
+                return
+            # Never retried. Whoever waits for an answer gets none, and the pool exits.
+            failure = self._failure = self._untold_failure = OSError(code, os.strerror(code))
+        log.critical("share log failed, nothing is acknowledged any more segment=%d error=%r", segment, failure)
+
+    def _end_disk_thread(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._put()
+        self._disk.close()
+        self._take_progress()
+        self._tell(self._end_looking, None)
+
+    def _end_looking(self, _: None) -> None:
+        self._look()
+        self._loop.remove_reader(self._told_by)
+        os.close(self._told_by)
 
     # -- the writer's side -------------------------------------------------------------------------------------------
 
@@ -303,20 +394,7 @@ class ShareLog:
         """The header hashes of the durable shares received at or after `since_ms`, to re-seed the dedupe after a
         restart.
         """
-        decoder: msgspec.msgpack.Decoder[Line] = msgspec.msgpack.Decoder(Line)
-        for number in reversed(segment_numbers(self._directory)):
-            end = self.durable_position.offset if number == self.durable_position.segment else None
-            older = recent = False
-            for _, payload in read_frames(segment_path(self._directory, number), 0, end):
-                line = decoder.decode(payload)
-                if isinstance(line, ShareLine):
-                    if line.time_ms >= since_ms:
-                        recent = True
-                        yield line.header_hash
-                    else:
-                        older = True
-            if older and not recent:
-                return
+        return recent_header_hashes(self._directory, self.durable_position, since_ms)
 
     def trim(self, position: Position) -> int:
         """Deletes segments that are wholly before `position`, except recent ones (the last few, and those written to in
@@ -336,27 +414,3 @@ class ShareLog:
             sync_directory(self._directory)
             log.info("share log trimmed segments=%d first=%d", removed, segment_numbers(self._directory)[0])
         return removed
-
-    def _recover(self) -> tuple[int, int]:
-        """Cuts the torn tail; returns (last segment, highest sequence that may have been handed out), zeros for a
-        new log.
-        """
-        numbers = segment_numbers(self._directory)
-        if not numbers:
-            return 0, 0
-        last = segment_path(self._directory, numbers[-1])
-        cut = cut_torn_tail(last)
-        if cut:
-            log.warning("share log torn tail cut file=%s bytes=%d", last.name, cut)
-        decoder: msgspec.msgpack.Decoder[Line] = msgspec.msgpack.Decoder(Line)
-        for number in reversed(numbers):
-            highest = 0
-            for _, payload in read_frames(segment_path(self._directory, number), 0):
-                line = decoder.decode(payload)
-                if isinstance(line, ShareLine):
-                    highest = line.sequence
-                elif isinstance(line, SegmentStart):
-                    highest = line.first_sequence
-            if highest:
-                return numbers[-1], highest
-        return numbers[-1], 0

@@ -38,6 +38,7 @@ from pool.services.job_broadcast import JobBroadcast
 from pool.services.job_checks import JobChecks
 from pool.services.network_watch import NetworkWatch, Together, network_of
 from pool.services.share_intake import ShareIntake
+from pool.services.share_lanes import lanes
 from pool.services.tip_hints import tip_hints
 from pool.shares.route import RoutedLogin
 from pool.shares.share_log import ShareLog
@@ -119,6 +120,7 @@ class Mining:
                 servers[size] = StratumServer(
                     self.intake.facing(size), self._policy(port), limits, extranonces=extranonces, addresses=addresses
                 )
+                servers[size].lanes = lanes(self.intake)
         return servers
 
     def listen(self) -> None:

@@ -17,7 +17,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("chains/primitives/_share_kernel.c", "stratum/_submit_scan.c")
+SOURCES = (
+    "chains/primitives/_share_kernel.c",
+    "stratum/_submit_scan.c",
+    "pool/shares/_disk_thread.c",
+    "pool/services/_share_desk.c",
+)
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 COMPILER = os.environ.get("CC", "cc")
 TESTS = (
@@ -26,6 +31,8 @@ TESTS = (
     "tests/unit/chains/primitives/test_hash_pairs.py",
     "tests/vectors/test_vectors_share_kernel.py",
     "tests/unit/stratum/test_stratum_submit_scan.py",
+    "tests/unit/pool/shares/test_share_log.py",
+    "tests/unit/pool/services/test_share_lanes.py",
 )
 
 
@@ -44,7 +51,7 @@ def main() -> int:
         shutil.copy(ROOT / "pyproject.toml", copy)
         for source in SOURCES:
             target = (copy / source).with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
-            flags = [*SANITIZED, "-std=c11", "-fPIC", "-shared", f"-I{sysconfig.get_path('include')}"]
+            flags = [*SANITIZED, "-std=c11", "-fPIC", "-shared", "-pthread", f"-I{sysconfig.get_path('include')}"]
             subprocess.run([COMPILER, *flags, str(copy / source), "-o", str(target)], check=True)
         environment = os.environ | {
             "LD_PRELOAD": runtime(),

@@ -23,7 +23,6 @@ from pool.services import share_intake
 from pool.services.block_submission import BlockSubmission
 from pool.services.scheme_board import BoughtChain, SchemeBoard
 from pool.services.share_intake import ShareIntake
-from pool.shares import share_log
 from pool.shares.log_segment import SegmentFile
 from pool.shares.record import BEGINNING
 from pool.shares.share_log import ShareLog
@@ -301,9 +300,9 @@ async def test_intake_refuses_when_the_disk_fails_and_still_sends_solves(world):
 
 async def test_intake_does_not_take_a_share_that_could_not_be_stored_for_a_duplicate(world, monkeypatch):
     miner, job = Miner(), world.job()
-    monkeypatch.setattr(share_log, "PENDING_BYTES_LIMIT", -1)
+    monkeypatch.setattr(world.log, "pending_limit", -1)
     world.submit(miner, job)
-    monkeypatch.setattr(share_log, "PENDING_BYTES_LIMIT", 1 << 20)
+    monkeypatch.setattr(world.log, "pending_limit", 1 << 20)
     world.submit(miner, job)
     await world.until(lambda: len(miner.said) == 2, "both answers")
     assert miner.said == [(b"1", "not_durable"), (b"1", "true")] and len(world.logged()) == 1

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from pool.shares import share_log
+from pool.shares._disk_thread import DiskThread  # not there: the package was installed without a C compiler
 from pool.shares.log_segment import CorruptShareLog, SegmentFile, segment_path
 from pool.shares.record import BEGINNING, AccountKey, Position, Route
 from pool.shares.share_log import SEQUENCE_GAP, ShareLog, ShareLogStopped
@@ -24,6 +26,12 @@ PARENT = AccountKey("miner", "0014aa", "addr-parent")
 ROUTE = Route(b"r" * 16, "addr-parent", {"regbtc": PARENT, "alpha": AccountKey("held", "0014aa", "addr-parent")})
 OTHER = Route(b"o" * 16, "addr-other", {"regbtc": AccountKey("miner", "0014bb", "addr-other")})
 CHAINS = ("regbtc", "alpha")
+
+
+@pytest.fixture(params=["C", "Python"], autouse=True)
+def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test with the writer of either language; a disk that fails has to be one of Python's."""
+    monkeypatch.setattr(share_log, "DiskThread", DiskThread if request.param == "C" else None)
 
 
 class Books:
@@ -333,6 +341,56 @@ async def test_share_log_stops_at_a_disk_error_and_never_retries(tmp_path: Path,
     kept = numbers(log)
     assert kept[0] == 1
     assert len(kept) == len(set(kept)) <= 2
+
+
+def put_in_place_of(path: Path, other: str) -> None:
+    """From now on whoever has this file open writes to another one."""
+    for link in Path("/proc/self/fd").iterdir():
+        if os.path.exists(link) and os.path.realpath(link) == str(path):
+            descriptor = os.open(other, os.O_WRONLY)
+            os.dup2(descriptor, int(link.name))
+            os.close(descriptor)
+
+
+async def test_share_log_stops_when_the_system_cannot_write(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    books = Books()
+    log = books.open(tmp_path)
+    good = append(log, 1)
+    await books.until(lambda: books.durable == [good])
+    put_in_place_of(segment_path(tmp_path, 1), "/dev/full")
+    append(log, 2)
+    await books.until(lambda: bool(books.errors))
+    assert [getattr(error, "errno", None) for error in books.errors] == [errno.ENOSPC]
+    assert caplog.text.count("share log failed, nothing is acknowledged any more segment=1") == 1
+    with pytest.raises(ShareLogStopped, match="No space left"):
+        append(log, 3)
+    log.close()
+    assert (books.durable, len(books.errors), numbers(log)) == ([good], 1, [1])
+
+
+async def test_share_log_stops_when_no_segment_can_be_made(tmp_path: Path) -> None:
+    books = Books()
+    log = books.open(tmp_path, segment_bytes=2000)
+    segment_path(tmp_path, 2).write_bytes(b"somebody else's")
+    for number in range(100):
+        append(log, number)
+    await books.until(lambda: bool(books.errors))
+    assert getattr(books.errors[0], "errno", None) == errno.EEXIST
+    log.close()
+    assert segment_path(tmp_path, 2).read_bytes() == b"somebody else's"
+    assert numbers(log, BEGINNING) == list(range(books.durable[-1] if books.durable else 0))
+
+
+async def test_share_log_is_closed_from_another_thread_while_the_loop_goes_on(tmp_path: Path) -> None:
+    books = Books()
+    log = books.open(tmp_path)
+    for number in range(500):
+        append(log, number)
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    await asyncio.get_running_loop().run_in_executor(None, log.close)
+    await books.until(lambda: bool(books.durable) and books.durable[-1] == 500)
+    assert (log.pending, log.durable_sequence, numbers(log)) == (0, 500, list(range(500)))
 
 
 async def test_share_log_refuses_shares_when_the_disk_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

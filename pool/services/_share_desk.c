@@ -1,0 +1,987 @@
+/* The ordinary share from its socket to the share log's queue, and its answer back, without a frame of Python.
+ *
+ * Ordinary is what miners send all day: a plain mining.submit line of a known worker for a job of the present tip, in time,
+ * that meets its target, solves nothing and was not seen before. Everything else is left to Python before anything of it
+ * was counted: from the first line that is not ordinary on, the rest of the read goes the way that all reads go
+ * without this file (stratum/connection.py, pool/services/share_intake.py). Python is the reference; the objects that are
+ * read and changed here are its own, by the places of their __slots__, so that both may take turns share by share.
+ * pool/services/share_lanes.py says who gets a lane, and tests hold the two together.
+ */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <structmember.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "../../chains/primitives/_share_kernel.h"
+#include "../../stratum/_submit_scan.h"
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
+#define READ_BYTES 12288 /* as stratum/transport.py */
+#define LINE_BYTES 1024  /* what is longer may be too long for a session */
+#define FRAME_LIMIT 512
+#define ANSWER_BYTES 64
+#define OUTPUT_BYTES 16384
+#define TEXT_LIMIT 200 /* of a worker's name in the log */
+
+static const ShareKernelCalls *kernel_calls;
+
+/* -- attributes ---------------------------------------------------------------------------------------------------- */
+
+#define NAMES(X) \
+    X(_failed) X(_failure) X(_closing) X(_queued_bytes) X(_gathered) X(_gathered_bytes) X(_sequence) \
+    X(_segment) X(_segment_size) X(_segment_bytes) X(_routes) X(_chain_sets) X(_hand_over) X(_loop) X(_generation) \
+    X(_jobs) X(_realms) X(_targets) X(_tempDataLen) X(_timed_sequence) X(_timed_at) X(pending_limit) X(accepted) \
+    X(accepted_by_rtt) X(add) X(call_soon) X(connected) X(counted_chains) X(counted_generation) \
+    X(counted_until) X(dataBuffer) X(digest) X(disconnecting) X(fast_s) X(flood_s) X(flush) X(job_id) X(kernel) X(layouts) \
+    X(line) X(maximum_time) X(messages) X(minimum_time) X(notable) X(realm) X(route) X(rtt_class) X(seen) X(sequence) \
+    X(share) X(take) X(tip) X(version) X(version_mask) X(words) X(worker) 
+
+#define DECLARE(name) static PyObject *str_##name;
+NAMES(DECLARE)
+#undef DECLARE
+
+/* The places of what the sessions keep in __slots__; found once, when the module is set up. */
+enum {
+    SESSION_AUTHORIZING, SESSION_RATE, SESSION_DIGITS, SESSION_CLOSED, SESSION_EXTRANONCE1, SESSION_SUBSCRIBED,
+    SESSION_VERSION_MASK, SESSION_USERS, SESSION_ASSIGNMENT, SESSION_DEADLINES, SESSION_INVALID_RUN, SESSION_LINES,
+    SESSION_OUT, SESSION_STANDING, SESSION_COUNTERS, LINES_DATA, LINES_START, RATE_FAST_PER_S, RATE_FAST_S, RATE_FLOOD_PER_S, RATE_FLOOD_S,
+    RATE_LIMITS, RATE_SINCE, RATE_COUNT, RATE_DUE, DEADLINES_LAST_LINE, DEADLINES_LAST_SHARE, DEADLINES_SPOKE, RUN_SINCE,
+    STANDING_ADDRESS, ADDRESS_SHARES, ASSIGNMENT_TERMS, ASSIGNMENT_WANTED, ASSIGNMENT_REOFFERED, TERMS_SENT,
+    TERMS_LAST_SEQUENCE, TERMS_LAST, TERMS_VARDIFF, VARDIFF_START, VARDIFF_COUNT, VARDIFF_WORK, VARDIFF_CHECK,
+    VARDIFF_SEARCHING, VARDIFF_SEEN, VARDIFF_ASSIGNED, VARDIFF_UNTIL,
+    OUT_CHUNKS, PLACES
+};
+static const struct { const char *module, *type, *name; } places[PLACES] = {
+    {"stratum.session", "Session", "_authorizing"}, {"stratum.session", "Session", "_rate"},
+    {"stratum.session", "Session", "_submit_digits"}, {"stratum.session", "Session", "closed"},
+    {"stratum.session", "Session", "extranonce1"}, {"stratum.session", "Session", "subscribed"},
+    {"stratum.session", "Session", "version_mask"}, {"stratum.session", "Session", "users"},
+    {"stratum.session", "Session", "assignment"}, {"stratum.session", "Session", "deadlines"},
+    {"stratum.session", "Session", "_invalid_run"}, {"stratum.session", "Session", "_lines"},
+    {"stratum.session", "Session", "out"}, {"stratum.session", "Session", "standing"},
+    {"stratum.session", "Session", "counters"}, {"stratum.framing", "LineBuffer", "_data"}, {"stratum.framing", "LineBuffer", "_start"},
+    {"stratum.message_rate", "MessageRate", "_fast_per_s"}, {"stratum.message_rate", "MessageRate", "_fast_s"},
+    {"stratum.message_rate", "MessageRate", "_flood_per_s"}, {"stratum.message_rate", "MessageRate", "_flood_s"},
+    {"stratum.message_rate", "MessageRate", "_limits"}, {"stratum.message_rate", "MessageRate", "_since"}, {"stratum.message_rate", "MessageRate", "count"},
+    {"stratum.message_rate", "MessageRate", "due"}, {"stratum.deadlines", "Deadlines", "last_line"},
+    {"stratum.deadlines", "Deadlines", "last_valid_share"}, {"stratum.deadlines", "Deadlines", "spoke"},
+    {"stratum.invalid_run", "InvalidRun", "_since"}, {"stratum.standing", "Standing", "address"},
+    {"stratum.addresses", "AddressRecord", "shares"}, {"stratum.assignment", "Assignment", "terms"},
+    {"stratum.assignment", "Assignment", "wanted"}, {"stratum.assignment", "Assignment", "_reoffered_job_id"},
+    {"stratum.terms", "Terms", "sent"}, {"stratum.terms", "Terms", "_last_sequence"}, {"stratum.terms", "Terms", "_last"},
+    {"stratum.terms", "Terms", "vardiff"}, {"stratum.vardiff", "Vardiff", "_start"},
+    {"stratum.vardiff", "Vardiff", "_count"}, {"stratum.vardiff", "Vardiff", "_work"},
+    {"stratum.vardiff", "Vardiff", "_check_count"}, {"stratum.vardiff", "Vardiff", "searching"},
+    {"stratum.vardiff", "Vardiff", "_seen"}, {"stratum.vardiff", "Vardiff", "assigned"},
+    {"stratum.vardiff", "Vardiff", "_search_until"}, {"stratum.outbox", "Outbox", "_chunks"},
+};
+static Py_ssize_t offsets[PLACES];
+static PyTypeObject *owners[PLACES];
+
+/* Borrowed; NULL, without an exception, where it was never set. */
+static PyObject *get(PyObject *object, int place) { return *(PyObject **)((char *)object + offsets[place]); }
+
+/* Takes over `value`; -1 when that is NULL. */
+static int set(PyObject *object, int place, PyObject *value) {
+    PyObject **slot = (PyObject **)((char *)object + offsets[place]), *before = *slot;
+    if (value == NULL) return -1;
+    *slot = value;
+    Py_XDECREF(before);
+    return 0;
+}
+
+static int set_seconds(PyObject *object, int place, double seconds) {
+    return set(object, place, PyFloat_FromDouble(seconds));
+}
+
+static int count_up(PyObject *object, int place, long by) {
+    return set(object, place, PyLong_FromLong(PyLong_AsLong(get(object, place)) + by));
+}
+
+static double seconds_of(PyObject *object, int place) { return PyFloat_AsDouble(get(object, place)); }
+
+/* object.name += by; -1 with an exception. */
+static int attribute_up(PyObject *object, PyObject *name, long long by) {
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL) return -1;
+    PyObject *more = PyLong_FromLongLong(PyLong_AsLongLong(value) + by);
+    Py_DECREF(value);
+    if (more == NULL) return -1;
+    int done = PyErr_Occurred() ? -1 : PyObject_SetAttr(object, name, more);
+    Py_DECREF(more);
+    return done;
+}
+
+static int number_of(PyObject *object, PyObject *name, long long *number) {
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL) return -1;
+    *number = PyLong_AsLongLong(value);
+    Py_DECREF(value);
+    return *number == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+static int attribute_s(PyObject *object, PyObject *name, double *seconds) {
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL) return -1;
+    *seconds = PyFloat_AsDouble(value);
+    Py_DECREF(value);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static double monotonic_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* -- a frame of the log -------------------------------------------------------------------------------------------- */
+
+static uint32_t crc_table[256];
+
+static void fill_crc_table(void) {
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t value = i;
+        for (int bit = 0; bit < 8; bit++) value = value & 1 ? value >> 1 ^ 0xEDB88320u : value >> 1;
+        crc_table[i] = value;
+    }
+}
+
+static uint32_t crc_of(const uint8_t *bytes, size_t size) {
+    uint32_t value = 0xFFFFFFFFu;
+    while (size--) value = value >> 8 ^ crc_table[(value ^ *bytes++) & 0xFF];
+    return ~value;
+}
+
+static uint8_t *put_big(uint8_t *at, uint64_t value, int bytes) {
+    for (int i = bytes - 1; i >= 0; i--) *at++ = (uint8_t)(value >> 8 * i);
+    return at;
+}
+
+static uint8_t *put_number(uint8_t *at, uint64_t value) {
+    if (value < 0x80) return put_big(at, value, 1);
+    int bytes = value <= 0xFF ? 1 : value <= 0xFFFF ? 2 : value <= 0xFFFFFFFFu ? 4 : 8;
+    *at++ = (uint8_t)(bytes == 1 ? 0xCC : bytes == 2 ? 0xCD : bytes == 4 ? 0xCE : 0xCF);
+    return put_big(at, value, bytes);
+}
+
+static void put_little(uint8_t *at, uint32_t value) {
+    for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* pool.shares.record.ShareLine as msgpack, framed; NULL with an exception. A worker's name has at most TEXT_LIMIT bytes. */
+static PyObject *make_frame(uint64_t sequence, uint64_t time_ms, PyObject *digest, const char *worker, size_t worker_size,
+                            uint64_t weight, uint64_t chain_set, const uint8_t hash[SHARE_DIGEST]) {
+    uint8_t frame[FRAME_LIMIT], *at = frame + 8;
+    size_t digest_size = (size_t)PyBytes_GET_SIZE(digest);
+    *at++ = 0x9A; /* ten elements, the first the record's type */
+    *at++ = 3;
+    at = put_number(at, sequence);
+    at = put_number(at, time_ms);
+    *at++ = 0xC4;
+    *at++ = (uint8_t)digest_size;
+    memcpy(at, PyBytes_AS_STRING(digest), digest_size);
+    at += digest_size;
+    if (worker_size < 32) {
+        *at++ = (uint8_t)(0xA0 | worker_size);
+    } else {
+        *at++ = 0xD9;
+        *at++ = (uint8_t)worker_size;
+    }
+    memcpy(at, worker, worker_size);
+    at = put_number(at + worker_size, weight);
+    at = put_number(at, chain_set);
+    *at++ = 0xC4;
+    *at++ = SHARE_DIGEST;
+    memcpy(at, hash, SHARE_DIGEST);
+    at += SHARE_DIGEST;
+    *at++ = 0xC2; /* not stale */
+    *at++ = 0x90; /* nothing solved */
+    size_t size = (size_t)(at - frame) - 8;
+    put_little(frame, (uint32_t)size);
+    put_little(frame + 4, crc_of(frame + 8, size));
+    return PyBytes_FromStringAndSize((char *)frame, at - frame);
+}
+
+/* -- desk and lanes ------------------------------------------------------------------------------------------------ */
+
+struct desk;
+
+typedef struct {
+    PyObject_HEAD
+    struct desk *desk;
+    PyObject *connection, *transport, *session; /* NULL after close() */
+    int descriptor;
+} Lane;
+
+/* A share that waits for the disk. */
+typedef struct {
+    unsigned long long sequence;
+    Lane *lane;
+    PyObject *job_id, *difficulty, *weight;
+    char id[ID_DIGITS + 2];
+} Waiting;
+
+/* What of a job is asked for with each share; of the job that the last share was for. */
+typedef struct {
+    PyObject *job, *layout_kernel, *seen;
+    long long sequence, minimum_time, maximum_time;
+    uint32_t version, version_mask;
+    uint8_t notable[SHARE_DIGEST];
+    long digits;
+} Known;
+
+typedef struct desk {
+    PyObject_HEAD
+    PyObject *intake, *table, *log, *tally, *schemes;
+    Known known;
+    Waiting *waiting;
+    size_t first, count, room;
+} Desk;
+
+static void forget(Known *known) {
+    Py_CLEAR(known->job);
+    Py_CLEAR(known->layout_kernel);
+    Py_CLEAR(known->seen);
+}
+
+static int word_of(PyObject *object, PyObject *name, uint32_t *word) {
+    long long number;
+    if (number_of(object, name, &number) < 0) return -1;
+    *word = (uint32_t)number;
+    return number < 0 || number > 0xFFFFFFFFLL ? -1 : 0;
+}
+
+/* 0 when `job` is known now; -1 when it is none of a kind that this file knows, perhaps with an exception. */
+static int know(Desk *desk, PyObject *job, long digits) {
+    Known *known = &desk->known;
+    if (known->job == job && known->digits == digits) return 0;
+    PyObject *layouts = NULL, *size = NULL, *notable = NULL, *tip = NULL, *layout;
+    int done = -1;
+    forget(known);
+    if (number_of(job, str_sequence, &known->sequence) < 0 || number_of(job, str_minimum_time, &known->minimum_time) < 0 ||
+        number_of(job, str_maximum_time, &known->maximum_time) < 0 || word_of(job, str_version, &known->version) < 0 ||
+        word_of(job, str_version_mask, &known->version_mask) < 0)
+        goto end;
+    layouts = PyObject_GetAttr(job, str_layouts);
+    size = PyLong_FromLong(digits / 2);
+    notable = PyObject_GetAttr(job, str_notable);
+    tip = PyObject_GetAttr(job, str_tip);
+    if (layouts == NULL || size == NULL || notable == NULL || tip == NULL) goto end;
+    if (!PyDict_CheckExact(layouts) || !PyBytes_CheckExact(notable) || PyBytes_GET_SIZE(notable) != SHARE_DIGEST) goto end;
+    layout = PyDict_GetItemWithError(layouts, size);
+    if (layout == NULL) goto end;
+    known->layout_kernel = PyObject_GetAttr(layout, str_kernel);
+    known->seen = PyObject_GetAttr(tip, str_seen);
+    if (known->layout_kernel == NULL || known->seen == NULL ||
+        !Py_IS_TYPE(known->layout_kernel, kernel_calls->kernel) || !Py_IS_TYPE(known->seen, kernel_calls->seen))
+        goto end;
+    memcpy(known->notable, PyBytes_AS_STRING(notable), SHARE_DIGEST);
+    known->digits = digits;
+    known->job = Py_NewRef(job);
+    done = 0;
+end:
+    if (done < 0) forget(known);
+    Py_XDECREF(layouts);
+    Py_XDECREF(size);
+    Py_XDECREF(notable);
+    Py_XDECREF(tip);
+    return done;
+}
+
+static int wait_for_disk(Desk *desk, const Waiting *share) {
+    if (desk->count == desk->room) {
+        size_t room = desk->room ? 2 * desk->room : 64;
+        Waiting *larger = PyMem_Malloc(room * sizeof *larger);
+        if (larger == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        for (size_t i = 0; i < desk->count; i++) larger[i] = desk->waiting[(desk->first + i) % desk->room];
+        PyMem_Free(desk->waiting);
+        desk->waiting = larger;
+        desk->room = room;
+        desk->first = 0;
+    }
+    desk->waiting[(desk->first + desk->count++) % desk->room] = *share;
+    return 0;
+}
+
+static void drop(Waiting *share) {
+    Py_DECREF((PyObject *)share->lane);
+    Py_DECREF(share->job_id);
+    Py_DECREF(share->difficulty);
+    Py_DECREF(share->weight);
+}
+
+/* Whether the log takes a share of this route and these chains as the next in its segment, defined there before. Its
+ * sequence, and the number of the set of chains. */
+static int log_takes(PyObject *log, PyObject *digest, PyObject *chains, long long *sequence, long long *chain_set) {
+    PyObject *failure = PyObject_GetAttr(log, str__failure), *closing = NULL, *routes = NULL, *sets = NULL, *number;
+    long long size, limit;
+    int takes = -1;
+    if (failure == NULL) return -1;
+    closing = PyObject_GetAttr(log, str__closing);
+    routes = PyObject_GetAttr(log, str__routes);
+    sets = PyObject_GetAttr(log, str__chain_sets);
+    if (closing == NULL || routes == NULL || sets == NULL || number_of(log, str__segment_size, &size) < 0 ||
+        number_of(log, str__segment_bytes, &limit) < 0 || number_of(log, str__sequence, sequence) < 0)
+        goto end;
+    takes = 0;
+    if (failure != Py_None || closing != Py_False || size >= limit || !PyAnySet_Check(routes) || !PyDict_CheckExact(sets))
+        goto end;
+    takes = PySet_Contains(routes, digest);
+    if (takes != 1) goto end;
+    number = PyDict_GetItemWithError(sets, chains);
+    takes = number == NULL ? (PyErr_Occurred() ? -1 : 0) : 1;
+    if (takes == 1) *chain_set = PyLong_AsLongLong(number);
+    ++*sequence;
+end:
+    Py_DECREF(failure);
+    Py_XDECREF(closing);
+    Py_XDECREF(routes);
+    Py_XDECREF(sets);
+    return takes;
+}
+
+/* log.append()'s end: the frame is queued. Steals the frame. */
+static int queue_frame(PyObject *log, PyObject *frame, long long sequence) {
+    PyObject *gathered = NULL, *segment = NULL, *number = PyLong_FromLongLong(sequence), *entry = NULL;
+    Py_ssize_t size = PyBytes_GET_SIZE(frame);
+    int done = -1;
+    gathered = PyObject_GetAttr(log, str__gathered);
+    segment = PyObject_GetAttr(log, str__segment);
+    if (gathered == NULL || segment == NULL || number == NULL || !PyList_CheckExact(gathered)) goto end;
+    if (PyObject_SetAttr(log, str__sequence, number) < 0 || attribute_up(log, str__segment_size, size) < 0 ||
+        attribute_up(log, str__gathered_bytes, size) < 0)
+        goto end;
+    if (!PyList_GET_SIZE(gathered)) {
+        PyObject *loop = PyObject_GetAttr(log, str__loop), *hand_over = PyObject_GetAttr(log, str__hand_over), *soon = NULL;
+        if (loop && hand_over) soon = PyObject_CallMethodOneArg(loop, str_call_soon, hand_over);
+        Py_XDECREF(loop);
+        Py_XDECREF(hand_over);
+        if (soon == NULL) goto end;
+        Py_DECREF(soon);
+    }
+    entry = Py_BuildValue("OOOi", segment, frame, number, 1);
+    done = entry == NULL ? -1 : PyList_Append(gathered, entry);
+end:
+    Py_DECREF(frame);
+    Py_XDECREF(gathered);
+    Py_XDECREF(segment);
+    Py_XDECREF(number);
+    Py_XDECREF(entry);
+    return done;
+}
+
+/* What the share counts for. New reference, or NULL with an exception. */
+static PyObject *chains_of(Desk *desk, PyObject *connection, PyObject *job, double now) {
+    PyObject *chains = NULL, *realms, *realm, *words;
+    long long made, present;
+    double until_s;
+    if (attribute_s(job, str_counted_until, &until_s) < 0 || number_of(job, str_counted_generation, &made) < 0 || number_of(desk->table, str__generation, &present) < 0) return NULL;
+    if (made == present && now < until_s) {
+        chains = PyObject_GetAttr(job, str_counted_chains);
+    } else {
+        PyObject *at = PyFloat_FromDouble(now);
+        chains = at == NULL ? NULL : PyObject_CallMethodObjArgs(desk->table, str_counted_chains, job, at, NULL);
+        Py_XDECREF(at);
+    }
+    if (chains == NULL || (realms = PyObject_GetAttr(desk->schemes, str__realms)) == NULL) {
+        Py_XDECREF(chains);
+        return NULL;
+    }
+    Py_ssize_t count = PyDict_Check(realms) ? PyDict_GET_SIZE(realms) : 1;
+    Py_DECREF(realms);
+    if (!count) return chains;
+    realm = PyObject_GetAttr(connection, str_realm);
+    words = realm == NULL ? NULL : PyObject_CallMethodObjArgs(desk->schemes, str_words, realm, job, chains, NULL);
+    Py_XDECREF(realm);
+    Py_DECREF(chains);
+    return words;
+}
+
+/* tally.add() of a share that came near no chain's target. */
+static int add_to_tally(PyObject *tally, PyObject *job, PyObject *weight, PyObject *nothing) {
+    PyObject *jobs = PyObject_GetAttr(tally, str__jobs), *sums;
+    int done = -1;
+    if (jobs == NULL) return -1;
+    sums = PyDict_CheckExact(jobs) ? PyDict_GetItemWithError(jobs, job) : NULL;
+    if (sums != NULL && PyList_CheckExact(sums) && PyList_GET_SIZE(sums) == 2) {
+        PyObject *work = PyNumber_Add(PyList_GET_ITEM(sums, 0), weight);
+        PyObject *shares = PyLong_FromLongLong(PyLong_AsLongLong(PyList_GET_ITEM(sums, 1)) + 1);
+        done = work && shares && !PyErr_Occurred() ? 0 : -1;
+        if (!done) {
+            PyList_SetItem(sums, 0, work);
+            PyList_SetItem(sums, 1, shares);
+        } else {
+            Py_XDECREF(work);
+            Py_XDECREF(shares);
+        }
+    } else if (!PyErr_Occurred()) {
+        PyObject *added = PyObject_CallMethodObjArgs(tally, str_add, job, weight, nothing, NULL);
+        done = added == NULL ? -1 : 0;
+        Py_XDECREF(added);
+    }
+    Py_DECREF(jobs);
+    return done;
+}
+
+static PyObject *farthest; /* MAX_TARGET: the value of what came near nothing */
+
+/* Whether one line was an ordinary share and is counted: 1. 0: Python has to judge it, and nothing has happened. -1: an
+ * exception. */
+static int take_line(Lane *lane, const char *line, Py_ssize_t size, double now) {
+    Desk *desk = lane->desk;
+    PyObject *session = lane->session, *connection = lane->connection;
+    PlainSubmit plain;
+    long digits = PyLong_AsLong(get(session, SESSION_DIGITS));
+    if (size > LINE_BYTES || !read_plain(line, size, digits, &plain)) return 0;
+
+    int taken = -1;
+    long long sequence = 0, chain_set = 0, waits, gathered, limit;
+    PyObject *worker = NULL, *job_id = NULL, *user, *job, *jobs = NULL, *tip = NULL, *present = NULL, *route = NULL;
+    PyObject *name = NULL, *digest = NULL, *targets = NULL, *chains = NULL, *terms, *difficulty, *entry, *frame;
+    Known *known = &desk->known;
+
+    /* Who, and of what job? */
+    worker = PyUnicode_DecodeASCII(plain.worker.start, plain.worker.size, NULL);
+    job_id = job_id_of(&plain.job_id);
+    jobs = PyObject_GetAttr(desk->table, str__jobs);
+    present = PyObject_GetAttr(desk->table, str_tip);
+    if (worker == NULL || job_id == NULL || jobs == NULL || present == NULL) goto end;
+    user = PyDict_GetItemWithError(get(session, SESSION_USERS), worker);
+    if (user == NULL) goto python;
+    job = PyDict_CheckExact(jobs) ? PyDict_GetItemWithError(jobs, job_id) : NULL;
+    if (job == NULL || know(desk, job, digits) < 0) goto python;
+    tip = PyObject_GetAttr(job, str_tip);
+    if (tip != present) goto python;
+    Py_SETREF(present, PyObject_GetAttr(tip, str_seen)); /* the table gives a tip another one when it is full */
+    if (present == NULL) goto end;
+    if (present != known->seen) {
+        forget(known);
+        goto python;
+    }
+
+    /* What must it be worth? Of an older job under other terms Python knows. */
+    terms = get(get(session, SESSION_ASSIGNMENT), ASSIGNMENT_TERMS);
+    PyObject *sent = get(terms, TERMS_SENT), *last = get(terms, TERMS_LAST);
+    if (!PyFloat_CheckExact(sent) || !PyFloat_CheckExact(last) ||
+        known->sequence < PyLong_AsLongLong(get(terms, TERMS_LAST_SEQUENCE)))
+        goto python;
+    difficulty = PyFloat_AS_DOUBLE(last) < PyFloat_AS_DOUBLE(sent) ? last : sent;
+    targets = PyObject_GetAttr(desk->intake, str__targets);
+    if (targets == NULL) goto end;
+    entry = PyDict_GetItemWithError(targets, difficulty);
+    if (entry == NULL || !PyTuple_CheckExact(entry) || PyTuple_GET_SIZE(entry) != 3) goto python;
+    PyObject *weight = PyTuple_GET_ITEM(entry, 1);
+    const uint8_t *target = (const uint8_t *)PyBytes_AS_STRING(PyTuple_GET_ITEM(entry, 2));
+    unsigned long long work = PyLong_AsUnsignedLongLong(weight);
+    if (work == (unsigned long long)-1 && PyErr_Occurred()) {
+        PyErr_Clear(); /* more than msgpack's numbers hold */
+        goto python;
+    }
+
+    /* The header's words. */
+    PyObject *extranonce1 = get(session, SESSION_EXTRANONCE1);
+    uint32_t mask = (uint32_t)PyLong_AsUnsignedLong(get(session, SESSION_VERSION_MASK));
+    uint32_t version = plain.has_version_bits ? (known->version & ~mask) | (uint32_t)plain.version_bits : known->version;
+    if ((long long)plain.time < known->minimum_time || (long long)plain.time > known->maximum_time ||
+        (version ^ known->version) & ~(mask & known->version_mask) || !PyBytes_CheckExact(extranonce1))
+        goto python;
+    ShareWords words = {
+        (const uint8_t *)PyBytes_AS_STRING(extranonce1), plain.extranonce2, (size_t)PyBytes_GET_SIZE(extranonce1),
+        (size_t)plain.extranonce2_size, version, (uint32_t)plain.time, (uint32_t)plain.nonce,
+    };
+    uint8_t hash[SHARE_DIGEST];
+    if (kernel_calls->hash(known->layout_kernel, &words, hash) < 0) goto end;
+    if (!kernel_calls->meets(hash, target) || kernel_calls->meets(hash, known->notable)) goto python;
+
+    /* How the log has to have it. */
+    route = PyObject_GetAttr(user, str_route);
+    name = PyObject_GetAttr(user, str_worker);
+    digest = route == NULL ? NULL : PyObject_GetAttr(route, str_digest);
+    if (name == NULL || digest == NULL) goto end;
+    Py_ssize_t name_size;
+    const char *letters = PyUnicode_AsUTF8AndSize(name, &name_size);
+    if (letters == NULL) goto end;
+    if (name_size > TEXT_LIMIT || !PyBytes_CheckExact(digest) || PyBytes_GET_SIZE(digest) > 64) goto python;
+    if ((chains = chains_of(desk, connection, job, now)) == NULL) goto end;
+    taken = log_takes(desk->log, digest, chains, &sequence, &chain_set);
+    if (taken != 1) goto end;
+    taken = -1;
+    if (number_of(desk->log, str__queued_bytes, &waits) < 0 || number_of(desk->log, str__gathered_bytes, &gathered) < 0 ||
+        number_of(desk->log, str_pending_limit, &limit) < 0)
+        goto end;
+    if (waits + gathered > limit) goto python;
+
+    /* From here on it is ours. It solves nothing, and came near nothing: its hash is beyond the notable target. */
+    int added = kernel_calls->add(known->seen, hash);
+    if (added == 0) goto python;
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    uint64_t time_ms = (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
+    if (added < 0 || (frame = make_frame((uint64_t)sequence, time_ms, digest, letters, (size_t)name_size, work,
+                                         (uint64_t)chain_set, hash)) == NULL)
+        goto end;
+    Waiting share = {(unsigned long long)sequence, lane, job_id, difficulty, weight, ""};
+    memcpy(share.id, plain.id.start, (size_t)plain.id.size);
+    if (wait_for_disk(desk, &share) < 0) {
+        Py_DECREF(frame);
+        goto end;
+    }
+    Py_INCREF(lane);
+    Py_INCREF(job_id);
+    Py_INCREF(difficulty);
+    Py_INCREF(weight);
+    if (queue_frame(desk->log, frame, sequence) < 0) goto end;
+    if (add_to_tally(desk->tally, job, weight, farthest) < 0) goto end;
+    long long timed;
+    if (number_of(desk->intake, str__timed_sequence, &timed) < 0) goto end;
+    if (!timed) {
+        PyObject *number = PyLong_FromLongLong(sequence), *at = PyFloat_FromDouble(now);
+        int done = number && at ? 0 : -1;
+        if (!done) done = PyObject_SetAttr(desk->intake, str__timed_sequence, number);
+        if (!done) done = PyObject_SetAttr(desk->intake, str__timed_at, at);
+        Py_XDECREF(number);
+        Py_XDECREF(at);
+        if (done < 0) goto end;
+    }
+    taken = 1;
+    goto end;
+python:
+    if (!PyErr_Occurred()) taken = 0;
+end:
+    Py_XDECREF(worker);
+    Py_XDECREF(job_id);
+    Py_XDECREF(jobs);
+    Py_XDECREF(present);
+    Py_XDECREF(tip);
+    Py_XDECREF(targets);
+    Py_XDECREF(route);
+    Py_XDECREF(name);
+    Py_XDECREF(digest);
+    Py_XDECREF(chains);
+    return taken;
+}
+
+/* MessageRate.look() where nothing follows from it: 1. 0 when something does, and nothing was changed. */
+static int look(PyObject *rate, double now) {
+    PyObject *limits = get(rate, RATE_LIMITS);
+    double since = seconds_of(rate, RATE_SINCE), elapsed = now - since > 1.0 ? now - since : 1.0;
+    double lasted = elapsed < 2.0 ? elapsed : 2.0, most_flood, most_fast;
+    double per_s = (double)PyLong_AsLong(get(rate, RATE_COUNT)) / elapsed;
+    double flood = seconds_of(rate, RATE_FLOOD_S) + (per_s > seconds_of(rate, RATE_FLOOD_PER_S) ? lasted : -elapsed);
+    double fast = seconds_of(rate, RATE_FAST_S) + (per_s > seconds_of(rate, RATE_FAST_PER_S) ? lasted : -elapsed);
+    if (attribute_s(limits, str_flood_s, &most_flood) < 0 || attribute_s(limits, str_fast_s, &most_fast) < 0) return -1;
+    flood = flood > 0.0 ? flood : 0.0;
+    fast = fast > 0.0 ? fast : 0.0;
+    if (flood >= most_flood || fast >= most_fast) return 0;
+    return set_seconds(rate, RATE_SINCE, now) < 0 || set(rate, RATE_COUNT, PyLong_FromLong(0)) < 0 ||
+           set_seconds(rate, RATE_DUE, now + 1.0) < 0 || set_seconds(rate, RATE_FLOOD_S, flood) < 0 ||
+           set_seconds(rate, RATE_FAST_S, fast) < 0 ? -1 : 1;
+}
+
+/* Whether a read may begin with lines that this file looks at: Session.receive_data() would have nothing else to do. */
+static int is_plain_state(PyObject *session, double now) {
+    PyObject *lines = get(session, SESSION_LINES), *rate = get(session, SESSION_RATE);
+    PyObject *held = get(lines, LINES_DATA);
+    if (get(session, SESSION_CLOSED) != Py_None || get(session, SESSION_SUBSCRIBED) != Py_True ||
+        get(session, SESSION_AUTHORIZING) != Py_None || get(get(session, SESSION_DEADLINES), DEADLINES_SPOKE) != Py_True ||
+        get(get(session, SESSION_ASSIGNMENT), ASSIGNMENT_WANTED) != Py_False ||
+        PyList_GET_SIZE(get(get(session, SESSION_OUT), OUT_CHUNKS)) || !PyBytes_CheckExact(held) ||
+        PyLong_AsSsize_t(get(lines, LINES_START)) != PyBytes_GET_SIZE(held))
+        return 0;
+    if (now < seconds_of(rate, RATE_DUE)) return 1;
+    return look(rate, now);
+}
+
+/* Takes ordinary shares from the start of what was read; how many bytes they were, -1 with an exception. */
+static Py_ssize_t take_lines(Lane *lane, const char *data, Py_ssize_t size) {
+    PyObject *session = lane->session;
+    double now = monotonic_s();
+    const char *at = data, *end;
+    long lines = 0;
+    int taken = is_plain_state(session, now);
+    if (taken <= 0) return taken;
+    while ((end = memchr(at, '\n', (size_t)(data + size - at)))) {
+        const char *last = end;
+        if (last > at && last[-1] == '\r') last--;
+        taken = take_line(lane, at, last - at, now);
+        if (taken != 1) break;
+        lines++;
+        at = end + 1;
+    }
+    if (lines && (count_up(get(session, SESSION_RATE), RATE_COUNT, lines) < 0 ||
+                  set_seconds(get(session, SESSION_DEADLINES), DEADLINES_LAST_LINE, now) < 0 ||
+                  attribute_up(get(session, SESSION_COUNTERS), str_messages, lines) < 0))
+        return -1;
+    return taken < 0 ? -1 : at - data;
+}
+
+/* An error of ours costs one connection. */
+static int fail(Lane *lane) {
+    PyObject *type, *value, *traceback, *done = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback) PyException_SetTraceback(value, traceback);
+    if (lane->connection) done = PyObject_CallMethodObjArgs(lane->desk->intake, str__failed, lane->connection, value, NULL);
+    else done = Py_NewRef(Py_None);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+/* lane(): there is something to read. */
+static PyObject *lane_call(PyObject *object, PyObject *args, PyObject *keywords) {
+    (void)args;
+    (void)keywords;
+    static char buffer[READ_BYTES];
+    Lane *lane = (Lane *)object;
+    if (lane->session == NULL) Py_RETURN_NONE;
+    ssize_t size = recv(lane->descriptor, buffer, sizeof buffer, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) Py_RETURN_NONE;
+    PyObject *rest, *done, *transport = Py_NewRef(lane->transport);
+    Py_INCREF(lane);
+    if (size < 0) {
+        rest = Py_NewRef(Py_None);
+    } else {
+        Py_ssize_t taken = size ? take_lines(lane, buffer, size) : 0;
+        if (taken < 0 && fail(lane) < 0) goto failed;
+        if (taken < 0 || (size && taken == size)) goto done;
+        rest = PyBytes_FromStringAndSize(buffer + taken, size - taken);
+    }
+    if (rest == NULL) goto failed;
+    done = PyObject_CallMethodOneArg(transport, str_take, rest);
+    Py_DECREF(rest);
+    if (done == NULL) goto failed;
+    Py_DECREF(done);
+done:
+    Py_DECREF(transport);
+    Py_DECREF(lane);
+    Py_RETURN_NONE;
+failed:
+    Py_DECREF(transport);
+    Py_DECREF(lane);
+    return NULL;
+}
+
+static PyObject *lane_close(PyObject *object, PyObject *none) {
+    (void)none;
+    Lane *lane = (Lane *)object;
+    lane->descriptor = -1;
+    Py_CLEAR(lane->transport);
+    Py_CLEAR(lane->session);
+    Py_CLEAR(lane->connection);
+    Py_RETURN_NONE;
+}
+
+static void lane_dealloc(PyObject *object) {
+    Lane *lane = (Lane *)object;
+    Py_XDECREF(lane->transport);
+    Py_XDECREF(lane->session);
+    Py_XDECREF(lane->connection);
+    Py_XDECREF((PyObject *)lane->desk);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMethodDef lane_methods[] = {
+    {"close", lane_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject lane_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "pool.services._share_desk.Lane",
+    .tp_basicsize = sizeof(Lane),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_call = lane_call,
+    .tp_dealloc = lane_dealloc,
+    .tp_methods = lane_methods,
+};
+
+/* -- answers ------------------------------------------------------------------------------------------------------- */
+
+static PyObject *first_shares; /* stratum.vardiff.FIRST_SHARES */
+
+/* Vardiff.share() of a share by which nothing is evaluated: 1. 0 when something is, and nothing was changed. */
+static int count_share(PyObject *vardiff, PyObject *difficulty, double now) {
+    double worth = PyFloat_AsDouble(difficulty), seen;
+    long count = PyLong_AsLong(get(vardiff, VARDIFF_COUNT)) + 1;
+    int is_searching = get(vardiff, VARDIFF_SEARCHING) == Py_True;
+    int is_enough = count >= PyLong_AsLong(get(vardiff, VARDIFF_CHECK));
+    if (now < seconds_of(vardiff, VARDIFF_START)) return 1;
+    if (is_searching) {
+        seen = seconds_of(vardiff, VARDIFF_SEEN) + worth / seconds_of(vardiff, VARDIFF_ASSIGNED);
+        if (seen >= PyFloat_AsDouble(first_shares) && (is_enough || now >= seconds_of(vardiff, VARDIFF_UNTIL))) return 0;
+        if (set_seconds(vardiff, VARDIFF_SEEN, seen) < 0) return -1;
+    } else if (is_enough) {
+        return 0;
+    }
+    return set(vardiff, VARDIFF_COUNT, PyLong_FromLong(count)) < 0 ||
+           set_seconds(vardiff, VARDIFF_WORK, seconds_of(vardiff, VARDIFF_WORK) + worth) < 0 ? -1 : 1;
+}
+
+/* Session.accept() without the answer's line: 0, or -1 with an exception. */
+static int credit(Lane *lane, const Waiting *share, double now) {
+    PyObject *session = lane->session, *run = get(session, SESSION_INVALID_RUN);
+    PyObject *assignment = get(session, SESSION_ASSIGNMENT), *vardiff, *rtt, *by_rtt;
+    if (set_seconds(get(session, SESSION_DEADLINES), DEADLINES_LAST_SHARE, now) < 0 ||
+        count_up(get(get(session, SESSION_STANDING), STANDING_ADDRESS), ADDRESS_SHARES, 1) < 0)
+        return -1;
+    if (get(run, RUN_SINCE) != Py_None) {
+        PyObject *done = PyObject_CallMethod(run, "valid", NULL);
+        if (done == NULL) return -1;
+        Py_DECREF(done);
+    }
+    vardiff = get(get(assignment, ASSIGNMENT_TERMS), TERMS_VARDIFF);
+    int counted = get(assignment, ASSIGNMENT_REOFFERED) == Py_None ? count_share(vardiff, share->difficulty, now) : 0;
+    if (counted == 0) {
+        PyObject *at = PyFloat_FromDouble(now), *done = NULL;
+        if (at) done = PyObject_CallMethodObjArgs(assignment, str_share, share->job_id, share->difficulty, at, NULL);
+        Py_XDECREF(at);
+        Py_XDECREF(done);
+        counted = done == NULL ? -1 : 1;
+    }
+    if (counted < 0) return -1;
+    if ((rtt = PyObject_GetAttr(lane->connection, str_rtt_class)) == NULL) return -1;
+    Py_ssize_t class = PyLong_AsSsize_t(rtt);
+    Py_DECREF(rtt);
+    if ((by_rtt = PyObject_GetAttr(get(session, SESSION_COUNTERS), str_accepted_by_rtt)) == NULL) return -1;
+    PyObject *before = PyList_GetItem(by_rtt, class), *after = NULL;
+    if (before) after = PyLong_FromLongLong(PyLong_AsLongLong(before) + 1);
+    int done = after == NULL ? -1 : PyList_SetItem(by_rtt, class, after);
+    Py_DECREF(by_rtt);
+    return done < 0 ? -1 : attribute_up(get(session, SESSION_COUNTERS), str_accepted, 1);
+}
+
+/* Whether the socket may be written to from here: nothing waits before it. */
+static int is_writable(PyObject *transport) {
+    PyObject *connected = PyObject_GetAttr(transport, str_connected), *ending = PyObject_GetAttr(transport, str_disconnecting);
+    PyObject *buffer = PyObject_GetAttr(transport, str_dataBuffer);
+    long long more = -1;
+    int may = connected && ending && buffer && number_of(transport, str__tempDataLen, &more) == 0 ? 1 : -1;
+    if (may == 1 && (PyObject_IsTrue(connected) != 1 || PyObject_IsTrue(ending) != 0 || PyObject_Size(buffer) != 0 || more)) may = 0;
+    Py_XDECREF(connected);
+    Py_XDECREF(ending);
+    Py_XDECREF(buffer);
+    return may;
+}
+
+/* Connection.flush() of these answers. */
+static int say(Lane *lane, const char *text, size_t size) {
+    PyObject *session = lane->session, *out = get(session, SESSION_OUT), *rest, *done;
+    int direct = get(session, SESSION_CLOSED) == Py_None &&
+                 get(get(session, SESSION_ASSIGNMENT), ASSIGNMENT_WANTED) == Py_False &&
+                 !PyList_GET_SIZE(get(out, OUT_CHUNKS));
+    if (direct && (direct = is_writable(lane->transport)) < 0) return -1;
+    if (direct) {
+        ssize_t sent = send(lane->descriptor, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent == (ssize_t)size) return 0;
+        if (sent > 0) {
+            text += sent;
+            size -= (size_t)sent;
+        }
+    }
+    rest = PyBytes_FromStringAndSize(text, (Py_ssize_t)size); /* the outbox knows order, the transport how to wait or end */
+    done = rest == NULL ? NULL : PyObject_CallMethodOneArg(out, str_line, rest);
+    Py_XDECREF(rest);
+    if (done == NULL) return -1;
+    Py_DECREF(done);
+    done = PyObject_CallMethodNoArgs(lane->connection, str_flush);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* answer(sequence): what is durable up to there is answered. (shares, their weight) */
+static PyObject *desk_answer(PyObject *object, PyObject *value) {
+    static char output[OUTPUT_BYTES];
+    Desk *desk = (Desk *)object;
+    unsigned long long sequence = PyLong_AsUnsignedLongLong(value);
+    if (sequence == (unsigned long long)-1 && PyErr_Occurred()) return NULL;
+    long long answered = 0;
+    PyObject *work = PyLong_FromLong(0);
+    double now = desk->count ? monotonic_s() : 0.0;
+    while (work && desk->count && desk->waiting[desk->first].sequence <= sequence) {
+        /* The shares of one read lie together. */
+        Lane *lane = (Lane *)Py_NewRef((PyObject *)desk->waiting[desk->first].lane);
+        size_t used = 0;
+        int failed = 0;
+        while (work && desk->count && desk->waiting[desk->first].lane == lane &&
+               desk->waiting[desk->first].sequence <= sequence && used + ANSWER_BYTES < sizeof output) {
+            Waiting share = desk->waiting[desk->first];
+            desk->first = (desk->first + 1) % desk->room;
+            desk->count--;
+            answered++;
+            Py_SETREF(work, PyNumber_Add(work, share.weight));
+            if (work && !failed && lane->session && get(lane->session, SESSION_CLOSED) == Py_None) {
+                failed = credit(lane, &share, now) < 0;
+                used += (size_t)snprintf(output + used, ANSWER_BYTES, "{\"id\":%s,\"result\":true,\"error\":null}\n", share.id);
+            }
+            drop(&share);
+        }
+        if (work && !failed && used && lane->session) failed = say(lane, output, used) < 0;
+        if (failed && fail(lane) < 0) Py_CLEAR(work);
+        Py_DECREF((PyObject *)lane);
+    }
+    return work == NULL ? NULL : Py_BuildValue("LN", answered, work);
+}
+
+/* refuse(): everything that waits, as (connection or None, id), is given up. */
+static PyObject *desk_refuse(PyObject *object, PyObject *none) {
+    (void)none;
+    Desk *desk = (Desk *)object;
+    PyObject *given = PyList_New(0);
+    while (given && desk->count) {
+        Waiting share = desk->waiting[desk->first];
+        desk->first = (desk->first + 1) % desk->room;
+        desk->count--;
+        PyObject *pair = Py_BuildValue("Oy", share.lane->connection ? share.lane->connection : Py_None, share.id);
+        if (pair == NULL || PyList_Append(given, pair) < 0) Py_CLEAR(given);
+        Py_XDECREF(pair);
+        drop(&share);
+    }
+    return given;
+}
+
+/* lane(connection, transport, session, descriptor) */
+static PyObject *desk_lane(PyObject *object, PyObject *args) {
+    PyObject *connection, *transport, *session;
+    int descriptor;
+    if (!PyArg_ParseTuple(args, "OOOi", &connection, &transport, &session, &descriptor)) return NULL;
+    PyObject *lines = NULL, *rate = NULL;
+    if (Py_TYPE(session) != owners[SESSION_LINES]) {
+        PyErr_SetString(PyExc_TypeError, "expected a session");
+        return NULL;
+    }
+    lines = get(session, SESSION_LINES);
+    rate = get(session, SESSION_RATE);
+    if (Py_TYPE(lines) != owners[LINES_DATA] || Py_TYPE(rate) != owners[RATE_COUNT]) {
+        PyErr_SetString(PyExc_TypeError, "the session is of another make");
+        return NULL;
+    }
+    Lane *lane = PyObject_New(Lane, &lane_type);
+    if (lane == NULL) return NULL;
+    lane->desk = (Desk *)Py_NewRef(object);
+    lane->connection = Py_NewRef(connection);
+    lane->transport = Py_NewRef(transport);
+    lane->session = Py_NewRef(session);
+    lane->descriptor = descriptor;
+    return (PyObject *)lane;
+}
+
+static int desk_init(PyObject *object, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"intake", "table", "log", "tally", "schemes", NULL};
+    Desk *desk = (Desk *)object;
+    PyObject *given[5];
+    if (desk->intake) {
+        PyErr_SetString(PyExc_RuntimeError, "the desk was made before");
+        return -1;
+    }
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOO", names, given, given + 1, given + 2, given + 3, given + 4))
+        return -1;
+    desk->intake = Py_NewRef(given[0]);
+    desk->table = Py_NewRef(given[1]);
+    desk->log = Py_NewRef(given[2]);
+    desk->tally = Py_NewRef(given[3]);
+    desk->schemes = Py_NewRef(given[4]);
+    return 0;
+}
+
+static void desk_dealloc(PyObject *object) {
+    Desk *desk = (Desk *)object;
+    forget(&desk->known);
+    for (; desk->count; desk->count--, desk->first = (desk->first + 1) % desk->room) drop(&desk->waiting[desk->first]);
+    PyMem_Free(desk->waiting);
+    Py_XDECREF(desk->intake);
+    Py_XDECREF(desk->table);
+    Py_XDECREF(desk->log);
+    Py_XDECREF(desk->tally);
+    Py_XDECREF(desk->schemes);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static Py_ssize_t desk_length(PyObject *object) { return (Py_ssize_t)((Desk *)object)->count; }
+
+static PyMethodDef desk_methods[] = {
+    {"lane", desk_lane, METH_VARARGS, NULL},
+    {"answer", desk_answer, METH_O, NULL},
+    {"refuse", desk_refuse, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PySequenceMethods desk_sequence = {.sq_length = desk_length};
+
+static PyTypeObject desk_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "pool.services._share_desk.ShareDesk",
+    .tp_basicsize = sizeof(Desk),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = desk_init,
+    .tp_dealloc = desk_dealloc,
+    .tp_methods = desk_methods,
+    .tp_as_sequence = &desk_sequence,
+};
+
+/* -- the module ---------------------------------------------------------------------------------------------------- */
+
+/* Where a slot lies; -1 with an exception when the class has none of that name. */
+static int find_place(int place) {
+    PyObject *module = PyImport_ImportModule(places[place].module), *type = NULL, *member = NULL;
+    int found = -1;
+    if (module) type = PyObject_GetAttrString(module, places[place].type);
+    if (type) member = PyObject_GetAttrString(type, places[place].name);
+    if (member && PyType_Check(type) && Py_IS_TYPE(member, &PyMemberDescr_Type) &&
+        ((PyMemberDescrObject *)member)->d_member->type == T_OBJECT_EX) {
+        offsets[place] = ((PyMemberDescrObject *)member)->d_member->offset;
+        owners[place] = (PyTypeObject *)Py_NewRef(type);
+        found = 0;
+    } else if (!PyErr_Occurred()) {
+        PyErr_Format(PyExc_ImportError, "%s.%s is no slot", places[place].type, places[place].name);
+    }
+    Py_XDECREF(module);
+    Py_XDECREF(type);
+    Py_XDECREF(member);
+    return found;
+}
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "_share_desk", .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__share_desk(void) {
+    PyObject *made = PyModule_Create(&module), *target = NULL;
+    if (made == NULL) return NULL;
+    fill_crc_table();
+    kernel_calls = PyCapsule_Import(SHARE_KERNEL_CALLS, 0);
+    if (kernel_calls == NULL) goto failed;
+#define INTERN(name) if ((str_##name = PyUnicode_InternFromString(#name)) == NULL) goto failed;
+    NAMES(INTERN)
+#undef INTERN
+    for (int place = 0; place < PLACES; place++)
+        if (find_place(place) < 0) goto failed;
+    if ((target = PyImport_ImportModule("chains.primitives.target")) == NULL) goto failed;
+    farthest = PyObject_GetAttrString(target, "MAX_TARGET");
+    Py_DECREF(target);
+    if ((target = PyImport_ImportModule("stratum.vardiff")) == NULL) goto failed;
+    first_shares = PyObject_GetAttrString(target, "FIRST_SHARES");
+    Py_DECREF(target);
+    if (farthest == NULL || first_shares == NULL || PyType_Ready(&lane_type) < 0 || PyType_Ready(&desk_type) < 0 ||
+        PyModule_AddObjectRef(made, "ShareDesk", (PyObject *)&desk_type) < 0)
+        goto failed;
+    return made;
+failed:
+    Py_DECREF(made);
+    return NULL;
+}

@@ -1,0 +1,326 @@
+/* The share log's writer as a thread that never needs Python's lock: write, fdatasync, tell, wait.
+ *
+ * share_log.py has the same in Python (_write_all) and says what everything means; it is used where this cannot be built
+ * and for files that are not the system's own. The loop hands over bytes with put(); what has come since the last commit
+ * is written and synced together; then a count on the eventfd `tell` wakes the loop, which asks progress(). A thread
+ * of Python's takes the interpreter's lock three times for each commit, each time from the loop or with a wait.
+ *
+ * An error of write or fdatasync is never retried: after it nothing more is written, whatever is put.
+ */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATH_LIMIT 4096
+#define TOGETHER (1 << 20) /* joined for one write; what is larger goes in several */
+
+typedef struct piece {
+    struct piece *next;
+    unsigned long long segment, sequence;
+    size_t size;
+    char bytes[];
+} Piece;
+
+typedef struct {
+    PyObject_HEAD
+    pthread_t thread;
+    int running, locks; /* whether there is a thread to join, and locks to destroy */
+    /* Written before the thread begins, or by it alone. */
+    char directory[PATH_LIMIT];
+    int file, tell;
+    unsigned long long segment;
+    long long interval_ns;
+    char *joined;
+    /* Under the lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t put;
+    Piece *first, **last;
+    int closing, failed;
+    unsigned long long durable_segment, durable_offset, durable_sequence;
+    double sync_s;
+} DiskThread;
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int write_all(int file, const char *bytes, size_t size) {
+    while (size) {
+        ssize_t done = write(file, bytes, size);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return errno;
+        bytes += done;
+        size -= (size_t)done;
+    }
+    return 0;
+}
+
+/* The next segment's file, made and its name durable. */
+static int rotate(DiskThread *self, unsigned long long segment) {
+    char path[PATH_LIMIT + 32];
+    int error = 0, folder;
+    if (close(self->file) < 0 && errno != EINTR) error = errno;
+    self->file = -1;
+    if (error) return error;
+    snprintf(path, sizeof path, "%s/%08llu.log", self->directory, segment);
+    self->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+    if (self->file < 0) return errno;
+    folder = open(self->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return errno;
+    if (fsync(folder) < 0) error = errno;
+    close(folder);
+    self->segment = segment;
+    return error;
+}
+
+/* Writes pieces of one segment and frees them; `*size` and `*sequence` say what was written. */
+static int commit(DiskThread *self, Piece *piece, size_t *size, unsigned long long *sequence) {
+    int error = piece->segment == self->segment ? 0 : rotate(self, piece->segment);
+    size_t held = 0;
+    *size = 0;
+    while (piece) {
+        Piece *next = piece->next;
+        if (!error && held + piece->size > TOGETHER) {
+            error = write_all(self->file, self->joined, held);
+            held = 0;
+        }
+        if (!error && piece->size > TOGETHER) {
+            error = write_all(self->file, piece->bytes, piece->size);
+        } else if (!error) {
+            memcpy(self->joined + held, piece->bytes, piece->size);
+            held += piece->size;
+        }
+        *size += piece->size;
+        *sequence = piece->sequence;
+        free(piece);
+        piece = next;
+    }
+    if (!error && held) error = write_all(self->file, self->joined, held);
+    if (!error && fdatasync(self->file) < 0) error = errno; /* never again: a second one would lie */
+    return error;
+}
+
+/* Takes what one commit may carry: a later segment never holds shares while an earlier one could still be torn. */
+static Piece *take(DiskThread *self) {
+    Piece *first = self->first, *end = first;
+    if (first == NULL) return NULL;
+    while (end->next && end->next->segment == first->segment) end = end->next;
+    self->first = end->next;
+    if (self->first == NULL) self->last = &self->first;
+    end->next = NULL;
+    return first;
+}
+
+static void pause_for(DiskThread *self, double began_s) {
+    struct timespec until;
+    long long left_ns = self->interval_ns - (long long)((now_s() - began_s) * 1e9);
+    if (left_ns <= 0) return;
+    clock_gettime(CLOCK_REALTIME, &until);
+    left_ns += until.tv_nsec;
+    until.tv_sec += (time_t)(left_ns / 1000000000);
+    until.tv_nsec = (long)(left_ns % 1000000000);
+    while (!self->closing && pthread_cond_timedwait(&self->put, &self->lock, &until) != ETIMEDOUT) continue;
+}
+
+static void *run(void *argument) {
+    DiskThread *self = argument;
+    static const uint64_t one = 1;
+    pthread_mutex_lock(&self->lock);
+    for (;;) {
+        size_t size;
+        unsigned long long sequence = 0;
+        while (self->first == NULL && !self->closing) pthread_cond_wait(&self->put, &self->lock);
+        Piece *pieces = take(self);
+        if (pieces == NULL) break;
+        pthread_mutex_unlock(&self->lock);
+        double began_s = now_s();
+        int error = commit(self, pieces, &size, &sequence);
+        double took_s = now_s() - began_s;
+        pthread_mutex_lock(&self->lock);
+        if (error) {
+            self->failed = error;
+        } else {
+            if (self->durable_segment != self->segment) self->durable_offset = 0;
+            self->durable_segment = self->segment;
+            self->durable_offset += size;
+            self->durable_sequence = sequence;
+            self->sync_s = took_s;
+        }
+        pthread_mutex_unlock(&self->lock);
+        /* Full only when the loop has been told and did not listen yet. */
+        if (write(self->tell, &one, sizeof one) < 0) { /* nobody listens any more: the shares are on disk all the same */ }
+        pthread_mutex_lock(&self->lock);
+        if (error) break;
+        pause_for(self, began_s);
+    }
+    pthread_mutex_unlock(&self->lock);
+    if (self->file >= 0) close(self->file);
+    self->file = -1;
+    return NULL;
+}
+
+static int thread_init(PyObject *object, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"directory", "file", "segment", "offset", "sequence", "interval_s", "tell", NULL};
+    DiskThread *self = (DiskThread *)object;
+    const char *directory;
+    double interval_s;
+    sigset_t all, before;
+    int failed;
+    if (self->locks) {
+        PyErr_SetString(PyExc_RuntimeError, "the thread was begun before");
+        return -1;
+    }
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "yiKKKdi", names, &directory, &self->file, &self->durable_segment,
+                                     &self->durable_offset, &self->durable_sequence, &interval_s, &self->tell))
+        return -1;
+    if (strlen(directory) >= sizeof self->directory) {
+        PyErr_SetString(PyExc_ValueError, "the path is too long");
+        return -1;
+    }
+    strcpy(self->directory, directory);
+    self->segment = self->durable_segment;
+    self->interval_ns = (long long)(interval_s * 1e9);
+    self->last = &self->first;
+    self->joined = malloc(TOGETHER);
+    if (self->joined == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    pthread_mutex_init(&self->lock, NULL);
+    pthread_cond_init(&self->put, NULL);
+    self->locks = 1;
+    sigfillset(&all); /* signals are the main thread's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&self->thread, NULL, run, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        errno = failed;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    self->running = 1;
+#ifdef __linux__
+    pthread_setname_np(self->thread, "share-log");
+#endif
+    return 0;
+}
+
+/* Nothing is put any more; returns when everything that was is durable, or failed. */
+static void end(DiskThread *self) {
+    if (!self->running) return;
+    self->running = 0;
+    pthread_t thread = self->thread;
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&self->lock);
+    self->closing = 1;
+    pthread_cond_signal(&self->put);
+    pthread_mutex_unlock(&self->lock);
+    pthread_join(thread, NULL);
+    Py_END_ALLOW_THREADS
+}
+
+static void thread_dealloc(PyObject *object) {
+    DiskThread *self = (DiskThread *)object;
+    end(self);
+    for (Piece *piece = self->first, *next; piece; piece = next) {
+        next = piece->next;
+        free(piece);
+    }
+    free(self->joined);
+    if (self->locks) {
+        pthread_mutex_destroy(&self->lock);
+        pthread_cond_destroy(&self->put);
+    }
+    Py_TYPE(object)->tp_free(object);
+}
+
+/* put(segment, sequence, data): the log's next bytes, whose last share has that number. Segments never fall. */
+static PyObject *thread_put(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    DiskThread *self = (DiskThread *)object;
+    char *bytes;
+    Py_ssize_t size;
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "expected a segment, a sequence and bytes");
+        return NULL;
+    }
+    unsigned long long segment = PyLong_AsUnsignedLongLong(args[0]), sequence = PyLong_AsUnsignedLongLong(args[1]);
+    if (PyErr_Occurred() || PyBytes_AsStringAndSize(args[2], &bytes, &size) < 0) return NULL;
+    Piece *piece = malloc(sizeof *piece + (size_t)size);
+    if (piece == NULL) return PyErr_NoMemory();
+    piece->next = NULL;
+    piece->segment = segment;
+    piece->sequence = sequence;
+    piece->size = (size_t)size;
+    memcpy(piece->bytes, bytes, (size_t)size);
+    pthread_mutex_lock(&self->lock); /* held by the thread for moments only, never while it writes */
+    *self->last = piece;
+    self->last = &piece->next;
+    pthread_mutex_unlock(&self->lock);
+    pthread_cond_signal(&self->put);
+    Py_RETURN_NONE;
+}
+
+/* progress(): (segment, offset, sequence) up to which everything is durable, the seconds that the last commit took, and
+ * the error that ended the thread, 0 for none. Takes what `tell` has to read. */
+static PyObject *thread_progress(PyObject *object, PyObject *none) {
+    (void)none;
+    DiskThread *self = (DiskThread *)object;
+    uint64_t told;
+    if (read(self->tell, &told, sizeof told) < 0) { /* nothing to read: asked without having been told */ }
+    pthread_mutex_lock(&self->lock);
+    unsigned long long segment = self->durable_segment, offset = self->durable_offset, sequence = self->durable_sequence;
+    double sync_s = self->sync_s;
+    int failed = self->failed;
+    pthread_mutex_unlock(&self->lock);
+    return Py_BuildValue("KKKdi", segment, offset, sequence, sync_s, failed);
+}
+
+static PyObject *thread_close(PyObject *object, PyObject *none) {
+    (void)none;
+    end((DiskThread *)object);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef thread_methods[] = {
+    {"put", (PyCFunction)(void (*)(void))thread_put, METH_FASTCALL, NULL},
+    {"progress", thread_progress, METH_NOARGS, NULL},
+    {"close", thread_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject thread_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "pool.shares._disk_thread.DiskThread",
+    .tp_basicsize = sizeof(DiskThread),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = thread_init,
+    .tp_dealloc = thread_dealloc,
+    .tp_methods = thread_methods,
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "_disk_thread", .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__disk_thread(void) {
+    PyObject *made = PyModule_Create(&module);
+    if (made == NULL) return NULL;
+    if (PyType_Ready(&thread_type) < 0 || PyModule_AddObjectRef(made, "DiskThread", (PyObject *)&thread_type) < 0) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    return made;
+}

@@ -1,0 +1,446 @@
+"""Lanes beside their twin in Python: the same bytes in, the same answers, records and figures out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import socket
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.job_factory import KINDS, JobFactory, aux_template, parent_template
+
+from chains.bitcoin.block import BitcoinKind
+from chains.families import network
+from pool.blocks.solution_store import SolutionStore
+from pool.services import share_lanes
+from pool.services.block_submission import BlockSubmission
+from pool.services.scheme_board import SchemeBoard
+from pool.services.share_intake import ShareIntake
+from pool.shares.record import BEGINNING
+from pool.shares.share_log import ShareLog
+from stratum.addresses import AddressBook
+from stratum.connection import Connection
+from stratum.extranonce import ExtranonceAllocator
+from stratum.limits import Limits
+from stratum.offer import PortPolicy
+from stratum.server import StratumServer
+from stratum.vardiff import Vardiff
+
+REGTEST = network("bitcoin", "regtest")
+NETWORKS = {"regbtc": REGTEST} | {chain: network("devnet", "regtest") for chain in KINDS}
+ADDRESS = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+EVERY_HASH, EVERY_OTHER = 1e-12, 2.0**-31  # difficulties that every hash, and every other one, meets
+NOW_S = 1_700_000_000
+OTHER_KINDS = [
+    "again", "job", "time", "version", "bits", "hex", "length", "worker", "other", "garbage", "spelling", "case",
+    "ping", "text id",
+]  # fmt: skip
+
+
+class Wire:
+    """A connection's transport over one end of a pair of sockets."""
+
+    dataBuffer = b""
+    _tempDataLen = 0
+    connected = True
+    disconnecting = False
+    unsent_bytes = drained_bytes = 0
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self.theirs.setblocking(False)
+        self.reader: Any = None
+        self.lines: list[dict[str, Any]] = []
+        self._held = b""
+        self.protocol: Connection
+
+    def fileno(self) -> int:
+        return self.ours.fileno()
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        pass
+
+    setTcpKeepAlive = setTcpNoDelay
+
+    def read_through(self, reader: Any) -> None:
+        self.reader = reader
+
+    def readable(self) -> None:
+        if self.reader is not None:
+            self.reader()
+        else:
+            self.take(self.ours.recv(12288))
+
+    def take(self, data: bytes | None) -> None:
+        if data:
+            self.protocol.dataReceived(data)
+        else:
+            self.abortConnection()
+
+    def write(self, data: bytes) -> None:
+        assert self.ours.send(data) == len(data)
+
+    def pauseProducing(self) -> None:
+        pass
+
+    resumeProducing = pauseProducing
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+
+    def abortConnection(self) -> None:
+        if self.connected:
+            self.connected = False
+            self.protocol.connectionLost()
+
+    def hear(self) -> None:
+        try:
+            *lines, self._held = (self._held + self.theirs.recv(1 << 20)).split(b"\n")
+        except BlockingIOError:
+            return
+        self.lines += [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        self.ours.close()
+        self.theirs.close()
+
+
+class World:
+    """A pool of two chains, with lanes or without."""
+
+    def __init__(self, folder: Any, native: bool, difficulty: float = EVERY_HASH, schemes: SchemeBoard | None = None,
+                 segment_bytes: int = 20_000) -> None:  # fmt: skip
+        self.native = native
+        self.errors: list[BaseException] = []
+        self.jobs = JobFactory()
+        self.log = ShareLog(
+            folder / "shares", loop=asyncio.get_running_loop(), on_durable=lambda n: self.intake.on_durable(n),
+            on_error=self.errors.append, segment_bytes=segment_bytes,
+        )  # fmt: skip
+        nodes: dict[str, list[Any]] = {chain: [] for chain in NETWORKS}
+        self.blocks = BlockSubmission(SolutionStore(folder / "solutions"), nodes, KINDS, BitcoinKind(), "regbtc")
+        self.intake = ShareIntake(
+            self.jobs.table, self.log, self.blocks, NETWORKS, "regbtc", "sha256d", None, schemes
+        )
+        limits = Limits(exempt_loopback=True)
+        policy = PortPolicy(difficulty, difficulty, 1e6, share_interval_s=1.0, vardiff=False, realm="here")
+        self.server = StratumServer(
+            self.intake.facing(4), policy, limits, extranonces=ExtranonceAllocator(7, bytes(32)),
+            addresses=AddressBook(limits, time.monotonic()),
+        )  # fmt: skip
+        if native:
+            self.server.lanes = lambda c: self.intake.desk.lane(c, c.transport, c.session, c.transport.fileno())
+        loop = asyncio.get_running_loop()
+        self.server.reactor = SimpleNamespace(callLater=lambda seconds, call, *a: loop.call_later(seconds, call, *a))
+        self.wires: list[Wire] = []
+
+    def job(self, aux_target: int = 0, tip: int = 1, **options: Any) -> Any:
+        parent = parent_template(target=0, previous_hash=bytes([tip]) * 32)
+        return self.jobs.make(parent, aux_template("alpha", target=aux_target), **options)
+
+    def connect(self) -> Wire:
+        wire = Wire()
+        connection = self.server.admit("127.0.0.1", self.server.policy)
+        assert connection is not None
+        wire.protocol = connection
+        connection.makeConnection(wire)  # type: ignore[arg-type]
+        self.wires.append(wire)
+        for number, method, params in (
+            (1, "mining.configure", [["version-rolling"], {"version-rolling.mask": "1fffe000"}]),
+            (2, "mining.subscribe", ["test/1"]),
+            (3, "mining.authorize", [ADDRESS + ".rig", "x"]),
+        ):
+            self.send(wire, json.dumps({"id": number, "method": method, "params": params}).encode() + b"\n")
+        wire.hear()
+        assert any(line.get("method") == "mining.notify" for line in wire.lines)
+        return wire
+
+    def send(self, wire: Wire, data: bytes) -> None:
+        wire.theirs.send(data)
+        wire.readable()
+
+    async def first_share(self, wire: Wire, job: Any) -> None:
+        """The one by which the log learns of the login's route, which is Python's."""
+        self.send(wire, line(4, job, 0))
+        await self.settle()
+        assert not len(self.intake.desk)
+
+    async def settle(self) -> None:
+        async with asyncio.timeout(20):
+            while self.log.pending or self.log.durable_sequence < self.log.appended_sequence or self.log._gathered:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        for wire in self.wires:
+            if wire.ours.fileno() >= 0:
+                wire.hear()
+
+    def state(self) -> dict[str, Any]:
+        """Whatever the two ways have to agree about."""
+        intake, counters = self.intake, self.server.counters
+        intake.tally.fold()
+        sessions = [wire.protocol.session for wire in self.wires]
+        return {
+            "log": [
+                (s.share.sequence, s.route, s.share.worker, s.share.weight, s.share.chains, s.share.header_hash,
+                 s.share.stale, s.share.solved) for s in self.log.read_from(BEGINNING)
+            ],
+            "answers": [sorted(map(json.dumps, wire.lines)) for wire in self.wires],
+            "intake": (intake.accepted, intake.accepted_work, intake.rejected),
+            "unseen": (intake.expected_solves, intake.seen_solves),
+            "tally": (intake.tally.expected, intake.tally.expected_near, intake.tally.near),
+            "counters": (counters.messages, counters.accepted, counters.accepted_by_rtt, counters.rejected),
+            "sessions": [
+                (s.standing.address.shares, s.closed, s._invalid_run._weight, len(s._lines)) for s in sessions
+            ],
+            "seen": len(self.jobs.table.tip.seen) if self.jobs.table.tip else 0,
+        }  # fmt: skip
+
+    async def close(self) -> None:
+        for wire in self.wires:
+            wire.abortConnection()
+            wire.close()
+        await asyncio.get_running_loop().run_in_executor(None, self.log.close)
+        await self.blocks.drain(1)
+        assert not self.errors
+
+
+def line(number: Any, job: Any, noise: int, **changes: Any) -> bytes:
+    fields = {
+        "worker": ADDRESS + ".rig", "job_id": job if isinstance(job, str) else job.job_id, "extranonce2": "05060708",
+        "ntime": f"{NOW_S + 60:08x}", "nonce": f"{noise:08x}",
+    } | changes  # fmt: skip
+    return json.dumps({"id": number, "method": "mining.submit", "params": list(fields.values())}).encode() + b"\n"
+
+
+def stream(chance: random.Random, jobs: list[Any], count: int) -> list[bytes]:
+    """Lines of all kinds that miners send, most of them ordinary shares."""
+    lines: list[bytes] = []
+    for number in range(10, 10 + count):
+        job, nonce = chance.choice(jobs), chance.randrange(1 << 32)
+        kind = chance.choice(["plain"] * 60 + OTHER_KINDS)
+        made = {
+            "plain": line(number, job, nonce),
+            "job": line(number, "77", nonce),
+            "time": line(number, job, nonce, ntime="00000001"),
+            "version": line(number, job, nonce, bits="00000001"),
+            "bits": line(number, job, nonce, bits="1fffe000"),
+            "hex": line(number, job, nonce, nonce="0000000g"),
+            "length": line(number, job, nonce, extranonce2="0506"),
+            "worker": line(number, job, nonce, worker="nobody"),
+            "other": line(number, job, nonce, extranonce2=f"{nonce:08X}"),
+            "garbage": b"{]\n",
+            "spelling": line(number, job, nonce).replace(b"rig", b"r\\u0069g"),
+            "case": line(number, job.job_id.upper(), nonce).replace(b"\n", b"\r\n"),
+            "ping": json.dumps({"id": number, "method": "mining.ping", "params": []}).encode() + b"\n",
+            "text id": line(f"n{number}", job, nonce),
+        }
+        lines.append(chance.choice(lines) if kind == "again" and lines else made.get(kind, made["plain"]))
+    return lines
+
+
+def pieces(chance: random.Random, data: bytes) -> list[bytes]:
+    cuts = sorted(chance.randrange(len(data)) for _ in range(len(data) // 300))
+    if chance.random() < 0.7:  # most packets end where a line does
+        cuts = [data.find(b"\n", cut) + 1 for cut in cuts]
+    bounds = [0, *cuts, len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(bounds) if b > a]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_share_lanes_agree_with_python_on_whatever_miners_send(tmp_path, seed):
+    bought = {"here": {"regbtc": "solo"}} if seed % 2 else None
+    difficulty = EVERY_OTHER if seed % 3 == 1 else EVERY_HASH
+    states, taken = [], []
+    for native in (True, False):
+        chance = random.Random(seed)
+        world = World(tmp_path / str(native), native, difficulty, SchemeBoard(bought))  # type: ignore[arg-type]
+        jobs = [world.job()]
+        wires = [world.connect() for _ in range(3)]
+        appended = world.log.append
+        world.log.append = lambda *a, appended=appended, **k: taken.append(1) or appended(*a, **k)  # type: ignore
+        for turn in range(8):
+            if turn == 3:
+                jobs.append(world.job(now=time.monotonic()))
+            if turn == 5:  # one that every thousandth share comes near to
+                jobs.append(world.job(aux_target=2**256 // 100_000))
+            if turn == 7:  # the tip moves: what is left of the others is stale
+                jobs.append(world.job(tip=2))
+            for wire in wires:
+                for piece in pieces(chance, b"".join(stream(chance, jobs, 25))):
+                    world.send(wire, piece)
+            if turn % 2:
+                await world.settle()
+        await world.settle()
+        states.append(world.state())
+        await world.close()
+        if native:
+            by_python, total = len(taken), len(states[0]["log"])
+            assert 0 < by_python < 0.75 * total, "both ways were taken"
+    for key, value in states[0].items():
+        assert value == states[1][key], key
+
+
+async def test_share_lanes_answer_what_is_durable_and_nothing_before(tmp_path, monkeypatch):
+    world = World(tmp_path, True)
+    job = world.job()
+    wire = world.connect()
+    await world.first_share(wire, job)
+    hand_over = world.log._hand_over
+    monkeypatch.setattr(world.log, "_hand_over", lambda: None)
+    world.send(wire, line(11, job, 1) + line(12, job, 2))
+    await asyncio.sleep(0.02)
+    wire.hear()
+    assert len(world.intake.desk) == 2 and not [one for one in wire.lines if one.get("id") in (11, 12)]
+    hand_over()
+    await world.settle()
+    assert [one["id"] for one in wire.lines if one.get("result") is True][-2:] == [11, 12]
+    await world.close()
+
+
+async def test_share_lanes_refuse_what_waits_for_a_log_that_failed(tmp_path, monkeypatch):
+    world = World(tmp_path, True)
+    job = world.job()
+    wire, gone = world.connect(), world.connect()
+    await world.first_share(wire, job)
+    monkeypatch.setattr(world.log, "_hand_over", lambda: None)
+    world.send(wire, line(11, job, 1))
+    world.send(gone, line(11, job, 2))
+    gone.abortConnection()
+    world.intake.refuse_waiting()
+    wire.hear()
+    assert wire.lines[-1]["error"][0] == 20 and "cannot store" in wire.lines[-1]["error"][1]
+    assert world.intake.rejected == {"not_durable": 2} and not len(world.intake.desk)
+    await world.close()
+
+
+async def test_share_lanes_count_the_share_of_a_connection_that_is_gone(tmp_path):
+    world = World(tmp_path, True)
+    job = world.job()
+    wire = world.connect()
+    await world.first_share(wire, job)
+    world.send(wire, line(11, job, 1))
+    wire.abortConnection()
+    await world.settle()
+    assert world.intake.accepted == 2 and world.server.counters.accepted == 1
+    wire.readable()  # the gate may still have had it in its turn
+    await world.close()
+
+
+async def test_share_lanes_leave_a_full_socket_to_the_transport(tmp_path, monkeypatch):
+    world = World(tmp_path, True)
+    job = world.job()
+    wire = world.connect()
+    await world.first_share(wire, job)
+    waiting: list[bytes] = []
+    monkeypatch.setattr(wire, "write", waiting.append)
+    wire.dataBuffer = b"unsent"
+    world.send(wire, line(11, job, 1))
+    await world.settle()
+    assert waiting == [b'{"id":11,"result":true,"error":null}\n']
+    wire.dataBuffer = b""
+    wire.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    sent = 0
+    while True:  # fill the socket
+        try:
+            sent += wire.ours.send(bytes(100))
+        except BlockingIOError:
+            break
+    world.send(wire, line(12, job, 2))
+    await asyncio.sleep(0.05)
+    assert b"".join(waiting[1:]) == b'{"id":12,"result":true,"error":null}\n'
+    await world.close()
+
+
+async def test_share_lanes_hand_the_end_of_a_connection_on(tmp_path):
+    world = World(tmp_path, True)
+    world.job()
+    wire = world.connect()
+    wire.theirs.close()
+    wire.readable()
+    assert not wire.connected and wire.protocol not in world.server.connections
+    await world.close()
+
+
+@pytest.mark.parametrize("searching", [True, False])
+async def test_share_lanes_let_vardiff_count_and_decide(tmp_path, searching):
+    """Each share is evidence, as it would be to Python; the one that an evaluation is due with is Python's."""
+    world = World(tmp_path, True)
+    world.server.policy = PortPolicy(EVERY_HASH, 1e-13, 1e6, share_interval_s=4.0, realm="here")
+    job = world.job()
+    wire = world.connect()
+    await world.first_share(wire, job)
+    vardiff = wire.protocol.session.assignment.terms.vardiff
+    twin = Vardiff(EVERY_HASH, 1e-13, 1e6, 4.0, 0.0)
+    vardiff.searching = searching
+    for name in Vardiff.__slots__:
+        setattr(twin, name, getattr(vardiff, name))
+    for nonce in range(1, 7):
+        world.send(wire, line(nonce + 10, job, nonce))
+        assert not twin.share(EVERY_HASH, time.monotonic())
+    await world.settle()
+    assert vardiff._count == 7 and vardiff.retargets == 0
+    assert [getattr(vardiff, name) for name in Vardiff.__slots__] == [getattr(twin, name) for name in Vardiff.__slots__]
+    vardiff._check_count, vardiff._seen = 8, 100.0
+    world.send(wire, line(30, job, 30))
+    await world.settle()
+    assert vardiff.retargets == 1 and vardiff.difficulty > EVERY_HASH
+    assert wire.lines[-1]["method"] == "mining.notify", "the same job again, under the new difficulty"
+    assert wire.lines[-2]["method"] == "mining.set_difficulty" and wire.lines[-3]["id"] == 30
+    await world.close()
+
+
+async def test_share_lanes_look_at_the_rate_once_a_second(tmp_path, monkeypatch):
+    """As MessageRate does, until something follows from it: that is Python's again."""
+    world = World(tmp_path, True)
+    job = world.job()
+    wire = world.connect()
+    await world.first_share(wire, job)
+    rate = wire.protocol.session._rate
+    rate.count, rate.due, rate._since = 500, 0.0, time.monotonic() - 1.5
+    world.send(wire, line(11, job, 1))
+    assert rate.count == 1 and 1.4 < rate._fast_s < 1.6 and rate.due > time.monotonic() + 0.9
+    rate.count, rate.due, rate._fast_s = 500, 0.0, 1e9
+    world.send(wire, line(12, job, 2))
+    assert rate._fast_s == 0.0, "Python wants a retarget, and begins anew"
+    await world.close()
+
+
+async def test_share_lanes_take_any_number_in_one_read_and_in_one_commit(tmp_path, monkeypatch):
+    world = World(tmp_path, True, segment_bytes=1 << 20)
+    job = world.job()
+    wire = world.connect()
+    await world.first_share(wire, job)
+    hand_over = world.log._hand_over
+    monkeypatch.setattr(world.log, "_hand_over", lambda: None)
+    for start in range(0, 1000, 50):
+        world.send(wire, b"".join(line(nonce + 10, job, nonce + 1) for nonce in range(start, start + 50)))
+    assert len(world.intake.desk) == 1000
+    hand_over()
+    await world.settle()
+    assert [one["id"] for one in wire.lines if one.get("result") is True and one["id"] > 9] == list(range(10, 1010))
+    assert world.intake.accepted == 1001
+    await world.close()
+
+
+def test_share_lanes_were_compiled_for_the_tests():
+    assert share_lanes.ShareDesk is not None
+
+
+async def test_share_lanes_are_for_whom_they_can_be_for(tmp_path):
+    world = World(tmp_path, False)
+    assert share_lanes.lanes(world.intake, clock=lambda: 0.0) is None
+    given = share_lanes.lanes(world.intake)
+    assert given is not None
+    world.server.lanes = given
+    world.job()
+    wire = world.connect()
+    assert wire.reader is None, "its transport is not one that reads sockets"
+    await world.close()
+    with pytest.raises(TypeError):
+        world.intake.desk.lane(wire.protocol, wire, object(), 0)
