@@ -8,9 +8,11 @@ right:
 
     coins + what is missing = balance
 
-*Missing* are coins that a transfer of ours took and a reorganisation has taken from the account since: the transfer
-stands all the same, as long as the rest of the balance covers it. A transfer that took something and is none of ours
-can only be made with the account's key; with one of those nothing can be told in coins any more. Pure.
+*Missing* is what transfers of ours took, by the books, over what is there: a reorganisation can take a coin from the
+account that a transfer took before, and the transfer stands all the same as long as the rest of the balance covers it.
+It is less than nothing when such a coin is back and what was missing of the change meanwhile was left to it. A transfer
+that took something and is none of ours can only be made with the account's key; with one of those nothing can be told
+in coins any more. Pure.
 """
 
 from __future__ import annotations
@@ -47,8 +49,9 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class AccountCoins:
-    """`coins` are those that can be spent, in outpoint order; what is `missing` is off the newest change among them.
-    `strangers` are the lines of transfers that took something and are none of ours."""
+    """`coins` are those that can be spent, in outpoint order; what is `missing` (or more than that there, if negative)
+    is off the newest change among them. `strangers` are the lines of transfers that took something and are none of
+    ours."""
 
     coins: tuple[Coin, ...]
     missing: int
@@ -86,7 +89,7 @@ def coins_of(
         before = found[outpoint].amount if outpoint in found else 0
         found[outpoint] = Coin(outpoint, before + line.amount, script, confirmations, line.id is None)
     there = found | {coin.outpoint: coin for coin in made}
-    missing = sum(amount for outpoint, amount in taken.items() if outpoint not in there)
+    missing = sum(taken.values()) - sum(there[outpoint].amount for outpoint in taken if outpoint in there)
     left = _less([coin for coin in there.values() if coin.outpoint not in taken], made, missing)
     return AccountCoins(tuple(sorted(left, key=lambda coin: coin.outpoint)), missing, tuple(strangers))
 
@@ -101,7 +104,7 @@ def _less(coins: Iterable[Coin], made: Sequence[Coin], missing: int) -> list[Coi
         if not missing:
             break
         coin = left.pop(outpoint)
-        off = min(missing, coin.amount)
+        off = min(missing, coin.amount)  # all of it where it is negative
         missing -= off
         if coin.amount > off:
             left[outpoint] = Coin(outpoint, coin.amount - off, coin.script, coin.confirmations, coin.coinbase)

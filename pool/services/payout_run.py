@@ -14,7 +14,6 @@ from collections.abc import Callable
 from chains.node_rpc import NodeUnavailableError
 from chains.wallet import ChainWallet, Coin, SendAnswer, SendResult, Tip, WalletRefusedError
 from pool.ledger.solvency import payout_obstacle
-from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import Batch, BatchEvent, BatchKind, BatchState, BuiltBatch, FeePolicy, Payout
 from pool.payouts.build import BatchMismatchError
 from pool.payouts.coins import is_crowded, lacks, spendable, to_consolidate
@@ -22,11 +21,11 @@ from pool.payouts.compose import Composition, Postponed, Wait, compose
 from pool.payouts.follow import Conflict, Look, after_send, follow, resend_due
 from pool.payouts.form import form_of
 from pool.payouts.plan import Passed, is_due, plan
-from pool.payouts.standing import UnknownAccountError
 from pool.payouts.terms import PayoutTerms, fee_rate_obstacle, usable_fee_rate
 from pool.services.payout_books import InThread, PayoutBooks
 from pool.services.payout_bump import PayoutBump
 from pool.services.payout_look import look_at
+from pool.services.payout_restore import RESTORE, PayoutRestore
 from pool.services.payout_telling import PayoutTelling, displayed_txid
 from pool.services.wallet_check import WalletCheck
 
@@ -35,9 +34,6 @@ log = logging.getLogger("parapool.payouts")
 CHECK_INTERVAL_MS = 600_000
 POSTPONED_MS = 600_000
 """After a batch had to wait for fees or coins, it is looked at again so much later."""
-
-RESTORE = "restore"
-"""The cause of the hold after a restore."""
 
 UNSIGNED = (BatchState.PLANNED, BatchState.BUILT)
 STANDING_IN_THE_WAY = (
@@ -62,6 +58,8 @@ class PayoutRun:
         self.terms = terms
         self.check = WalletCheck(wallet, books, terms, in_thread)
         self._bumps = PayoutBump(wallet, books, terms, in_thread, now_ms=now_ms)
+        self._tell = PayoutTelling(terms.chain)
+        self._restore = PayoutRestore(books, in_thread, self._tell, terms.chain, now_ms=now_ms)
         self._form = form_of(terms)
         self._wallet = wallet
         self._books = books
@@ -70,11 +68,10 @@ class PayoutRun:
         self._new_id = new_id
         self._change_script: bytes | None = None
         self._not_before_ms = 0
-        self._tell = PayoutTelling(terms.chain)
 
     async def step(self) -> None:
         """One pass. Raises NodeUnavailableError, WalletRefusedError and what the books raise; nothing is lost then."""
-        known = await self._compare_file()
+        known = await self._restore.look()
         tip = await self._wallet.tip()
         for batch in await self._in_thread(self._books.batches):
             if batch.state not in UNSIGNED:
@@ -117,26 +114,6 @@ class PayoutRun:
                 await self._send(signed)
 
     # -- what was signed ----------------------------------------------------------------------------------------------
-
-    async def _compare_file(self) -> bool:
-        """Books that are older than the payout file (a restored backup) must not pay before they know what was signed
-        since. It is taken over as it was, and the hold stays until wallet and books agree. Whether all of it is known.
-        """
-        unknown = await self._in_thread(self._books.unknown_records)
-        if not unknown:
-            return True
-        reason = f"the payout file holds {len(unknown)} signed batches that the books do not know: {unknown[0]}"
-        if await self._in_thread(self._books.hold, RESTORE, reason, self._now_ms()):
-            log.error("payouts on hold, the books are older than their file chain=%s: %s", self.terms.chain, reason)
-        for batch_id in unknown:
-            try:
-                await self._in_thread(self._books.adopt, batch_id, self._now_ms())
-            except (LedgerError, UnknownAccountError) as error:
-                # The books may have to catch up with blocks and shares first.
-                self._tell.once("payout batch cannot be taken over yet", batch_id, str(error))
-                return False
-            log.warning("payout batch taken over from the payout file chain=%s batch=%s", self.terms.chain, batch_id)
-        return True
 
     async def _follow(self, batch: Batch, tip: Tip) -> None:
         assert batch.txid is not None or batch.state is BatchState.HOLD
