@@ -22,6 +22,7 @@ AUX = {
 START_S = 60.0
 
 STARTED: list[subprocess.Popen[str]] = []
+GIVEN: set[int] = set()
 
 
 class Server:
@@ -87,8 +88,13 @@ def stop_all() -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Never the same one twice, as most are opened later."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = int(probe.getsockname()[1])
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 def null_server(folder: Path) -> Server:
