@@ -56,7 +56,7 @@ def _open(
     members = network_members(config, chain.network_name)
     nodes: list[SharedNode] = []
     for number, section in enumerate(chain.nodes):
-        name = f"{chain.network_name}[{number}]"
+        name = node_name(shared_name(members), number)
         paid = [_paid(member_name, member, number) for member_name, member in members.items()]
         rpc = open_rpc(section, name)
         nodes.append(SharedNode(NetworkNode(name, rpc, chain.context, paid, chain.genesis_hash), NodeGlance(rpc)))
@@ -68,6 +68,11 @@ def _paid(name: str, chain: ParallelChain, number: int) -> PaidChain:
     former = tuple(address_to_script(text, form) for text in chain.former_addresses)
     script = address_to_script(chain.address, form)
     return PaidChain(name, node_name(name, number), chain.chain_name, script, former)
+
+
+def shared_name(members: Iterable[str]) -> str:
+    """What logs call the chains of a network together."""
+    return "+".join(members)
 
 
 def node_name(chain: str, number: int) -> str:

@@ -66,12 +66,12 @@ class NetworkWatch:
                 log.warning("chain leaves chain=%s state=%s", chain.name, chain.state.value)
 
 
-def network_of(members: Mapping[str, WatchedChain], network_name: str) -> WatchedChain:
-    """The network that these chains are of, to be watched: their nodes as all of them share them. What was there before
-    a reload goes on."""
+def network_of(members: Mapping[str, WatchedChain], name: str) -> WatchedChain:
+    """The network that these chains are of, to be watched under this name: their nodes as all of them share them. What
+    was there before a reload goes on."""
     first = next(iter(members.values()))
     nodes: list[Any] = [node.network for node in first.nodes]
-    network = WatchedChain(network_name, first.kind_name, first.network, nodes, b"", first.away_s)
+    network = WatchedChain(name, first.kind_name, first.network, nodes, b"", first.away_s)
     network.in_tree = any(chain.in_tree for chain in members.values())
     network.template_at = max((at for chain in members.values() if (at := chain.template_at) is not None), default=None)
     return network

@@ -29,7 +29,7 @@ from pool.job_setup import job_settings, trial_terms
 from pool.jobs.job import ROLLING_MASK, Job
 from pool.jobs.job_table import JobTable
 from pool.jobs.template_board import TemplateBoard
-from pool.parallel_setup import network_members
+from pool.parallel_setup import network_members, shared_name
 from pool.scheme_setup import announcement, realm_of, scheme_board
 from pool.services.block_leading import BlockLeading
 from pool.services.block_submission import BlockSubmission
@@ -221,7 +221,7 @@ class Mining:
         if name != next(iter(names)):
             return
         members = {member: self.chains[member] for member in names}
-        network = network_of(members, section.network_name)
+        network = network_of(members, shared_name(members))
         shared = NetworkWatch(network, members, self._post_together, poll_interval_s=section.poll_interval_s)
         self.watches.update(dict.fromkeys(members, shared.watch))
         await shared.run()

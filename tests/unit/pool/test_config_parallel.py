@@ -55,7 +55,7 @@ async def test_config_chains_of_one_network_share_their_nodes(accepted: Callable
     watched = watched_chains(config)
     one, two = watched["one"].nodes[0], watched["two"].nodes[0]
     assert one.network is two.network
-    assert (one.name, two.name, one.network.name) == ("one[0]", "two[0]", "example[0]")
+    assert (one.name, two.name, one.network.name) == ("one[0]", "two[0]", "one+two[0]")
     paid = one.network.chains["two"]
     assert (paid.name, paid.script, paid.former) == ("two chain", b"\x00\x14" + b"\x07" * 20, ())
     assert watched["one"].network.addresses.bech32_hrp == "ppa"
