@@ -18,7 +18,10 @@ depends_on = None
 
 PAID = sa.text("state IN ('immature', 'mature')")
 COLUMNS = ("vote_hash_hex", "container_hash_hex", "event_index", "superseded")
-INDEXES = ("ix_blocks_chain_vote_hash_hex", "uq_blocks_inclusion", "uq_blocks_paid_vote", "uq_blocks_paid_height")
+INDEXES = (
+    "ix_blocks_chain_state_superseded", "ix_blocks_chain_id", "ix_blocks_chain_vote_hash_hex", "uq_blocks_inclusion",
+    "uq_blocks_paid_vote", "uq_blocks_paid_height",
+)  # fmt: skip
 
 
 def upgrade() -> None:
@@ -32,6 +35,9 @@ def upgrade() -> None:
     _paid("uq_blocks_paid_vote", ["chain", "vote_hash_hex"])
     op.create_index("uq_blocks_inclusion", "blocks", ["chain", "container_hash_hex", "event_index"], unique=True)
     op.create_index(op.f("ix_blocks_chain_vote_hash_hex"), "blocks", ["chain", "vote_hash_hex"], unique=False)
+    # Where a year has a handful of blocks it may have a million votes: their pages and counts are read from indexes.
+    op.create_index(op.f("ix_blocks_chain_id"), "blocks", ["chain", "id"], unique=False)
+    op.create_index(op.f("ix_blocks_chain_state_superseded"), "blocks", ["chain", "state", "superseded"], unique=False)
     op.create_table(
         "vote_scans",
         sa.Column("pool", sa.Text(), nullable=False),

@@ -15,9 +15,7 @@ from sqlalchemy import Connection, Row, case, func, insert, or_, select, update
 from pool.accounting.found_block import BlockState, FoundBlock, Place
 from pool.blocks.solution_store import SolutionRecord
 from pool.storage.database import add_missing
-from pool.storage.tables import blocks, credits, share_logs
-
-PAID = ("immature", "mature")
+from pool.storage.tables import PAID, blocks, credits, share_logs
 
 REASON_LIMIT = 500
 """A node's reason is text from outside; longer ones are cut."""
@@ -72,7 +70,7 @@ def watched(connection: Connection, pool: str, chain: str) -> list[FoundBlock]:
 def newest_mature(connection: Connection, pool: str, chain: str) -> FoundBlock | None:
     """The highest final block of this pool on a chain."""
     query = select(blocks).join(share_logs, share_logs.c.id == blocks.c.log_id)
-    query = query.where(blocks.c.chain == chain, blocks.c.state == "mature", share_logs.c.pool == pool)
+    query = query.where(blocks.c.chain == chain, blocks.c.state == "mature", PAID, share_logs.c.pool == pool)
     row = connection.execute(query.order_by(blocks.c.height.desc()).limit(1)).one_or_none()
     return None if row is None else _found_block(row)
 
@@ -85,7 +83,7 @@ def find(connection: Connection, block_id: int) -> FoundBlock:
 def paid_against(connection: Connection, block: FoundBlock, height: int, place: Place | None) -> str | None:
     """The name of a row whose being paid forbids that this one is paid too (invariant I5): another block of ours at its
     height; of a vote, another row of it, and a vote in another block of its height or at the same index."""
-    paid = select(blocks).where(blocks.c.chain == block.chain, blocks.c.state.in_(PAID), blocks.c.id != block.id)
+    paid = select(blocks).where(blocks.c.chain == block.chain, PAID, blocks.c.id != block.id)
     if place is not None:
         other = connection.execute(paid.where(blocks.c.vote_hash_hex == block.solve_hex)).first()
         if other is not None:

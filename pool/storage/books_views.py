@@ -35,9 +35,9 @@ class BooksViews:
         return await self.read(self._hashrates.series, now_ms)
 
     async def chain_blocks(
-        self, chain: str | None, cursor: str | None, limit: int, without: Collection[str] = ()
+        self, chain: str | None, cursor: str | None, limit: int, among: Collection[str] | None = None
     ) -> Mapping[str, Any]:
-        return await self.read(views.chain_blocks, chain, cursor, limit, without)
+        return await self.read(views.chain_blocks, chain, cursor, limit, among)
 
     async def block_with_credits(
         self, chain: str, hash_hex: str, cursor: str | None, limit: int

@@ -196,20 +196,23 @@ blocks = Table(
     Index(None, "chain", "watched"),
 )
 
-_PAID = text("state IN ('immature', 'mature')")
+PAID = text("state IN ('immature', 'mature')")
+"""In these words: a database uses an index over part of a table only where a question has its condition."""
 
 # Invariant I5: two of our blocks at one height cannot both be paid for, nor can two votes at one index of a block, or
 # one vote twice; and what a block pays at an index is the income of one row for ever.
 Index(
-    "uq_blocks_paid_height", blocks.c.chain, blocks.c.height, blocks.c.event_index, unique=True, sqlite_where=_PAID,
-    postgresql_where=_PAID,
+    "uq_blocks_paid_height", blocks.c.chain, blocks.c.height, blocks.c.event_index, unique=True, sqlite_where=PAID,
+    postgresql_where=PAID,
 )  # fmt: skip
 Index(
-    "uq_blocks_paid_vote", blocks.c.chain, blocks.c.vote_hash_hex, unique=True, sqlite_where=_PAID,
-    postgresql_where=_PAID,
+    "uq_blocks_paid_vote", blocks.c.chain, blocks.c.vote_hash_hex, unique=True, sqlite_where=PAID,
+    postgresql_where=PAID,
 )  # fmt: skip
 Index("uq_blocks_inclusion", blocks.c.chain, blocks.c.container_hash_hex, blocks.c.event_index, unique=True)
 Index(None, blocks.c.chain, blocks.c.vote_hash_hex)
+Index(None, blocks.c.chain, blocks.c.id)
+Index(None, blocks.c.chain, blocks.c.state, blocks.c.superseded)
 
 vote_scans = Table(
     "vote_scans",

@@ -65,16 +65,16 @@ def chain_blocks(
     chain: str | None,
     cursor: str | None = None,
     limit: int = 50,
-    without: Collection[str] = (),
+    among: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Found blocks and votes, newest first, of one chain or of all but those `without`. `cursor` is what the previous
+    """Found blocks and votes, newest first, of one chain, of those `among`, or of all. `cursor` is what the previous
     page gave. Raises ValueError for a cursor of another kind.
     """
     query = select(blocks).where(_TELLS).order_by(blocks.c.id.desc())
     if chain is not None:
         query = query.where(blocks.c.chain == chain)
-    if without:
-        query = query.where(blocks.c.chain.not_in(sorted(without)))
+    if among is not None:
+        query = query.where(blocks.c.chain.in_(sorted(among)))
     if cursor is not None:
         if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
             raise ValueError("cursor: expected the cursor of a previous page")
@@ -93,10 +93,12 @@ def block_with_credits(
     """
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
         raise ValueError("cursor: expected the cursor of a previous page")
-    named = or_(blocks.c.hash_hex == hash_hex, blocks.c.vote_hash_hex == hash_hex)
-    # Of a vote's rows the one that tells of it now; of several losses the first.
-    telling = select(blocks).where(blocks.c.chain == chain, named).order_by(blocks.c.superseded, blocks.c.id)
-    row = connection.execute(telling.limit(1)).one_or_none()
+    row = None
+    for column in (blocks.c.vote_hash_hex, blocks.c.hash_hex):  # one by one, so that each is found by its index
+        # Of a vote's rows the one that tells of it now; of several losses the first.
+        telling = select(blocks).where(blocks.c.chain == chain, column == hash_hex)
+        telling = telling.order_by(blocks.c.superseded, blocks.c.id).limit(1)
+        row = row or connection.execute(telling).one_or_none()
     if row is None:
         return None
     amount = func.sum(credits.c.amount).label("amount")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from pool.accounting.found_block import FoundBlock
 from pool.storage import block_store
@@ -20,9 +20,11 @@ def rows_of(connection: Connection, chain: str, votes: Sequence[str]) -> list[Fo
     found = []
     for start in range(0, len(votes), IN_ROWS):
         part = votes[start : start + IN_ROWS]
-        of_vote = or_(blocks.c.hash_hex.in_(part), blocks.c.vote_hash_hex.in_(part))
-        query = select(blocks.c.id).where(blocks.c.chain == chain, of_vote).order_by(blocks.c.id)
-        found += [block_store.find(connection, row_id) for row_id in connection.execute(query).scalars().all()]
+        ids: set[int] = set()
+        for column in (blocks.c.hash_hex, blocks.c.vote_hash_hex):  # one by one, so that each is found by its index
+            query = select(blocks.c.id).where(blocks.c.chain == chain, column.in_(part))
+            ids.update(connection.execute(query).scalars())
+        found += [block_store.find(connection, row_id) for row_id in sorted(ids)]
     return found
 
 

@@ -18,7 +18,7 @@ class AbsentBooks:
         _elsewhere()
 
     async def chain_blocks(
-        self, chain: str | None, cursor: str | None, limit: int, without: Collection[str] = ()
+        self, chain: str | None, cursor: str | None, limit: int, among: Collection[str] | None = None
     ) -> Mapping[str, Any]:
         _elsewhere()
 

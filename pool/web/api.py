@@ -140,7 +140,7 @@ class Books(Protocol):
     async def pool_overview(self, now_ms: int, started_ms: int) -> Mapping[str, Any]: ...
     async def pool_hashrates(self, now_ms: int) -> Mapping[str, Any]: ...
     async def chain_blocks(
-        self, chain: str | None, cursor: str | None, limit: int, without: Collection[str] = ()
+        self, chain: str | None, cursor: str | None, limit: int, among: Collection[str] | None = None
     ) -> Mapping[str, Any]: ...
     async def block_with_credits(
         self, chain: str, hash_hex: str, cursor: str | None, limit: int
@@ -227,8 +227,11 @@ class Api:
         chain = _chain_name(query["chain"]) if "chain" in query else None
         limit = checked_limit(query.get("limit"))
         cursor, voting = _cursor(query), self._voting()
+        among = None
+        if "votes" in query:
+            among = {chain.name for chain in self.live.chains()} - voting
         try:
-            page = await self.books.chain_blocks(chain, cursor, limit, voting if query.get("votes") == "no" else ())
+            page = await self.books.chain_blocks(chain, cursor, limit, among)
         except ValueError:
             raise _wrong_cursor() from None
         if chain is not None and not page["items"] and cursor is None and not self._is_configured(chain):

@@ -92,8 +92,8 @@ class BooksInThread:
     async def pool_hashrates(self, now_ms: int) -> Any:
         return await self._ask(PoolHashrates(RecentShares()).series, now_ms)
 
-    async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int, without: Any = ()) -> Any:
-        return await self._ask(views.chain_blocks, chain, cursor, limit, without)
+    async def chain_blocks(self, chain: str | None, cursor: str | None, limit: int, among: Any = None) -> Any:
+        return await self._ask(views.chain_blocks, chain, cursor, limit, among)
 
     async def block_with_credits(self, chain: str, hash_hex: str, cursor: str | None, limit: int) -> Any:
         return await self._ask(views.block_with_credits, chain, hash_hex, cursor, limit)
