@@ -15,14 +15,16 @@ from chains.kind import AuxTemplate, ParentTemplate, TemplateError
 from chains.node_rpc import NodeUnavailableError
 from chains.parallel.node import ParallelNode
 from pool.chain_setup import node_rpc, watched_chains
-from pool.config import Config
+from pool.config import BkChain, Config
 from pool.config_roles import MINING, SERVING
 from pool.doctor.books_checks import database_finding, redis_findings
 from pool.doctor.chain_checks import agreement, template_of, wallet_findings
 from pool.doctor.finding import Finding, Progress, in_thread, wrong
 from pool.doctor.job_trial import JobTrial
+from pool.doctor.leading_checks import leader_finding, maturity_finding
 from pool.doctor.node_checks import ANSWER_S, NodeUnderTest, node_findings
 from pool.doctor.place_checks import certificate_findings, folder_findings, port_findings
+from pool.leader_keys import leader_files
 from pool.services.chain_watch import WatchedChain
 
 WHOLE_S = 28.0
@@ -61,6 +63,7 @@ async def _examine(config: Config, looks: _Looks) -> None:
     try:
         await asyncio.gather(*work)
         work = [looks.look(f"{chain.name} nodes", agreement(chain.nodes)) for chain in chains]
+        work += [looks.look(f"{chain.name} leader", _leading(config, chain)) for chain in chains]
         if role in SERVING and chains[0].watched is not None:
             trial = JobTrial(config, chains[0].watched, {chain.name: chain.nodes for chain in chains})
             aux = {chain.name: chain.offer for chain in chains if isinstance(chain.offer, AuxTemplate)}
@@ -87,6 +90,17 @@ async def _of_one_datum(chains: Sequence[_Chain]) -> dict[str, AuxTemplate]:
                     found |= (await node.network.template()).templates
             except (TimeoutError, NodeUnavailableError, TemplateError):
                 continue
+    return found
+
+
+async def _leading(config: Config, chain: _Chain) -> list[Finding]:
+    """Of a chain of votes only."""
+    section = chain.section
+    if not isinstance(section, BkChain):
+        return []
+    found = [await maturity_finding(chain.name, section, chain.nodes)]
+    if config.pool.serves:
+        found.append(leader_finding(chain.name, leader_files(section, config.pool.data_dir, chain.name)))
     return found
 
 

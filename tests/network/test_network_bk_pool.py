@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from coincurve import PublicKeyXOnly
 from support.bk_mining import BkMiner
 from support.network import RealNetwork, until
 from support.network_pool import NetworkPool
+from support.real_pool import RealPool
 
 from chains.accounts.wallet import address_format
 from chains.primitives.address import script_to_address
@@ -49,10 +51,20 @@ def sections(network: RealNetwork) -> dict[str, dict[str, Any]]:
 
 
 class World(NetworkPool):
-    def __init__(self, folder: Path) -> None:
+    """With `processes` the pool's miners are at front ends, and the process above them asks nodes, leads and pays."""
+
+    def __init__(self, folder: Path, processes: int = 1) -> None:
+        self.processes = processes
         super().__init__(folder, NETWORK, sections)
         self.others = [BkMiner(number) for number in range(1, 4)]
         self._turns: Iterator[int] = itertools.count()
+
+    def _new_pool(self) -> RealPool:
+        pool = super()._new_pool()
+        config = json.loads(pool.config_path.read_text())
+        config["stratum"]["processes"] = self.processes
+        pool.config_path.write_text(json.dumps(config))
+        return pool
 
     @property
     def key_hex(self) -> str:
@@ -166,4 +178,23 @@ async def test_network_bk_pool_votes_leads_and_is_paid_to_the_unit(tmp_path: Pat
         await world.settled(world.paid)
         assert {block["confirmations"] > 0 for block in await world.chain(2)} == {True}
         assert not world.pool.log_lines("cannot be led twice")
+        world.audited()
+
+
+async def test_network_bk_pool_of_several_processes_leads_by_one_of_them(tmp_path: Path) -> None:
+    async with World(tmp_path, processes=2) as world:
+        await world.pool.in_tree(["votes"])
+
+        async def both_have_led() -> bool:
+            ours, theirs = await world.led()
+            return ours >= 1 and theirs >= 1
+
+        async with world.both_mining():
+            await until(both_have_led, "blocks are led by the pool and by others", 300)
+        assert (await world.settled(world.paid))["votes"] > 0
+        assert list((world.folder / "pool/data").rglob("*.key")) and not list(
+            (world.folder / "pool/data/front-ends").rglob("votes.key")
+        ), "front ends know no key"
+        (status,) = [chain for chain in (await world.pool.get("chains"))["items"] if chain["name"] == "votes"]
+        assert status["leading"]["ready"] and status["leading"]["led"] >= 1
         world.audited()
