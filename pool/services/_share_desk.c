@@ -964,8 +964,15 @@ PyMODINIT_FUNC PyInit__share_desk(void) {
     PyObject *made = PyModule_Create(&module), *target = NULL;
     if (made == NULL) return NULL;
     fill_crc_table();
-    kernel_calls = PyCapsule_Import(SHARE_KERNEL_CALLS, 0);
-    if (kernel_calls == NULL) goto failed;
+    PyObject *kernel = PyImport_ImportModule("chains.primitives._share_kernel"), *capsule = NULL;
+    if (kernel != NULL && (capsule = PyObject_GetAttrString(kernel, "calls")) != NULL)
+        kernel_calls = PyCapsule_GetPointer(capsule, SHARE_KERNEL_CALLS); /* the module keeps it alive */
+    Py_XDECREF(kernel);
+    Py_XDECREF(capsule);
+    if (kernel_calls == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_AttributeError)) PyErr_SetString(PyExc_ImportError, "the share kernel is older");
+        goto failed;
+    }
 #define INTERN(name) if ((str_##name = PyUnicode_InternFromString(#name)) == NULL) goto failed;
     NAMES(INTERN)
 #undef INTERN

@@ -7,6 +7,8 @@ import itertools
 import json
 import random
 import socket
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -444,3 +446,16 @@ async def test_share_lanes_are_for_whom_they_can_be_for(tmp_path):
     await world.close()
     with pytest.raises(TypeError):
         world.intake.desk.lane(wire.protocol, wire, object(), 0)
+
+
+@pytest.mark.parametrize("missing", ["pool.services._share_desk", "chains.primitives._share_kernel", ""])
+def test_share_lanes_are_left_out_where_they_cannot_be(missing):
+    """In a process of its own, which has imported nothing else before."""
+    code = f"""
+import sys
+if {missing!r}: sys.modules[{missing!r}] = None
+from pool.services import share_lanes
+print(share_lanes.ShareDesk is None)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{bool(missing)}\n"
