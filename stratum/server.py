@@ -267,16 +267,20 @@ class StratumServer:
     # Jobs.
 
     def broadcast(self, job: JobOffer) -> None:
-        """Offer a job to everyone, the biggest difficulty first; a newer one takes over from an unfinished one."""
+        """Offer a job to everyone, the biggest difficulty first. A newer one takes over from an unfinished one, with
+        whom that had not reached: where jobs come faster than they can be sent, nobody is left without any."""
         self._job = job
         self._broadcast_at = self.clock()
         if job.clean:
             self._clean_sequence = max(self._clean_sequence, job.sequence)
-        # Popped from the end, so the biggest difficulty last.
+        unreached = frozenset(self._broadcast)
+        # Popped from the end, so the biggest difficulty last, and those who wait already behind it.
         self._broadcast = sorted(
             (connection for connection in self.connections if connection.session.ready),
             key=_difficulty,
         )
+        if unreached:
+            self._broadcast.sort(key=unreached.__contains__)
         if not self._slice_due:
             self._slice()
 

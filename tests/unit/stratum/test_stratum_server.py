@@ -270,6 +270,7 @@ async def test_server_broadcast_reaches_everyone_the_biggest_first(reactor: Any,
         assert all(m["params"][8] is True for m in seen), "whoever missed the clean job gets the next one clean"
         late = [await miner.line() for miner in miners[7:]]
         assert [(m["params"][0], m["params"][8]) for m in late] == [("3", False)] * 3
+        assert order[3:] == [64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 512.0, 256.0, 128.0], "none waits twice"
         stranger.send(request(1, "mining.ping"))
         assert (await stranger.line())["id"] == 1
 
