@@ -33,6 +33,7 @@ OPEN_AGAIN_S = 10.0
 NO_NODE_S = 0.5
 
 LED = (SubmitResult.ACCEPTED, SubmitResult.DUPLICATE, SubmitResult.INCONCLUSIVE)
+ENDED = "nobody leads now"
 UNSIGNED = "unsigned"
 RESULTS = ("accepted", "inconclusive", "rejected", "unavailable", UNSIGNED)
 """Of a proposal, for the metrics: what the best of the nodes said, or that it was not signed."""
@@ -56,7 +57,8 @@ class BlockLeading:
         """`nodes` gives the chain's usable nodes, the preferred one first."""
         self.chain = chain
         self.results: dict[str, int] = dict.fromkeys(RESULTS, 0)
-        self.problem = "not begun"
+        self.problem = ENDED
+        self._runs = 0
         self._nodes = nodes
 
     @property
@@ -69,17 +71,23 @@ class BlockLeading:
         return sum(self.results.values()) - self.led
 
     async def run(self, open_leader: OpenLeader) -> None:
-        """For ever. Whoever ends it waits for its end, before which the files are not free."""
-        while True:
-            leader = await self._open(open_leader)
-            if leader is not None:
-                try:
-                    await self._again(leader)
-                    while await self.lead(leader, WAIT_S):
-                        pass
-                finally:
-                    leader.close()
-            await asyncio.sleep(OPEN_AGAIN_S)
+        """For ever. Until a former one of it has ended, whose files these are, it waits like for another process."""
+        self._runs += 1
+        run = self._runs
+        try:
+            while True:
+                leader = await self._open(open_leader)
+                if leader is not None:
+                    try:
+                        await self._again(leader)
+                        while await self.lead(leader, WAIT_S):
+                            pass
+                    finally:
+                        leader.close()
+                await asyncio.sleep(OPEN_AGAIN_S)
+        finally:
+            if run == self._runs:
+                self.problem = ENDED
 
     async def lead(self, leader: Leader, wait_s: int) -> bool:
         """Waits for one proposal and leads it. False when the signer has to be opened anew."""

@@ -277,9 +277,13 @@ class BlockSubmission:
             await asyncio.sleep(_wait_s(attempt))
             attempt += 1
 
+    def _is_vote(self, record: SolutionRecord) -> bool:
+        """One of many: a node that is behind may refuse it, and no block is lost by that."""
+        return record.chain in self.kinds and self.kinds[record.chain].many
+
     def _targets(self, record: SolutionRecord) -> list[Any]:
         nodes = self.nodes.get(record.chain, [])
-        if record.chain == self.parent or (record.chain in self.kinds and self.kinds[record.chain].many):
+        if record.chain == self.parent or self._is_vote(record):
             return list(nodes)  # every node can judge it
         return [n for n in nodes if n.name in record.nodes] or list(nodes)
 
@@ -328,7 +332,7 @@ class BlockSubmission:
         if answer.result is SubmitResult.STALE and attempt:
             # A node forgets its template once it took the block, too: what became of the first try nobody told us.
             outcome = "unknown"
-        if len(self.nodes[record.chain]) > 1 and outcome == "rejected":
+        if len(self.nodes[record.chain]) > 1 and outcome == "rejected" and not self._is_vote(record):
             log.warning(
                 "one node refuses a block chain=%s node=%s hash=%s: %s",
                 record.chain, node.name, record.block_hash_hex, answer.reason,

@@ -91,6 +91,7 @@ async def test_block_leading_signs_and_tells_every_node(world: World) -> None:
     assert [len(node.blocks) for node in world.nodes] == [1, 1]
     assert (world.leading.led, world.leading.refused, world.leading.problem) == (1, 0, "")
     await ended(task)
+    assert world.leading.problem == block_leading.ENDED
     world.open().close()  # its files are free
 
 

@@ -403,9 +403,10 @@ async def test_submission_of_votes_takes_every_header_of_one_template(world, mon
     assert [w.solve("alpha", nonce=nonce) for nonce in range(6)] == [()] * 6, "the same header twice is one vote"
 
 
-async def test_submission_of_a_vote_goes_to_every_node_of_its_chain(world, monkeypatch):
-    nodes = [Node("alpha[0]"), Node("alpha[1]")]
+async def test_submission_of_a_vote_goes_to_every_node_of_its_chain(world, monkeypatch, caplog):
+    nodes = [Node("alpha[0]"), Node("alpha[1]", SubmitAnswer(SubmitResult.REJECTED, "vote-unknown-block"))]
     w = world(alpha=nodes)
     monkeypatch.setitem(w.blocks.kinds, "alpha", type("Votes", (Mm2Kind,), {"many": True})())
     w.solve("alpha")
     await w.until(lambda: [len(node.told) for node in nodes] == [1, 1], "both are told")
+    assert (await w.ended("alpha"))["alpha"].state == "accepted" and "refuses" not in caplog.text
