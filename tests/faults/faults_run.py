@@ -120,7 +120,7 @@ async def all_is_there(
     verdicts.at_most("answered shares that are lost", len(accepted - set(stored)), 0)
     verdicts.at_most("shares that count twice", len(stored) - len(set(stored)), 0)
     strangers = len(set(stored) - accepted - {one for kind in "SR" for one in answers.of[kind]})
-    verdicts.at_most("stored shares beyond what was never answered", strangers - lost, 0)
+    verdicts.at_most("stored shares beyond what was never answered", max(0, strangers - lost), 0)
     found = Counter(states.get(hash_hex, "only on the chain") for hash_hex in hashes)
     text = ", ".join(f"{count} {state}" for state, count in sorted(found.items()))
     verdicts.figure("solves", f"{len(hashes)}: {text}; {len(accepted):,} shares answered")

@@ -60,6 +60,7 @@ class Soak:
         self._unexplained = 0
         self._lost = 0
         self._ended = 0
+        self._behind_s: list[float] = []
 
     async def part(self, part: Part, port: int) -> None:
         """One part of the day, judged."""
@@ -96,6 +97,8 @@ class Soak:
         rate = self._accepted / part.seconds
         verdicts.at_least(f"{name}: accepted, of the goal", rate / (part.connections / part.share_s), 0.7)
         verdicts.figure(f"{name}: accepted", f"{self._accepted:,}, {rate:,.0f} a second, {100 * busy:.0f} % of a core")
+        behind = f"median {1000 * median(self._behind_s):.0f} ms, worst {1000 * max(self._behind_s):.0f}"
+        verdicts.figure(f"{name}: the load itself was behind (much: a busy machine, nothing below counts)", behind)
         verdicts.at_most(f"{name}: connections the pool ended", self._ended, 0)
         verdicts.at_most(f"{name}: unexplained rejects", self._unexplained, 0)
         if tips.sent:
@@ -125,12 +128,14 @@ class Soak:
         self._unexplained += found["unexplained_count"]
         self._lost += found["lost"]
         self._ended += found["ended"]
+        self._behind_s.append(found["behind_s"])
         if found["unexplained"]:
             self.verdicts.say(f"unexplained: {found['unexplained']}")
         return found
 
     def _forget(self) -> None:
         self._accepted = self._late = self._unexplained = self._lost = self._ended = 0
+        self._behind_s = []
         self.load.tips.clear()
 
     def _pid(self) -> int:

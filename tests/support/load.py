@@ -24,7 +24,6 @@ class Load:
         self._process = process
         self._turn = asyncio.Lock()
         self.sums: dict[str, int] = {}
-        self.words: list[str] = []
         self.tips: dict[str, list[float]] = {}
 
     async def ask(self, what: str, **values: Any) -> Any:
@@ -40,7 +39,6 @@ class Load:
         for name, value in found.items():
             if isinstance(value, int):
                 self.sums[name] = self.sums.get(name, 0) + value
-        self.words += found["unexplained"]
         for tip, (count, first, last) in found["tips"].items():
             known = self.tips.setdefault(tip, [0, first, last])
             known[0] += count

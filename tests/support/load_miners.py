@@ -64,13 +64,15 @@ class Job:
 
 class Tally:
     """Since the last report. `tips` has, by previous hash as miners see it: miners reached, first and last time
-    (monotonic). `late` are shares refused as stale and explained, `unexplained` the words of all other refusals."""
+    (monotonic). `late` are shares refused as stale and explained, `unexplained` the words of all other refusals.
+    `behind_s` is how late the latest share was sent: a load that cannot keep up measures itself."""
 
     def __init__(self) -> None:
         self.accepted = self.late = self.sent = self.lost = self.ended = self.set_difficulty = self.logins = 0
         self.unexplained_count = 0
         self.unexplained: list[str] = []
         self.answers_ms: list[float] = []
+        self.behind_s = 0.0
         self.tips: dict[str, list[float]] = {}
         self.intervals: list[float] = []
 
@@ -78,7 +80,7 @@ class Tally:
         answers = sorted(self.answers_ms)
         kept = {name: getattr(self, name) for name in (
             "accepted", "late", "sent", "lost", "ended", "set_difficulty", "logins", "unexplained_count", "unexplained",
-            "tips",
+            "tips", "behind_s",
         )}  # fmt: skip
         for name, part in (("p50_ms", 0.5), ("p99_ms", 0.99), ("p999_ms", 0.999)):
             kept[name] = round(answers[int(part * (len(answers) - 1))], 3) if answers else None
@@ -182,6 +184,7 @@ class Load:
         while self._due and self._due[0][0] <= now:
             due_s, _, miner = heapq.heappop(self._due)
             if miner.ready and miner.due_s == due_s:
+                self.tally.behind_s = max(self.tally.behind_s, now - due_s)
                 self._share(miner, now)
                 self._next(miner, now)
 
