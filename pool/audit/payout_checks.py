@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from chains.primitives.serialize import MalformedError
-from chains.primitives.transaction import Transaction, parse_transaction
 from pool.audit.finding import Finding
+from pool.audit.paid_bytes import PaidBytes, paid_bytes
 from pool.ledger.account import EXPENSE_TXFEE
 from pool.storage import ledger_store, payout_coins, payout_versions
 from pool.storage.payout_tables import batch_inputs, payout_batches, payout_outputs, payouts
@@ -33,7 +32,7 @@ def _batch(connection: Connection, batch: Row[Any]) -> list[Finding]:
     """I7 and I8 of a batch's payouts."""
     found: list[Finding] = []
     subject = f"{batch.chain} batch {batch.id}"
-    transaction = _parsed(batch)
+    transaction = paid_bytes(batch.raw)
     if batch.raw is not None:
         if transaction is None or (transaction.txid, transaction.wtxid) != (batch.txid, batch.wtxid):
             return [Finding("I8", subject, "its signed bytes are not the transaction of its id")]
@@ -44,7 +43,7 @@ def _batch(connection: Connection, batch: Row[Any]) -> list[Finding]:
         if row.state == "settled":
             if row.account_id is not None:
                 settled_fees[row.account_id] = settled_fees.get(row.account_id, 0) + row.fee_part
-            output = _output(transaction, row.vout) if row.txid == batch.txid else None
+            output = transaction.output(row.vout) if transaction is not None and row.txid == batch.txid else None
             if output != (row.net, row.script_hex):
                 found.append(Finding("I8", f"{subject} payout {row.id}", "no output of the transaction pays it"))
     if batch.state == "settled":
@@ -63,7 +62,7 @@ def _fee_borne(connection: Connection, batch: Row[Any]) -> int | None:
     return parts + payout_versions.booked_pool_fee(connection, batch.chain, batch.id)[0]
 
 
-def _signed_faults(connection: Connection, batch: Row[Any], transaction: Transaction) -> list[str]:
+def _signed_faults(connection: Connection, batch: Row[Any], transaction: PaidBytes) -> list[str]:
     """The batch's transaction and, when its fee was raised, all others that it has: each pays the same and spends the
     first so many of the inputs."""
     inputs = connection.execute(
@@ -72,31 +71,36 @@ def _signed_faults(connection: Connection, batch: Row[Any], transaction: Transac
     column = versions.c
     others = connection.execute(select(versions).where(column.batch_id == batch.id).order_by(column.number)).all()
     if not others:
-        return _balance_faults(connection, batch.id, batch.fee, transaction, inputs)
+        return _balance_faults(connection, batch.id, batch, transaction, inputs)
     faults = [] if batch.txid in {row.txid for row in others} else ["its transaction is none of those that it has"]
     for row in others:
-        version = _parsed(row)
+        version = paid_bytes(row.raw)
         if version is None or (version.txid, version.wtxid) != (row.txid, row.wtxid):
             faults.append(f"the bytes of its transaction {row.number} are not that of its id")
             continue
         spent = inputs[: row.input_count]
-        faults += _balance_faults(connection, batch.id, row.fee, version, spent)
+        faults += _balance_faults(connection, batch.id, row, version, spent)
     return faults
 
 
 def _balance_faults(
-    connection: Connection, batch_id: str, fee: int, transaction: Transaction, inputs: Sequence[Row[Any]]
+    connection: Connection, batch_id: str, row: Row[Any], paid: PaidBytes, inputs: Sequence[Row[Any]]
 ) -> list[str]:
-    """What goes in is what goes out and the fee, and every planned output is there."""
+    """What goes in is what goes out and the fee, and every planned output is there. `row` has the fee, and the change,
+    which the bytes of a transfer do not have."""
     faults = []
-    if [(i.previous_txid, i.previous_index) for i in transaction.inputs] != [(i.txid, i.vout) for i in inputs]:
+    if paid.inputs is not None and list(paid.inputs) != [(i.txid, i.vout) for i in inputs]:
         faults.append("its inputs are not those that were reserved")
-    elif sum(i.amount for i in inputs) != sum(output.amount_sat for output in transaction.outputs) + fee:
-        faults.append("its inputs and outputs differ by something else than its fee")
-    for row in connection.execute(select(payout_outputs).where(payout_outputs.c.batch_id == batch_id)):
-        output = _output(transaction, row.vout)
-        if output is None or output[0] != row.net:
-            faults.append(f"output {row.vout} does not hold the {row.net} of payout {row.payout_id}")
+    elif paid.fee not in (None, row.fee):
+        faults.append(f"its transfer's fee is {paid.fee}, not {row.fee}")
+    else:
+        out = sum(amount for amount, _ in paid.outputs) + (0 if paid.fee is None else row.change_amount or 0)
+        if sum(i.amount for i in inputs) != out + row.fee:
+            faults.append("its inputs and outputs differ by something else than its fee")
+    for planned in connection.execute(select(payout_outputs).where(payout_outputs.c.batch_id == batch_id)):
+        output = paid.output(planned.vout)
+        if output is None or output[0] != planned.net:
+            faults.append(f"output {planned.vout} does not hold the {planned.net} of payout {planned.payout_id}")
     return faults
 
 
@@ -122,7 +126,7 @@ def _coins(connection: Connection, chain: str) -> list[Finding]:
     """The coins of the books, with the income that the wallet has not shown yet, are what the ledger says it holds."""
     view = payout_coins.books_view(connection, chain, (), ())
     coins = sum(coin.amount for coin in view.coins.values())
-    awaited = sum(income.amount for income in view.incomes.values() if income.mature)
+    awaited = sum(income.amount if income.mature else income.partly for income in view.incomes.values())
     if coins + awaited == view.wallet:
         return []
     return [Finding("I9", chain, f"the wallet's coins are {coins} and {awaited} awaited, its balance is {view.wallet}")]
@@ -131,18 +135,3 @@ def _coins(connection: Connection, chain: str) -> list[Finding]:
 def _moved(connection: Connection, group_id: str) -> int | None:
     group = ledger_store.find_group(connection, group_id)
     return sum(transfer.amount for transfer in group.transfers) if group is not None else None
-
-
-def _output(transaction: Transaction | None, vout: int) -> tuple[int, str] | None:
-    if transaction is None or vout >= len(transaction.outputs):
-        return None
-    return transaction.outputs[vout].amount_sat, transaction.outputs[vout].script.hex()
-
-
-def _parsed(batch: Row[Any]) -> Transaction | None:
-    if batch.raw is None:
-        return None
-    try:
-        return parse_transaction(batch.raw)
-    except MalformedError:
-        return None

@@ -16,8 +16,8 @@ from pool.ledger.account import ASSET_WALLET
 from pool.ledger.transfer import LedgerError
 from pool.payouts.batch import IN_FLIGHT, Batch, BatchKind
 from pool.payouts.cold import CAUSE, ColdReturn
-from pool.payouts.reconcile import BookedCoin, BooksView, CoinSource, Income, Reconciliation, named
-from pool.storage import ledger_store, payout_deposits
+from pool.payouts.reconcile import BookedCoin, BooksView, CoinSource, Reconciliation, named
+from pool.storage import ledger_store, payout_deposits, payout_incomes, payout_shortfall
 from pool.storage.database import add_missing
 from pool.storage.payout_tables import batch_inputs, payout_batches, payout_versions, payouts, wallet_coins
 from pool.storage.tables import balances, blocks
@@ -28,8 +28,6 @@ SPENDABLE = (CoinSource.INCOME, CoinSource.CHANGE, CoinSource.FUND)
 _IN_FLIGHT = tuple(sorted(state.value for state in IN_FLIGHT))
 _CHUNK = 400  # names per query, well below SQLite's limit of variables
 
-_BLOCK_NAME = func.coalesce(blocks.c.container_hash_hex, blocks.c.hash_hex)
-"""The block whose coins a row of `blocks` is about: of a vote, the one that has it."""
 
 
 class NoDepositError(LedgerError):
@@ -43,11 +41,13 @@ def books_view(
     them."""
     coins = {coin.outpoint: coin for coin in _unspent(connection, chain)}
     coins |= {coin.outpoint: coin for coin in _among(connection, chain, [o for o in shown if o not in coins])}
+    lacking = payout_shortfall.of_change(connection, chain, list(coins.values()))
+    coins |= {coin.outpoint: coin for coin in lacking}
     return BooksView(
         wallet=_wallet(connection, chain) + _pending_withdrawals(connection, chain),
         coins=coins,
         change=_change_to_come(connection, chain),
-        incomes=_incomes(connection, chain, block_hashes),
+        incomes=payout_incomes.incomes(connection, chain, block_hashes),
     )
 
 
@@ -315,35 +315,3 @@ def _change_to_come(connection: Connection, chain: str) -> frozenset[Outpoint]:
         rows = connection.execute(query.where(column.chain == chain, column.watched == 1))
         found |= {Outpoint(row.txid, row.change_vout) for row in rows if row.change_vout is not None}
     return frozenset(found)
-
-
-def _incomes(connection: Connection, chain: str, block_hashes: Collection[str]) -> dict[str, Income]:
-    """Mature blocks of which no coin is entered, and the blocks asked for. A vote's block is the one that has it."""
-    column, coin = blocks.c, wallet_coins.c
-    of_block = (coin.chain == column.chain, coin.cause == _BLOCK_NAME, coin.source == "income")
-    entered = select(coin.vout).where(*of_block)
-    waiting = select(_BLOCK_NAME).where(
-        column.chain == chain, column.state == "mature", column.reward > 0, ~entered.exists()
-    )
-    names = sorted({*block_hashes, *connection.execute(waiting).scalars()})
-    rows: dict[str, list[Any]] = {}
-    query = select(
-        _BLOCK_NAME.label("name"), column.height, column.reward, column.state, column.container_hash_hex
-    ).where(column.chain == chain)  # fmt: skip
-    for start in range(0, len(names), _CHUNK):
-        some = names[start : start + _CHUNK]
-        alone = (column.hash_hex.in_(some), column.container_hash_hex.is_(None))
-        for condition in (alone, (column.container_hash_hex.in_(some),)):
-            for row in connection.execute(query.where(*condition)):
-                rows.setdefault(row.name, []).append(row)
-    return {name: _income(name, found) for name, found in rows.items()}
-
-
-def _income(name: str, rows: Sequence[Any]) -> Income:
-    """What the rows of one block say: a single one, or one for each vote in it."""
-    final = [row for row in rows if row.state == "mature"]
-    still = [row for row in rows if row.state in ("submitted", "immature")]
-    amount = sum(row.reward or 0 for row in (*final, *still))
-    done = bool(final) and not still
-    partly = 0 if done else sum(row.reward or 0 for row in final)
-    return Income(name, rows[0].height, amount, done, partly, rows[0].container_hash_hex is not None)

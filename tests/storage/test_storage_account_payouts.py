@@ -10,9 +10,11 @@ from sqlalchemy import insert, select, update
 from support.payout_world import CHAIN, PayoutWorld, _account, script_of
 
 from chains.wallet import Outpoint
+from pool.audit.payout_checks import check_payouts
 from pool.ledger import income
 from pool.payouts.batch import BatchKind, BatchState, FeePolicy
-from pool.storage import ledger_store, payout_coins, payout_holds, payout_versions
+from pool.storage import block_losses, block_store, ledger_store, payout_coins, payout_holds, payout_versions
+from pool.storage.payout_tables import payout_batches
 from pool.storage.scheme_tables import income_events
 from pool.storage.tables import blocks, credits
 
@@ -52,6 +54,69 @@ async def test_storage_account_payouts_are_signed_sent_and_settled(world: Payout
     assert world.balances()["expense.txfee"] == batch.built.fee == batch.built.vsize, "1000 per 1000 bytes"
     assert batch.built.change is not None and batch.built.change.amount == 100_000 - batch.built.fee
     assert world.holds() == [] and world.payer.check.difference == 0
+
+
+def audited(world: PayoutWorld) -> list[str]:
+    with world.database.read() as connection:
+        return [str(finding) for finding in check_payouts(connection)]
+
+
+async def test_storage_account_audit_reads_transfers(quick_world: PayoutWorld) -> None:
+    world = quick_world
+    world.owe(AMOUNTS)
+    await world.settle()
+    assert audited(world) == []
+    batch = world.batches()[0]
+    assert batch.raw is not None and batch.built is not None
+
+    def bend(**values: object) -> list[str]:
+        with world.database.engine.begin() as connection:
+            wanted = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'payout_batches'"
+            for (name,) in connection.exec_driver_sql(wanted).all():
+                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        with world.database.write() as connection:
+            connection.execute(update(payout_batches).where(payout_batches.c.id == batch.id).values(**values))
+        return audited(world)
+
+    assert any("not the transaction of its id" in text for text in bend(raw=batch.raw[:-1] + b"\x00"))
+    found = bend(raw=batch.raw, change_amount=1)
+    assert any("differ by something else than its fee" in text for text in found), found
+    found = bend(change_amount=batch.built.change.amount if batch.built.change else None, fee=batch.built.fee + 1)
+    assert any("its transfer's fee is" in text for text in found), found
+
+
+async def test_storage_account_reward_that_was_paid_out_and_is_lost_for_good(world: PayoutWorld) -> None:
+    """The transfer stands, so the account lacks the reward; once the operator bears it the books lack the same."""
+    world.owe({1: 500_000}, fee=2_000_000)
+    world.wallet.mine(5)
+    lost_hex = world.owe({2: 300_000}, fee=400_000)
+    lost_height = world.wallet.height - world.terms.maturity - 1
+    assert world.wallet.hash_at(lost_height) == lost_hex
+    await world.settle()
+    assert [batch.state for batch in world.batches()] == ["settled"]
+    world.wallet.reorganise(world.wallet.height - lost_height + 1)
+    world.wallet.mine(3)
+    await world.passes(2, mining=False)
+    with world.database.write() as connection:
+        block_id = connection.execute(select(blocks.c.id).where(blocks.c.hash_hex == lost_hex)).scalar_one()
+        block_losses.lose(connection, block_store.find(connection, block_id), world.now_ms)
+        block_losses.absorb(connection, CHAIN, lost_hex, world.now_ms)
+    await world.passes(3)
+    with world.database.write() as connection:
+        for hold in payout_holds.in_force(connection, CHAIN):
+            payout_holds.release(connection, CHAIN, hold.cause, "looked", world.now_ms)
+    world.owe({3: 70_000})
+    for _ in range(2):
+        world.now_ms += world.terms.interval_ms
+        await world.settle()
+        assert world.holds() == []
+        assert world.payer.check.difference == 0 and audited(world) == []
+        world.owe({4: 80_000})
+    world.now_ms += world.terms.interval_ms
+    await world.settle()
+    assert {batch.state for batch in world.batches()} == {"settled"} and len(world.batches()) == 4
+    assert [world.wallet.paid(script_of(number)) for number in (1, 2, 3)] == [[500_000], [300_000], [70_000]]
+    assert world.balances()["asset.wallet"] == world.wallet.holds()
 
 
 async def test_storage_account_payouts_take_turns_and_leave_one_coin(quick_world: PayoutWorld) -> None:
