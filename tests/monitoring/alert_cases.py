@@ -75,6 +75,10 @@ FAST = (
         quiet=alpha("node_up", "1x30", ',node="alpha[1]"') | alpha("chain_up", "1x30"),
     ),
     AlertCase(
+        "BlocksNotLed", "ticket", "16m", alpha("leads_blocks", "0x70"),
+        {**alpha("leads_blocks", "0x70"), 'leads_blocks{instance="q",chain="alpha"}': "1x70"}, {"chain": "alpha"},
+    ),
+    AlertCase(
         "ChainOutOfTree", "ticket", "11m", alpha("aux_in_tree", "0x50"), alpha("aux_in_tree", "0x38 1x9"), ALPHA
     ),
     AlertCase(
