@@ -144,7 +144,14 @@ class NetworkPool:
 
     async def blocks(self, chain: str) -> list[dict[str, Any]]:
         """The pool's blocks of a chain, newest first."""
-        return list((await self.pool.get(f"blocks?chain={chain}&limit=200"))["items"])
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = await self.pool.get(f"blocks?chain={chain}&limit=200{cursor}")
+            found += page["items"]
+            if page["cursor"] is None:
+                return found
+            cursor = f"&cursor={page['cursor']}"
 
     async def states(self, chain: str) -> dict[str, str]:
         """By displayed hash."""
