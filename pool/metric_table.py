@@ -273,7 +273,7 @@ METRICS: tuple[MetricDefinition, ...] = (
     ),
     _gauge(
         "books_lag_seconds", "seconds", "", "books",
-        "How long ago everything durable was in the books, under 3 when all is well; since the start at most.",
+        "How long ago everything durable was in the books, under 5 when all is well; since the start at most.",
     ),
     _gauge(
         "last_backup_timestamp_seconds", "seconds", "", "books",

@@ -23,14 +23,14 @@ BATCH_SHARES = 5000
 """Stored in one transaction, which takes some 30 ms: no other writer waits for longer, and no page is written twice for
 less."""
 
-STORE_S = 2.0
+STORE_S = 4.0
 """While nobody waits for them, shares are stored so often: a commit costs as much as hundreds of shares."""
 
 TOLD_BEHIND_S = 10
 """Catching up is told of from here on; a busy pool that keeps up is not."""
 TRIM_S = 60.0
-MARK_S = 5.0
-"""An idle log tells so often how far it is drained; a block that waits for it is told at the next pass."""
+MARK_S = 4.0
+"""A log tells so often how far it is drained; a block that waits for it is told at the next pass."""
 
 BLOCK_STATES: Mapping[str, BlockState] = {"accepted": "submitted", "unknown": "submitted", "rejected": "rejected"}
 """A submission's answer is not yet a block's place in the chain: only `rejected` is worth a state of its own."""
@@ -149,6 +149,7 @@ class LogIngest:
                 self._marked_s = time.monotonic()
         except BaseException:
             self.hurry()
+            self._read_to_sequence = 0
             raise
         self.consumed_through = watermark.sequence
         self.caught_up_ms = now_ms

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from pool import progress
+from pool.accounting.books_away import BooksAwayError
 from pool.blocks.solution_store import ClosedSolution, SolutionRecord
-from pool.services.log_ingest import BATCH_SHARES, TOLD_BEHIND_S, LogIngest
+from pool.services import log_ingest
+from pool.services.log_ingest import BATCH_SHARES, STORE_S, TOLD_BEHIND_S, LogIngest
 from pool.shares.record import AccountKey, Position, Route, ShareLine, ShareRun
 from pool.shares.watermark import Watermark
 
@@ -23,6 +25,7 @@ class Log:
     def __init__(self, count: int, ago_s: int) -> None:
         self.appended_sequence = self.durable_sequence = count
         self._time_ms = NOW_MS - 1000 * ago_s
+        self.found: set[tuple[str, str]] = set()
 
     def read_run(self, position: Position, limit: int) -> ShareRun | None:
         last = min(position.offset + limit, self.durable_sequence)
@@ -34,7 +37,7 @@ class Log:
         return 0
 
     def open_names(self) -> set[tuple[str, str]]:
-        return set()
+        return self.found
 
     def open_record(self, chain: str, block_hash_hex: str) -> SolutionRecord | None:
         return None
@@ -94,3 +97,91 @@ async def test_log_ingest_says_how_far_it_has_caught_up(caplog: pytest.LogCaptur
 async def test_log_ingest_that_keeps_up_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     await catch_up(ago_s=TOLD_BEHIND_S - 1)
     assert caplog.messages == []
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(log_ingest, "time", made)
+    return made
+
+
+class Drained(Books):
+    def __init__(self) -> None:
+        super().__init__()
+        self.watermarks: list[int] = []
+
+    def drain(self, watermark: Watermark, now_ms: int) -> None:
+        self.watermarks.append(watermark.sequence)
+
+
+async def test_log_ingest_stores_now_and_then_while_nobody_waits(clock: Clock) -> None:
+    log, books = Log(10, 0), Drained()
+    ingest = LogIngest(log, log, books, lambda: NOW_MS)
+    await ingest.step(at_once, leads=True)
+    log.appended_sequence = log.durable_sequence = 20
+    for _ in range(7):
+        await ingest.step(at_once, leads=True)
+        clock.now_s += STORE_S / 8
+    assert (books.stored, ingest.consumed_through, books.watermarks) == (10, 10, [10])
+    clock.now_s += STORE_S / 8
+    await ingest.step(at_once, leads=True)
+    assert (books.stored, ingest.consumed_through, books.watermarks) == (20, 20, [10, 20])
+
+
+async def test_log_ingest_does_not_wait_when_it_is_to_hurry(clock: Clock) -> None:
+    log, books = Log(10, 0), Drained()
+    ingest = LogIngest(log, log, books, lambda: NOW_MS)
+    await ingest.step(at_once, leads=True)
+    log.appended_sequence = log.durable_sequence = 20
+    ingest.hurry()
+    await ingest.step(at_once, leads=True)
+    assert (books.stored, books.watermarks) == (20, [10, 20])
+
+
+async def test_log_ingest_does_not_wait_when_a_block_is_found(clock: Clock) -> None:
+    log, books = Log(10, 0), Drained()
+    ingest = LogIngest(log, log, books, lambda: NOW_MS)
+    await ingest.step(at_once, leads=True)
+    log.appended_sequence = log.durable_sequence = 20
+    log.found = {("a", "00")}
+    await ingest.step(at_once, leads=True)
+    assert (books.stored, books.watermarks) == (20, [10, 20])
+    await ingest.step(at_once, leads=True)
+    assert books.watermarks == [10, 20], "the same block is no news"
+
+
+async def test_log_ingest_tries_at_once_after_a_failure(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, books = Log(10, 0), Drained()
+    ingest = LogIngest(log, log, books, lambda: NOW_MS)
+
+    def failing(*_: object) -> int:
+        raise BooksAwayError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(books, "store_shares", failing)
+        with pytest.raises(BooksAwayError):
+            await ingest.step(at_once, leads=True)
+    await ingest.step(at_once, leads=True)
+    assert (books.stored, ingest.consumed_through, books.watermarks) == (10, 10, [10])
+
+
+async def test_log_ingest_ends_a_pass_with_what_was_durable_at_its_beginning() -> None:
+    """Shares that come meanwhile are for the next pass: a busy log would keep a pass going for ever."""
+    log, books = Log(10, 0), Drained()
+    ingest = LogIngest(log, log, books, lambda: NOW_MS)
+
+    async def meanwhile(work: Callable[..., Any], *arguments: Any) -> Any:
+        log.appended_sequence = log.durable_sequence = log.durable_sequence + 1
+        return work(*arguments)
+
+    await ingest.step(meanwhile, leads=True)
+    assert (books.stored, ingest.consumed_through, books.watermarks) == (11, 10, [10])
