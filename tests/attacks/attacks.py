@@ -32,16 +32,16 @@ def plan(fraction: float, files: int, ban_s: float) -> Plan:
         seconds={
             "slowloris": max(14.0, 60 * fraction), "silent": max(35.0, 60 * fraction),
             "invalid shares": max(15.0, 60 * fraction), "long lines": 30 * fraction + 5,
-            "no reading": 80.0, "logins": max(15.0, 60 * fraction), "TLS hellos": 30 * fraction + 5,
+            "no reading": 100.0, "logins": max(15.0, 60 * fraction), "TLS hellos": 30 * fraction + 5,
             "garbage": 30 * fraction + 5,
         },
         connections={
             "slowloris": many, "silent": many // 2, "invalid shares": 25, "long lines": 50, "no reading": 200,
             "logins": 20, "TLS hellos": 100, "garbage": 100,
         },
-        # 45 shares a second are the ban's 200 in 5 s; twenty long questions at once, and 30 s without progress.
+        # 45 shares a second are the ban's 200 in 5 s; what nobody reads fills 128 KiB of the kernel, then 30 s pass.
         lives_s={
-            "slowloris": 30, "silent": 30, "invalid shares": 10, "long lines": 10, "no reading": 60, "logins": 15,
+            "slowloris": 30, "silent": 30, "invalid shares": 10, "long lines": 10, "no reading": 95, "logins": 15,
             "TLS hellos": 2, "garbage": 2,
         },
         ban_s=ban_s,
