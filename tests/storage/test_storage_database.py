@@ -318,7 +318,6 @@ REFUSED = {
     "a changed credit": "UPDATE credits SET amount = 5",
     "a deleted credit": "DELETE FROM credits",
     "a debt below zero": "UPDATE balances SET amount = -1",
-    "the same header twice": "INSERT INTO shares VALUES (1, 2, 0, 1, 'w', 1, 1, X'aa', 0)",
     "the same sequence twice": "INSERT INTO shares VALUES (1, 1, 0, 1, 'w', 1, 1, X'bb', 0)",
     "a negative weight": "INSERT INTO shares VALUES (1, 3, 0, 1, 'w', -1, 1, X'bb', 0)",
     "a script with two accounts": INSERT_ACCOUNT + "('a','miner','00','y')",
