@@ -50,13 +50,15 @@ class Rpc(Protocol):
 @dataclass(frozen=True, slots=True)
 class ChainState:
     """Where a node stands. `chain_id` is in every transfer's id; rewards can be spent after `maturity` blocks. `holes`
-    are bodies below the tip that nobody shows: one that comes may undo what stands above it."""
+    are bodies below the tip that nobody shows: one that comes may undo what stands above it. `peers` are those that the
+    node is connected to."""
 
     chain_id: bytes
     height: int
     tip_hex: str
     maturity: int
     syncing: bool
+    peers: int
     holes: int = 0
 
 
@@ -96,6 +98,7 @@ class AccountNode:
                 displayed(answers.hash_of(info, "bestblockhash", "getblockchaininfo")),
                 answers.integer(info, "maturity_blocks", 1, MAX_HEIGHT, "getblockchaininfo"),
                 info.get("initialblockdownload") is not False,
+                answers.integer(info, "connections", 0, MAX_HEIGHT, "getblockchaininfo"),
             )
         view = answers.mapping(await self._call("getchainview", timeout_s=timeout_s), "getchainview")
         self._check_context(view)
@@ -113,6 +116,7 @@ class AccountNode:
             displayed(answers.hash_of(info, "tip", "getchainview")),
             answers.integer(info, "maturity_blocks", 1, MAX_HEIGHT, "getchainview"),
             view.get("initialblockdownload") is not False,
+            answers.integer(view, "peers", 0, MAX_HEIGHT, "getchainview"),
             answers.integer(info, "unresolved", 0, MAX_HEIGHT, "getchainview"),
         )
 

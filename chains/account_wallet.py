@@ -68,8 +68,9 @@ class AccountWallet:
     """One chain's (chains/wallet.py says what each method promises). `address` is the account that pays and that the
     chain's blocks pay, `secret` its key. The first node is believed; payments are sent to the others as well.
     `maturity` is after how many blocks the pool takes a reward for spendable: a chain that waits longer is refused.
-    `waits_for_bodies` says whether nothing is decided while bodies below the tip are missing (docs/adr/0019). `spends`
-    is what the books say; who has them sets it before the coins are asked for."""
+    `waits_for_bodies` says whether nothing is decided while bodies below the tip are missing (docs/adr/0019), `alone`
+    whether the node needs no peer. `spends` is what the books say; who has them sets it before the coins are asked
+    for."""
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class AccountWallet:
         *,
         maturity: int,
         waits_for_bodies: bool = True,
+        alone: bool = False,
     ) -> None:
         self.chain = chain
         self.address = address
@@ -93,12 +95,15 @@ class AccountWallet:
         self._nodes = tuple(nodes)
         self._maturity = maturity
         self._waits_for_bodies = waits_for_bodies
+        self._alone = alone
         self._deep: list[Line] = []  # lines that are not asked for again
 
     async def tip(self) -> Tip:
         state = await self._node.state()
         if state.syncing:
             raise WalletRefusedError("the node is not synced: initial block download")
+        if not state.peers and not self._alone:
+            raise WalletRefusedError("the node has no peers, so it cannot know the best block")
         if state.maturity > self._maturity:
             raise WalletRefusedError(
                 f"the chain's rewards can be spent after {state.maturity} blocks, the pool waits for {self._maturity}"

@@ -113,6 +113,7 @@ def _open_account(config: Config, name: str, chain: BkChain | ParallelChain) -> 
             [AccountNode(rpc, parallel, context) for rpc in rpcs],
             maturity=chain.credit_maturity - 1,
             waits_for_bodies=chain.waits_for_bodies if isinstance(chain, ParallelChain) else True,
+            alone=chain.network == "regtest",
         )
     except (KeyFileError, WalletRefusedError) as error:
         raise StartError(f"{name}'s payouts.key_file: {error}") from error

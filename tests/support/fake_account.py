@@ -85,6 +85,7 @@ class FakeAccountChain:
     refuses: str | None = None
     has_proofs: bool = False
     holes: int = 0
+    peers: int = 1
     sent: list[bytes] = field(default_factory=list)
     addresses: Any = field(default_factory=lambda: calls.address_format("pa"))
     _salt: Any = field(default_factory=lambda: itertools.count(1))
@@ -266,10 +267,11 @@ class FakeRpc:
             where = {"chain": self._chain_name, "chain_id": CHAIN_ID.hex(), "height": self._chain.height}
             where |= {"tip": self._chain.hash_at(self._chain.height), "maturity_blocks": self._chain.maturity}
             where |= {"unresolved": self._chain.holes}
-            return {"initialblockdownload": not self._chain.synced, "chains": [{"chain": "another"}, where]}
+            known = {"initialblockdownload": not self._chain.synced, "peers": self._chain.peers}
+            return known | {"chains": [{"chain": "another"}, where]}
         if method == "getblockchaininfo":
             where = {"genesis": displayed(CHAIN_ID), "blocks": self._chain.height}
-            where |= {"bestblockhash": self._chain.hash_at(self._chain.height)}
+            where |= {"bestblockhash": self._chain.hash_at(self._chain.height), "connections": self._chain.peers}
             return where | {
                 "maturity_blocks": self._chain.maturity, "initialblockdownload": not self._chain.synced
             }  # fmt: skip

@@ -210,6 +210,8 @@ async def test_paying_account_hears_all_its_nodes() -> None:
         (None, {"getblockchaininfo": {}}, "genesis"),
         (None, {"getblockchaininfo": lambda info: info | {"initialblockdownload": True}}, "not synced"),
         (None, {"getblockchaininfo": lambda info: info | {"maturity_blocks": 9}}, "after 9 blocks, the pool"),
+        (None, {"getblockchaininfo": lambda info: info | {"connections": 0}}, "no peers"),
+        ("beta", {"getchainview": lambda view: view | {"peers": 0}}, "no peers"),
         ("beta", {"getchainview": {"chains": []}}, "does not follow the chain beta"),
         ("beta", {"getchainview": lambda view: with_beta(view, chain_id="00")}, "chain_id"),
         ("beta", {"getchainview": lambda view: with_beta(view, unresolved=2)}, "2 bodies"),
@@ -239,8 +241,9 @@ async def test_paying_account_waits_for_no_bodies_where_it_is_told_so() -> None:
     chain, wallet, rpc = world("beta")
     chain.holes = 1
     node = AccountNode(rpc, "beta")
+    chain.peers = 0
     hasty = AccountWallet(
-        "alpha", wallet.address, chain.addresses, SECRET, (node,), maturity=3, waits_for_bodies=False
+        "alpha", wallet.address, chain.addresses, SECRET, (node,), maturity=3, waits_for_bodies=False, alone=True
     )
     assert (await hasty.tip()).height == chain.height
 
