@@ -13,6 +13,7 @@ Used inside of write transactions, which take turns, so nobody else adds shares 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -32,6 +33,19 @@ HOUR_MS = 3_600_000
 IN_ROWS = 500
 
 
+class Times(NamedTuple):
+    """When the oldest and the newest share of a set were received."""
+
+    oldest: int
+    newest: int
+
+    def with_times(self, oldest: int, newest: int) -> Times:
+        return Times(min(self.oldest, oldest), max(self.newest, newest))
+
+
+NOTHING = Times(2**63 - 1, -1)
+
+
 class KnownHashes:
     """Of all share logs of a database. `forget` after a transaction that may have been rolled back."""
 
@@ -41,7 +55,7 @@ class KnownHashes:
     def forget(self) -> None:
         self._loaded = False
         self._newer, self._older = SeenHashes(), SeenHashes()
-        self._newer_ms = self._older_ms = -1
+        self._newer_ms, self._older_ms = NOTHING, NOTHING
         self._since_ms = -1
         self._sequences: dict[int, int] = {}
 
@@ -69,7 +83,8 @@ class KnownHashes:
         add, older, since_ms = self._newer.add, self._older, self._since_ms
         seen = {place for place, line in enumerate(lines) if not add(line.header_hash) or line.header_hash in older}
         old = {place for place, line in enumerate(lines) if line.time_ms <= since_ms}
-        self._newer_ms = max(self._newer_ms, *(line.time_ms for line in lines))
+        times_ms = [line.time_ms for line in lines]
+        self._newer_ms = self._newer_ms.with_times(min(times_ms), max(times_ms))
         if len(self._newer) >= GENERATION:
             self._turn()
         return self._passed_over(connection, log_id, lines, seen, old) if seen or old else set()
@@ -89,14 +104,14 @@ class KnownHashes:
 
     def _add(self, time_ms: int, header_hash: bytes) -> None:
         self._newer.add(header_hash)
-        self._newer_ms = max(self._newer_ms, time_ms)
+        self._newer_ms = self._newer_ms.with_times(time_ms, time_ms)
         if len(self._newer) >= GENERATION:
             self._turn()
 
     def _turn(self) -> None:
-        self._since_ms = max(self._since_ms, self._older_ms)
+        self._since_ms = max(self._since_ms, self._older_ms.newest)
         self._older, self._older_ms = self._newer, self._newer_ms
-        self._newer, self._newer_ms = SeenHashes(), -1
+        self._newer, self._newer_ms = SeenHashes(), NOTHING
 
     def _load(self, connection: Connection) -> None:
         self.forget()
@@ -107,6 +122,11 @@ class KnownHashes:
         for time_ms, header_hash in connection.execute(query):
             self._add(time_ms, header_hash)
         self._loaded = True
+
+    @property
+    def _oldest_ms(self) -> int:
+        """When the oldest share in memory was received."""
+        return min(self._newer_ms.oldest, self._older_ms.oldest)
 
     def _passed_over(
         self, connection: Connection, log_id: int, lines: Sequence[ShareLine], seen: set[int], old: set[int]
@@ -121,7 +141,8 @@ class KnownHashes:
         stored = set(_stored_hashes(connection, log_id, asked))
         wanted = {lines[place].header_hash for place in seen} - known - stored
         known |= stored
-        known.update(_among(connection, list(wanted), -1))
+        # What memory has was stored since its oldest share was received, or is older and came again once already.
+        known.update(_among(connection, list(wanted), self._oldest_ms - HOUR_MS))
         passed = set()
         for place in suspects:
             header_hash = lines[place].header_hash

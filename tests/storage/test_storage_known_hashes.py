@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select, text, update
+from sqlalchemy import Connection, select, text, update
 from storage_samples import header_hash, logged, make_route, solution
 
 from pool.audit.share_checks import check_shares
@@ -95,6 +95,28 @@ def test_storage_hashes_are_looked_up_before_a_share_is_passed_over(database: Da
     alike = header_hash(1)[:8] + bytes([1]) * 24
     assert store(books, logged(2, ANNA, header_hash=alike)) == 1
     assert store(books, logged(3, ANNA, header_hash=alike), logged(4, ANNA, header_hash=alike)) == 0
+
+
+def test_storage_hashes_are_looked_for_as_far_back_as_memory_goes(
+    database: Database, books: SqlBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not among all shares that ever were, which would take the only writer for minutes."""
+    asked: list[int] = []
+    among = known_hashes._among
+
+    def telling(connection: Connection, hashes: Sequence[bytes], after_ms: int, *more: int) -> Iterator[bytes]:
+        asked.append(after_ms)
+        return among(connection, hashes, after_ms, *more)
+
+    monkeypatch.setattr(known_hashes, "_among", telling)
+    monkeypatch.setattr(known_hashes, "LOAD_ROWS", 1)
+    hour_ms = known_hashes.HOUR_MS
+    store(books, *(logged(number, ANNA, time_ms=number * hour_ms) for number in range(1, 6)))
+    again = SqlBooks(database, "other")
+    assert store(again, logged(6, ANNA, time_ms=6 * hour_ms)) == 1
+    assert store(again, logged(7, ANNA, header_hash=header_hash(6), time_ms=7 * hour_ms)) == 0
+    assert store(again, logged(8, ANNA, header_hash=header_hash(6), time_ms=8 * hour_ms)) == 0
+    assert asked[-2:] == [4 * hour_ms, 4 * hour_ms], "an hour before the oldest that memory has, of the fifth share"
 
 
 def test_storage_hashes_of_a_batch_that_was_rolled_back_are_forgotten(
