@@ -7,8 +7,8 @@ the field; an outage is NodeUnavailableError.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from chains import wallet_answers as answers
@@ -143,18 +143,18 @@ class AccountNode:
                          for key in ("spendable", "nonce", "next_nonce")))  # fmt: skip
 
     async def lines_above(self, address: str, since: int) -> list[Line]:
-        """An account's history above a height, oldest first; page by page. Of a page that is full the last height may
-        be cut, and is asked for again."""
+        """An account's history above a height, oldest first, with the rewards of a block as one line; page by page. Of
+        a page that is full the last height may be cut, and is asked for again."""
         found: list[Line] = []
         limit = PAGE_LINES
         while True:
             answer = answers.listing(await self._ask("listtransfers", address, since, limit), "listtransfers")
             page = [_line(record) for record in answer]
             if len(page) < limit:
-                return [*found, *page]
+                return [*found, *_merged(page)]
             whole = [line for line in page if line.height < page[-1].height]
             if whole:
-                found += whole
+                found += _merged(whole)
                 since = whole[-1].height
             else:
                 limit *= 2
@@ -223,6 +223,18 @@ class AccountNode:
 def _trouble(method: str, error: RpcError) -> Exception:
     kind = NodeUnavailableError if error.code in NODE_TROUBLE else WalletRefusedError
     return kind(f"{method}: {error}")
+
+
+def _merged(lines: Sequence[Line]) -> list[Line]:
+    """A block may pay an account for each of its votes; what matters is what it paid."""
+    found: list[Line] = []
+    for line in lines:
+        last = found[-1] if found else None
+        if last is not None and line.id is None and last.id is None and last.block == line.block:
+            found[-1] = replace(last, amount=last.amount + line.amount)
+        else:
+            found.append(line)
+    return found
 
 
 def _known_by(record: Mapping[str, Any]) -> str:
