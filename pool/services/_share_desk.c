@@ -532,17 +532,14 @@ static int take_line(Lane *lane, const char *line, Py_ssize_t size, double now) 
     if (added < 0 || (frame = make_frame((uint64_t)sequence, time_ms, digest, letters, (size_t)name_size, work,
                                          (uint64_t)chain_set, hash)) == NULL)
         goto end;
+    /* The log first: what waits for an answer is in it, whatever fails here. */
     Waiting share = {(unsigned long long)sequence, lane, job_id, difficulty, weight, ""};
     memcpy(share.id, plain.id.start, (size_t)plain.id.size);
-    if (wait_for_disk(desk, &share) < 0) {
-        Py_DECREF(frame);
-        goto end;
-    }
+    if (queue_frame(desk->log, frame, sequence) < 0 || wait_for_disk(desk, &share) < 0) goto end;
     Py_INCREF(lane);
     Py_INCREF(job_id);
     Py_INCREF(difficulty);
     Py_INCREF(weight);
-    if (queue_frame(desk->log, frame, sequence) < 0) goto end;
     if (add_to_tally(desk->tally, job, weight, farthest) < 0) goto end;
     long long timed;
     if (number_of(desk->intake, str__timed_sequence, &timed) < 0) goto end;

@@ -26,7 +26,7 @@
 
 typedef struct piece {
     struct piece *next;
-    unsigned long long segment, sequence;
+    unsigned long long segment, sequence, shares;
     size_t size;
     char bytes[];
 } Piece;
@@ -47,6 +47,7 @@ typedef struct {
     Piece *first, **last;
     int closing, failed;
     unsigned long long durable_segment, durable_offset, durable_sequence;
+    unsigned long long shares_waiting, bytes_waiting, bytes_written;
     double sync_s;
 } DiskThread;
 
@@ -85,11 +86,12 @@ static int rotate(DiskThread *self, unsigned long long segment) {
     return error;
 }
 
-/* Writes pieces of one segment and frees them; `*size` and `*sequence` say what was written. */
-static int commit(DiskThread *self, Piece *piece, size_t *size, unsigned long long *sequence) {
+/* Writes pieces of one segment and frees them; `*size`, `*shares` and `*sequence` say what was written. */
+static int commit(DiskThread *self, Piece *piece, size_t *size, unsigned long long *shares, unsigned long long *sequence) {
     int error = piece->segment == self->segment ? 0 : rotate(self, piece->segment);
     size_t held = 0;
     *size = 0;
+    *shares = 0;
     while (piece) {
         Piece *next = piece->next;
         if (!error && held + piece->size > TOGETHER) {
@@ -103,6 +105,7 @@ static int commit(DiskThread *self, Piece *piece, size_t *size, unsigned long lo
             held += piece->size;
         }
         *size += piece->size;
+        *shares += piece->shares;
         *sequence = piece->sequence;
         free(piece);
         piece = next;
@@ -140,13 +143,13 @@ static void *run(void *argument) {
     pthread_mutex_lock(&self->lock);
     for (;;) {
         size_t size;
-        unsigned long long sequence = 0;
+        unsigned long long shares, sequence = 0;
         while (self->first == NULL && !self->closing) pthread_cond_wait(&self->put, &self->lock);
         Piece *pieces = take(self);
         if (pieces == NULL) break;
         pthread_mutex_unlock(&self->lock);
         double began_s = now_s();
-        int error = commit(self, pieces, &size, &sequence);
+        int error = commit(self, pieces, &size, &shares, &sequence);
         double took_s = now_s() - began_s;
         pthread_mutex_lock(&self->lock);
         if (error) {
@@ -156,6 +159,9 @@ static void *run(void *argument) {
             self->durable_segment = self->segment;
             self->durable_offset += size;
             self->durable_sequence = sequence;
+            self->shares_waiting -= shares;
+            self->bytes_waiting -= size;
+            self->bytes_written += size;
             self->sync_s = took_s;
         }
         pthread_mutex_unlock(&self->lock);
@@ -231,13 +237,17 @@ static void end(DiskThread *self) {
     Py_END_ALLOW_THREADS
 }
 
-static void thread_dealloc(PyObject *object) {
-    DiskThread *self = (DiskThread *)object;
-    end(self);
-    for (Piece *piece = self->first, *next; piece; piece = next) {
+static void free_pieces(Piece *piece) {
+    for (Piece *next; piece; piece = next) {
         next = piece->next;
         free(piece);
     }
+}
+
+static void thread_dealloc(PyObject *object) {
+    DiskThread *self = (DiskThread *)object;
+    end(self);
+    free_pieces(self->first);
     free(self->joined);
     if (self->locks) {
         pthread_mutex_destroy(&self->lock);
@@ -246,34 +256,92 @@ static void thread_dealloc(PyObject *object) {
     Py_TYPE(object)->tp_free(object);
 }
 
-/* put(segment, sequence, data): the log's next bytes, whose last share has that number. Segments never fall. */
-static PyObject *thread_put(PyObject *object, PyObject *const *args, Py_ssize_t count) {
-    DiskThread *self = (DiskThread *)object;
+typedef struct {
+    unsigned long long segment, sequence, shares;
+    const char *bytes;
+    size_t size;
+} Entry;
+
+/* One (segment, data, sequence, shares) of a list; the bytes stay the tuple's. */
+static int take_entry(PyObject *list, Py_ssize_t at, Entry *entry) {
+    PyObject *item = PyList_GET_ITEM(list, at);
     char *bytes;
     Py_ssize_t size;
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "expected a segment, a sequence and bytes");
-        return NULL;
+    if (!PyTuple_CheckExact(item) || PyTuple_GET_SIZE(item) != 4) {
+        PyErr_SetString(PyExc_TypeError, "expected a segment, bytes, a sequence and a number of shares");
+        return -1;
     }
-    unsigned long long segment = PyLong_AsUnsignedLongLong(args[0]), sequence = PyLong_AsUnsignedLongLong(args[1]);
-    if (PyErr_Occurred() || PyBytes_AsStringAndSize(args[2], &bytes, &size) < 0) return NULL;
-    Piece *piece = malloc(sizeof *piece + (size_t)size);
-    if (piece == NULL) return PyErr_NoMemory();
-    piece->next = NULL;
-    piece->segment = segment;
-    piece->sequence = sequence;
-    piece->size = (size_t)size;
-    memcpy(piece->bytes, bytes, (size_t)size);
-    pthread_mutex_lock(&self->lock); /* held by the thread for moments only, never while it writes */
-    *self->last = piece;
-    self->last = &piece->next;
-    pthread_mutex_unlock(&self->lock);
-    pthread_cond_signal(&self->put);
-    Py_RETURN_NONE;
+    entry->segment = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(item, 0));
+    entry->sequence = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(item, 2));
+    entry->shares = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(item, 3));
+    if (PyErr_Occurred() || PyBytes_AsStringAndSize(PyTuple_GET_ITEM(item, 1), &bytes, &size) < 0) return -1;
+    entry->bytes = bytes;
+    entry->size = (size_t)size;
+    return 0;
 }
 
-/* progress(): (segment, offset, sequence) up to which everything is durable, the seconds that the last commit took, and
- * the error that ended the thread, 0 for none. Takes what `tell` has to read. */
+/* The entries from `at` on that are of one segment as one piece; `*at` is then the next one. NULL with an exception. */
+static Piece *make_piece(PyObject *list, Py_ssize_t *at) {
+    Entry entry;
+    size_t size = 0;
+    unsigned long long segment = 0;
+    Py_ssize_t end = *at;
+    for (; end < PyList_GET_SIZE(list); end++) {
+        if (take_entry(list, end, &entry) < 0) return NULL;
+        if (end == *at) segment = entry.segment;
+        else if (entry.segment != segment) break;
+        size += entry.size;
+    }
+    Piece *piece = malloc(sizeof *piece + size);
+    if (piece == NULL) return (Piece *)PyErr_NoMemory();
+    *piece = (Piece){.segment = segment, .size = 0};
+    for (; *at < end; ++*at) {
+        if (take_entry(list, *at, &entry) < 0) {
+            free(piece);
+            return NULL;
+        }
+        memcpy(piece->bytes + piece->size, entry.bytes, entry.size);
+        piece->size += entry.size;
+        piece->shares += entry.shares;
+        piece->sequence = entry.sequence;
+    }
+    return piece;
+}
+
+/* put([(segment, data, sequence, shares), ...]): the log's next bytes, whose last share has that number. Segments never
+ * fall. All of them, or none with an exception. The shares and bytes that wait now. */
+static PyObject *thread_put(PyObject *object, PyObject *list) {
+    DiskThread *self = (DiskThread *)object;
+    Piece *first = NULL, **last = &first;
+    unsigned long long shares = 0, size = 0;
+    if (!PyList_CheckExact(list)) {
+        PyErr_SetString(PyExc_TypeError, "expected a list");
+        return NULL;
+    }
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(list);) {
+        if ((*last = make_piece(list, &at)) == NULL) {
+            free_pieces(first);
+            return NULL;
+        }
+        shares += (*last)->shares;
+        size += (*last)->size;
+        last = &(*last)->next;
+    }
+    pthread_mutex_lock(&self->lock); /* held by the thread for moments only, never while it writes */
+    if (first) {
+        *self->last = first;
+        self->last = last;
+    }
+    shares = self->shares_waiting += shares;
+    size = self->bytes_waiting += size;
+    pthread_mutex_unlock(&self->lock);
+    if (first) pthread_cond_signal(&self->put);
+    return Py_BuildValue("KK", shares, size);
+}
+
+/* progress(): (segment, offset, sequence) up to which everything is durable, the seconds that the last commit took, the
+ * error that ended the thread (0 for none), the shares and bytes that wait, and the bytes written. Takes what `tell` has to
+ * read. */
 static PyObject *thread_progress(PyObject *object, PyObject *none) {
     (void)none;
     DiskThread *self = (DiskThread *)object;
@@ -282,9 +350,10 @@ static PyObject *thread_progress(PyObject *object, PyObject *none) {
     pthread_mutex_lock(&self->lock);
     unsigned long long segment = self->durable_segment, offset = self->durable_offset, sequence = self->durable_sequence;
     double sync_s = self->sync_s;
+    unsigned long long shares = self->shares_waiting, bytes = self->bytes_waiting, written = self->bytes_written;
     int failed = self->failed;
     pthread_mutex_unlock(&self->lock);
-    return Py_BuildValue("KKKdi", segment, offset, sequence, sync_s, failed);
+    return Py_BuildValue("KKKdiKKK", segment, offset, sequence, sync_s, failed, shares, bytes, written);
 }
 
 static PyObject *thread_close(PyObject *object, PyObject *none) {
@@ -294,7 +363,7 @@ static PyObject *thread_close(PyObject *object, PyObject *none) {
 }
 
 static PyMethodDef thread_methods[] = {
-    {"put", (PyCFunction)(void (*)(void))thread_put, METH_FASTCALL, NULL},
+    {"put", thread_put, METH_O, NULL},
     {"progress", thread_progress, METH_NOARGS, NULL},
     {"close", thread_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -21,7 +21,6 @@ import os
 import threading
 import time
 from asyncio import AbstractEventLoop
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -132,7 +131,8 @@ class ShareLog:
         self._sequence = sequence + SEQUENCE_GAP if sequence else 0
         self.durable_sequence = self._sequence
 
-        self._condition = threading.Condition()
+        self._condition = threading.Condition()  # with a writer of Python
+        self._lock = threading.Lock()  # with one of C
         self._gathered: list[tuple[int, bytes, int, int]] = []  # appended in this turn of the loop, not yet handed over
         self._gathered_bytes = 0
         self._queue: list[tuple[int, bytes, int, int]] = []
@@ -153,8 +153,7 @@ class ShareLog:
         self._disk: Any = None
         self._told_by = -1  # the eventfd by which _disk wakes the loop
         self._told_sequence = self.durable_sequence
-        self._untold_failure: OSError | None = None
-        self._handed: deque[tuple[int, int, int]] = deque()  # to _disk: last sequence, shares, bytes
+        self._untold_failure: BaseException | None = None
         if DiskThread is not None and type(self._file) is SegmentFile:
             self._begin_disk_thread(self._file)
         else:
@@ -250,19 +249,14 @@ class ShareLog:
         self._loop.add_reader(self._told_by, self._look)
 
     def _put(self) -> None:
-        with self._condition:  # close() may come from another thread
+        with self._lock:  # close() may come from another thread
             gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
-            while gathered:
-                segment = gathered[0][0]
-                own = [item for item in gathered if item[0] == segment]
-                data = own[0][1] if len(own) == 1 else b"".join([item[1] for item in own])
-                count = sum([item[3] for item in own])
-                sequence = own[-1][2]
-                self._handed.append((sequence, count, len(data)))
-                self._queued_bytes += len(data)
-                self.pending += count
-                self._disk.put(segment, sequence, data)
-                gathered = gathered[len(own) :]
+            try:
+                self.pending, self._queued_bytes = self._disk.put(gathered)
+            except Exception as error:
+                # These will never be durable, so nothing after them may be.
+                self._fail(self._segment, error)
+                self._tell(lambda _: self._look(), None)
 
     def _look(self) -> None:
         """The thread has something to tell: first what is durable, then that nothing more will be."""
@@ -276,21 +270,19 @@ class ShareLog:
 
     def _take_progress(self) -> None:
         """Brings the attributes up to date."""
-        with self._condition:
-            segment, offset, sequence, self.last_fsync_s, code = self._disk.progress()
+        with self._lock:
+            progress = self._disk.progress()
+            segment, offset, sequence, self.last_fsync_s, code, self.pending, self._queued_bytes, size = progress
             self.durable_position = Position(segment, offset)  # before the sequence
             self.durable_sequence = sequence
-            handed = self._handed
-            while handed and handed[0][0] <= sequence:
-                _, count, size = handed.popleft()
-                self.pending -= count
-                self._queued_bytes -= size
-                self.bytes_written += size
-            if not code or self._failure is not None:
-                return
-            # Never retried. Whoever waits for an answer gets none, and the pool exits.
-            failure = self._failure = self._untold_failure = OSError(code, os.strerror(code))
-        log.critical("share log failed, nothing is acknowledged any more segment=%d error=%r", segment, failure)
+            self.bytes_written = size
+            if code and self._failure is None:
+                self._fail(segment, OSError(code, os.strerror(code)))
+
+    def _fail(self, segment: int, error: BaseException) -> None:
+        """Never retried. Whoever waits for an answer gets none, and the pool exits."""
+        self._failure = self._untold_failure = error
+        log.critical("share log failed, nothing is acknowledged any more segment=%d error=%r", segment, error)
 
     def _end_disk_thread(self) -> None:
         if self._closing:
@@ -314,9 +306,7 @@ class ShareLog:
                 pass
             self._file.close()
         except Exception as error:
-            # Never retried. Whoever waits for an answer gets none, and the pool exits.
-            self._failure = error
-            log.critical("share log failed, nothing is acknowledged any more segment=%d error=%r", self._segment, error)
+            self._fail(self._segment, error)
             self._tell(self._on_error, error)
 
     def _commit(self) -> bool:

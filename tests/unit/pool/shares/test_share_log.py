@@ -381,6 +381,23 @@ async def test_share_log_stops_when_no_segment_can_be_made(tmp_path: Path) -> No
     assert numbers(log, BEGINNING) == list(range(books.durable[-1] if books.durable else 0))
 
 
+async def test_share_log_stops_when_shares_are_not_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not handed over will never be durable, so nothing after it is answered either."""
+    if share_log.DiskThread is None:
+        return  # the list that is handed over is the queue itself
+    books = Books()
+    log = books.open(tmp_path)
+    monkeypatch.setattr(log, "_gathered", [("no segment", b"", 1, 1)])
+    log._hand_over()
+    with pytest.raises(ShareLogStopped):
+        append(log, 1)
+    await books.until(lambda: bool(books.errors))
+    log.close()
+    assert (books.durable, numbers(log)) == ([], [])
+
+
 async def test_share_log_is_closed_from_another_thread_while_the_loop_goes_on(tmp_path: Path) -> None:
     books = Books()
     log = books.open(tmp_path)
