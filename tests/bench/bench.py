@@ -84,7 +84,7 @@ def measure_blocks(server: Server, figures: Figures, folder: Path) -> None:
 
 
 def measure_growth(server: Server, figures: Figures, folder: Path) -> None:
-    """A million good shares, of one block's time."""
+    """Two million good shares, of one block's time."""
     connections = connect(server.port, 100)
     try:
         for step in range(STEPS + 1):

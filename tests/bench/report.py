@@ -33,8 +33,8 @@ TITLES = {"paced": "1,000 shares/s over 100 connections", "closed": "closed loop
 BLOCK_BAR, BROADCAST_BAR = 2.2, 1.5
 SEVERAL_BAR = 1.1
 CONNECTION_BAR_KIB = 8
-FLAT_BYTES = 4.0
-"""For each share: a million of them is what a pool of 20,000 miners may take between two blocks."""
+FLAT_MIB = 4.0
+"""So much more at most for a second million of shares, which a pool of 20,000 miners may take between two blocks."""
 
 
 def report(figures: dict[str, Figures], options: argparse.Namespace) -> str:
@@ -123,11 +123,12 @@ def _memory(figures: dict[str, Figures]) -> str:
 def _growth(own: Figures) -> str:
     growth = own.growth
     sizes = ", ".join(f"{size / 2**20:.1f}" for size in growth.rss_bytes)
-    slope = growth.slope()
-    verdict = "flat" if slope <= FLAT_BYTES else "it grows"
+    grown_mib = growth.grown_bytes() / 2**20
+    verdict = "flat" if grown_mib <= FLAT_MIB else "it grows"
     return (
-        f"Memory over {growth.shares[-1]:,} shares without a new block: {slope:.1f} bytes per share ({verdict}; "
-        f"{FLAT_BYTES:g} is the bar). MiB after every {growth.shares[1]:,}: {sizes}.\n"
+        f"Memory over {growth.shares[-1]:,} shares without a new block: the second half needed {grown_mib:+.1f} MiB "
+        f"({verdict}; {FLAT_MIB:g} is the bar), a slope of {growth.slope():.1f} bytes per share. MiB after every "
+        f"{growth.shares[1]:,}: {sizes}.\n"
     )
 
 
