@@ -122,7 +122,8 @@ CALLS: tuple[Call, ...] = (
     Call("signtransfer", "A transfer, signed with this node's key of its sender.", WRITE,
          (Parameter("transfer", TEXT, "as hex"),), "hex, id", sign_transfer, group="wallet"),
     Call("gettransfer", "Where a transfer is.", READ, (Parameter("id", TEXT, "a transfer's id"),),
-         "state, height, confirmations", lambda core, text: wallet.get_transfer(core.chain, text), group="wallet"),
+         "state, height, block, confirmations", lambda core, text: wallet.get_transfer(core.chain, text),
+         group="wallet"),
     Call("sendtransfer", "A signed transfer, for the next block; sending it again does no harm.", WRITE,
          (Parameter("transfer", TEXT, "as hex"),), "its id", _transfer, group="wallet"),
 )  # fmt: skip
