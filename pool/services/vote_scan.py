@@ -28,9 +28,9 @@ STEP_MS = 10_000
 BACK = 100
 """So many blocks at least are compared again when the chain has changed below."""
 
-PATIENCE_MS = 600_000
-"""A block is compared again and again for so long before anything is told of it: a final vote that a deep
-reorganisation moved is booked meanwhile, and so is a vote whose front end could not reach the books."""
+PATIENCE_MS = 180_000
+"""A block is compared again and again for so long before anything is told of it: votes that a deep reorganisation moved
+are booked meanwhile. All blocks of a step wait at the same time."""
 
 DRAINED_MS = 60_000
 """How much later than the first sight of a vote every front end must have told all that it knew."""
@@ -54,12 +54,13 @@ class ScanBooks(Protocol):
         """The time up to which everything of all front ends is in the books."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Doubt:
-    """A block that does not agree with the books, and since when."""
+    """A block that does not agree with the books: since when, and whether that is told already."""
 
-    hash_hex: str
+    height: int
     since_ms: int
+    told: bool = False
 
 
 class VoteScan:
@@ -75,7 +76,7 @@ class VoteScan:
         self.terms = terms
         self._in_thread = in_thread
         self._now_ms = now_ms
-        self._doubt: Doubt | None = None
+        self._doubts: dict[str, Doubt] = {}
         self._next_ms = 0
 
     def look_at_once(self) -> None:
@@ -93,12 +94,15 @@ class VoteScan:
         height = await self._start(tip, last)
         end = min(last, height + BLOCKS_A_STEP)
         done: BlockIncome | None = None
+        waits = False
         for at in range(height + 1, end + 1):
             income = await ask(self._chain, self._view.income_at(at))
-            if income is None or not await self._agrees(income):
+            if income is None:
                 break
-            done = income
+            waits = not await self._agrees(income) or waits
+            done = done if waits else income
         if done is not None:
+            self._doubts = {name: doubt for name, doubt in self._doubts.items() if doubt.height > done.height}
             await self._in_thread(self._books.set_scanned, self._chain, done.height, done.hash_hex)
             if done.height == end < last:
                 self._next_ms = 0
@@ -136,10 +140,14 @@ class VoteScan:
             if known and not await self._is_booked(vote, Place(income.hash_hex, vote.event_index), known):
                 other.append(vote)
         if not unknown and not other:
-            self._doubt = None
+            self._doubts.pop(income.hash_hex, None)
             return True
-        if not await self._is_certain(income.hash_hex):
+        doubt = self._doubts.setdefault(income.hash_hex, Doubt(income.height, self._now_ms()))
+        if doubt.told:
+            return True
+        if not await self._is_certain(doubt):
             return False
+        doubt.told = True
         if unknown:
             log.error(
                 "votes that the books do not know pay the pool, nobody is credited chain=%s height=%d block=%s"
@@ -153,7 +161,6 @@ class VoteScan:
                 " amount=%d",
                 self._chain, income.height, income.hash_hex, vote.event_index, vote.hash_hex, vote.amount,
             )  # fmt: skip
-        self._doubt = None
         return True
 
     async def _is_booked(self, vote: PaidVote, place: Place, known: list[FoundBlock]) -> bool:
@@ -172,12 +179,11 @@ class VoteScan:
             await self._in_thread(self._books.watch_again, row, self._now_ms())
         return True
 
-    async def _is_certain(self, hash_hex: str) -> bool:
+    async def _is_certain(self, doubt: Doubt) -> bool:
         """Whether a block has disagreed for long enough, and all that front ends knew by then is in the books."""
         now_ms = self._now_ms()
-        if self._doubt is None or self._doubt.hash_hex != hash_hex or now_ms < self._doubt.since_ms:
-            self._doubt = Doubt(hash_hex, now_ms)
-        if now_ms - self._doubt.since_ms < PATIENCE_MS:
+        doubt.since_ms = min(doubt.since_ms, now_ms)  # of a clock that was put back
+        if now_ms - doubt.since_ms < PATIENCE_MS:
             return False
         drained_ms = await self._in_thread(self._books.drained_ms)
-        return drained_ms is None or drained_ms >= self._doubt.since_ms + DRAINED_MS
+        return drained_ms is None or drained_ms >= doubt.since_ms + DRAINED_MS

@@ -304,7 +304,7 @@ async def test_income_of_votes_that_the_books_do_not_know_is_told_once_and_given
     world.chain.foreign.add(99)
     world.chain.connect("c", 1, (98, 20), (11, 10), (97, 11), (99, 5))
     world.chain.advance(7)
-    await look_for(world, 9)
+    await look_for(world, 3)
     assert told(caplog, UNKNOWN) == [] and coins(world) == (0, 10)
     await look_for(world, 6)
     world.restart()
@@ -315,13 +315,16 @@ async def test_income_of_votes_that_the_books_do_not_know_is_told_once_and_given
 
 
 async def test_a_vote_whose_front_end_is_late_is_no_unknown_income(
-    world: VoteWorld, caplog: pytest.LogCaptureFixture
+    world: VoteWorld, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.chain.advance(1)
     await look_for(world, 1)
     world.chain.connect("c", 2, (11, 10))
     world.chain.advance(7)
-    await look_for(world, 8)
+    monkeypatch.setattr(world.books, "drain", lambda watermark, now_ms: None)  # nothing is heard of it
+    await look_for(world, 20)
+    assert world.books.scanned(CHAIN) == (1, world.chain.main[1].hash_hex)
+    monkeypatch.undo()
     world.vote(11, height=2)
     await look_for(world, 20)
     assert told(caplog, UNKNOWN) == [] and world.states(11) == ["mature"]
@@ -386,3 +389,18 @@ async def test_a_final_vote_that_the_chain_pays_otherwise_is_told(
     world.chain.advance(8)
     await look_for(world, 15)
     assert len(told(caplog, OTHERWISE)) == 1 and world.states(11) == ["mature"]
+
+
+async def test_unknown_votes_in_every_block_do_not_keep_the_comparison_behind(
+    world: VoteWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another pool with our address, or somebody who gives: all blocks wait for certainty at the same time."""
+    await look_for(world, 1)
+    for height in range(1, 16):
+        world.chain.connect(f"c{height:02}", height, (1000 + height, 5))
+    await look_for(world, 5)
+    world.chain.advance(4)
+    await look_for(world, 5)
+    assert len(told(caplog, UNKNOWN)) == 15
+    scanned = world.books.scanned(CHAIN)
+    assert scanned is not None and scanned[0] == 16
