@@ -6,6 +6,7 @@ be handed out with it. Every check returns (location, what was expected); the pl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def leader_key_mistakes(values: Mapping[str, Any], chains: list[ChainFacts]) -> 
         other = next((place for place, file in named if place != location and _same(file, path)), None)
         if other is not None:
             yield location, f"expected a file of its own, {dotted(other)} is the same"
-        elif path.exists():
+        elif _is_to_be_judged(path):
             problem = _key_problem(path, chain)
             if problem is not None:
                 yield location, problem
@@ -72,6 +73,15 @@ def _same(one: Path, other: Path) -> bool:
         return one.resolve() == other.resolve()
     except (OSError, RuntimeError):  # a loop of links: whoever opens it tells
         return one == other
+
+
+def _is_to_be_judged(path: Path) -> bool:
+    """Whether it is there, and its user's who looks. Root may look at the files of the pool's own user, and somebody
+    else cannot: such a key is judged when the pool starts."""
+    try:
+        return path.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _key_problem(path: Path, chain: ChainFacts) -> str | None:

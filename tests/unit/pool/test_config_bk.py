@@ -120,3 +120,14 @@ def test_config_leader_key_file_is_nobody_elses(refused: Callable[..., list[str]
         "chains.votes.leader_key_file: expected a file of its own, chains.regbtc.nodes.0.password_file is the same"
         in line
     )
+
+
+def test_config_leaves_a_key_to_its_own_user(
+    accepted: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root checks the file of a pool that runs as somebody else; the start judges the key."""
+    key = tmp_path / "lead.key"
+    create_key(key)
+    key.chmod(0o644)
+    monkeypatch.setattr("os.geteuid", lambda: key.stat().st_uid + 1)
+    accepted(TEXT + f"    leader_key_file: {key}\n")
