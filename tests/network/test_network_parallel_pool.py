@@ -14,19 +14,27 @@ from chains.accounts.wallet import address_format
 from chains.mm2_proof.tree import context_of
 from chains.primitives.address import script_to_address
 
-NETWORK = {
-    "kind": "parallel",
-    "network": {
-        "name": "pool test",
-        "mode": "aux",
-        "first_bits": EASY_BITS,
-        "half_life_s": None,
-        "chains": [
-            {"name": "alpha", "context_name": "a", "subsidy": 50_00000001, "maturity_blocks": 4, "hrp": "ppa"},
-            {"name": "beta", "context_name": "b", "subsidy": 7_00000003, "maturity_blocks": 4, "hrp": "ppb"},
-        ],
-    },
-}
+MATURITY = 30  # deeper than any reorganisation here, however slow the machine is
+
+
+def network_file(maturity: int) -> dict[str, Any]:
+    rest = {"maturity_blocks": maturity}
+    return {
+        "kind": "parallel",
+        "network": {
+            "name": "pool test",
+            "mode": "aux",
+            "first_bits": EASY_BITS,
+            "half_life_s": None,
+            "chains": [
+                {"name": "alpha", "context_name": "a", "subsidy": 50_00000001, "hrp": "ppa", **rest},
+                {"name": "beta", "context_name": "b", "subsidy": 7_00000003, "hrp": "ppb", **rest},
+            ],
+        },
+    }
+
+
+NETWORK = network_file(MATURITY)
 CHAINS = {"ppa": "alpha", "ppb": "beta"}
 SUBSIDY = {"ppa": 50_00000001, "ppb": 7_00000003}
 POOL_NODES = 2
@@ -41,7 +49,7 @@ def own_address(hrp: str) -> str:
     return address
 
 
-def sections(network: RealNetwork) -> dict[str, dict[str, Any]]:
+def sections(network: RealNetwork, maturity: int = MATURITY) -> dict[str, dict[str, Any]]:
     nodes = [
         {"url": f"http://127.0.0.1:{node.rpc_port}", "user": "user", "password": "secret"}
         for node in network.nodes[:POOL_NODES]
@@ -49,22 +57,27 @@ def sections(network: RealNetwork) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "kind": "parallel", "network": "regtest", "network_name": "pool test", "chain_name": CHAINS[name],
-            "hrp": name, "maturity_blocks": 4, "address": own_address(name), "nodes": nodes, "poll_interval_s": 0.2,
-            "away_s": 5.0,
+            "hrp": name, "maturity_blocks": maturity, "address": own_address(name), "nodes": nodes,
+            "poll_interval_s": 0.2, "away_s": 5.0,
         }
         for name in CHAINS
     }  # fmt: skip
 
 
 class World(NetworkPool):
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, NETWORK, sections)
+    def __init__(self, folder: Path, maturity: int = MATURITY) -> None:
+        super().__init__(folder, network_file(maturity), lambda network: sections(network, maturity))
         self.outsider = Outsider()
 
     async def paid(self, chain: str) -> int:
         """What a chain has paid the pool, as a node that the pool does not ask sees it."""
         account = await self.network.nodes[2].call("getbalance", CHAINS[chain], own_address(chain))
         return int(account["spendable"] + account["spoken_for"] + account["immature"])
+
+    async def tip(self, node: int) -> tuple[str, int]:
+        """The best proof's displayed id and height."""
+        view = await self.network.nodes[node].call("getchainview")
+        return view["tip"], view["height"]
 
     async def proof_state(self, chain: str, hash_hex: str) -> str:
         found = await self.network.nodes[0].call("getparallelblockstatus", CHAINS[chain], hash_hex)
@@ -87,7 +100,13 @@ class World(NetworkPool):
 
             await until(enough, f"{count} more blocks of {name}")
         await self.stop_mining()
-        return {name: set(await self.states(name)) - before[name] for name in CHAINS}
+
+        async def booked() -> dict[str, set[str]] | None:
+            found = {name: set(await self.states(name)) - before[name] for name in CHAINS}
+            return found if found["ppa"] == found["ppb"] else None
+
+        found: dict[str, set[str]] = await until(booked, "each proof is a block of both chains, under one name")
+        return found
 
 
 async def test_network_parallel_pays_the_pool_on_both_chains_through_faults(tmp_path: Path) -> None:
@@ -102,9 +121,7 @@ async def test_network_parallel_pays_the_pool_on_both_chains_through_faults(tmp_
             for words in ("two verifiers take it", "but for its missing work", f"chain {CHAINS[name]} of pool test"):
                 assert any(words in row for row in rows[name]), (words, rows[name])
 
-        # Every proof is a block of both chains, under one name.
-        found = await world.mine_until_credited(4)
-        assert found["ppa"] == found["ppb"]
+        await world.mine_until_credited(4)
         income = await world.settled(world.paid)
         for name in CHAINS:
             blocks = [block for block in await world.blocks(name) if block["state"] in ("immature", "mature")]
@@ -120,9 +137,9 @@ async def test_network_parallel_pays_the_pool_on_both_chains_through_faults(tmp_
         world.network.partition([0, 1], [2, 3, 4])
         fork_hex = (await nodes[0].call("getchainview"))["tip"]
         lost = await world.mine_until_credited(3)
-        for _ in range(8):
+        tip_hex, height = await world.tip(0)
+        while (await world.tip(2))[1] < height + 3:
             assert (await world.outsider.mine(nodes[2], OUTSIDER))["result"] == "accepted"
-        tip_hex = (await nodes[0].call("getchainview"))["tip"]
         world.network.heal()
         for name in CHAINS:
             await until(lambda name=name: world.are(name, lost[name], {"orphan"}), f"{name} has lost the branch")
@@ -177,7 +194,7 @@ async def test_network_parallel_chains_come_and_go_in_a_pool_of_several_processe
 
 
 async def test_network_parallel_pool_is_not_paid_for_what_a_late_body_undoes(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
+    async with World(tmp_path, maturity=4) as world:
         nodes = world.network.nodes
         await world.mine_until_credited(2)
         before = await world.settled(world.paid)

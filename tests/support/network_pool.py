@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -194,7 +195,8 @@ class NetworkPool:
         )  # fmt: skip
         lines = done.stdout.splitlines()
         rows = {
-            chain: [line for line in lines if line.split()[:1] in ([chain], [f"{chain}[0]"])] for chain in self.chains
+            chain: [" ".join(line.split()) for line in lines if re.match(rf" *{chain}(\[\d+\])? ", line)]
+            for chain in self.chains
         }
         for chain, found in rows.items():
             assert found and not any(" wrong " in line for line in found), (chain, done.stdout, done.stderr)
