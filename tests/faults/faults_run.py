@@ -32,7 +32,7 @@ from pool.storage.ledger_store import audit
 
 RECORD = 33
 BACK_S = 60.0
-END_S = 300.0
+END_S = 1800.0  # books that a busy machine left far behind
 BURIED = 15
 OPEN = "submitted"
 LOOK_S = 0.25
