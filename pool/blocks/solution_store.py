@@ -96,9 +96,9 @@ class SolutionStore:
         reserve_bytes: int = 0,
         is_guest: bool = False,
     ) -> None:
-        """Makes the folders and clears away what a crash left half written or twice. Raises OSError when it cannot.
-        So many bytes are set aside for found blocks on a full disk. A guest clears nothing: the folders are those of
-        another process, which may be writing there.
+        """Makes the folders, takes up what a crash left written and unnamed, and clears away what it left half written
+        or twice. Raises OSError when it cannot. So many bytes are set aside for found blocks on a full disk. A guest
+        changes nothing: the folders are those of another process, which may be writing there.
         """
         self._open = directory / "open"
         self._closed = directory / "closed"
@@ -108,7 +108,8 @@ class SolutionStore:
         for folder in (self._open, self._closed, self._booked):
             folder.mkdir(parents=True, exist_ok=True)
             for leftover in () if is_guest else folder.glob("*.tmp"):
-                leftover.unlink()
+                if folder is not self._open or not _take_up(leftover):
+                    leftover.unlink()
         steps = ((self._open, self._closed), (self._closed, self._booked))
         for earlier, later in () if is_guest else steps:
             twice = [path for path in earlier.iterdir() if (later / path.name).exists()]
@@ -122,8 +123,9 @@ class SolutionStore:
         if not is_guest:
             self._prune_booked()
 
-    def put(self, record: SolutionRecord) -> bool:
-        """Makes a solution durable. False when this block is known already; the first record stays as it is.
+    def put(self, record: SolutionRecord, written: Callable[[], None] | None = None) -> bool:
+        """Makes a solution durable. False when this block is known already; the first record stays as it is. `written`
+        is called before the flush, as soon as the death of this process could not lose it any more.
 
         Raises ValueError for a chain or hash that cannot name a file, OSError when the disk fails.
         """
@@ -135,7 +137,7 @@ class SolutionStore:
                 _sync(known)
                 return False
             content = msgspec.json.encode(record)
-            self._reserve.write(len(content), lambda: _write(self._open / name, content))
+            self._reserve.write(len(content), lambda: _write(self._open / name, content, written))
             self.open_count += 1
         return True
 
@@ -236,14 +238,31 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return None
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, written: Callable[[], None] | None = None) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()
+        if written is not None:
+            written()
         os.fsync(file.fileno())
     os.rename(temporary, path)
     _sync(path.parent)
+
+
+def _take_up(temporary: Path) -> bool:
+    """A record that was written when its process died and had no name yet; the block may be on its chain. False for
+    one that is not whole."""
+    content = temporary.read_bytes()
+    try:
+        record = msgspec.json.decode(content, type=SolutionRecord)
+        path = temporary.with_name(_file_name(record.chain, record.block_hash_hex))
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+        return False
+    log.warning("a found block was written down and not named, taken up chain=%s hash=%s", record.chain,
+                record.block_hash_hex)  # fmt: skip
+    _write(path, content)
+    return True
 
 
 def _remove(path: Path) -> None:

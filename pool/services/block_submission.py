@@ -1,5 +1,8 @@
 """Found blocks on their way: a durable record and the submission to the nodes, both at once, before any database.
 
+A proof is at its node within a millisecond, so it waits until the bytes of its record are the kernel's, which takes
+less: a process that dies then has lost nothing. It waits neither for the flush, nor for a disk that hangs.
+
 The parent's block goes to all its nodes in parallel, a vote too; an auxiliary proof to the node that made the template
 (no other one knows the block). Each is retried until a final answer; what has none when the process dies is taken up by
 the next.
@@ -11,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,6 +35,10 @@ RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 GIVE_UP_S = 7200.0
 # A node process forgets its auxiliary templates when it restarts, and no other node knows them.
 GIVE_UP_AUX_S = 600.0
+
+WRITTEN_S = 0.01
+"""What a proof waits at most for its record's bytes to be written. A parent's block takes longer to its nodes than they
+do to the kernel, and waits for nothing."""
 
 
 class Ending(NamedTuple):
@@ -222,7 +230,7 @@ class BlockSubmission:
     async def _carry(self, record: SolutionRecord, once: bytes | None, *, durable: bool) -> None:
         """One record to its end: durable and on its way at the same time, then the outcome written down."""
         started = time.monotonic()
-        kept = None if durable else self._tell(self._on_disk(record, partial(self.store.put, record)))
+        kept = None if durable else await self._keep(record)
         ending = await self._until_final(record, started)
         self._count(record.chain, ending.word)
         if ending.word == SubmitResult.REJECTED.value:
@@ -259,6 +267,22 @@ class BlockSubmission:
         elif ending.outcome != "accepted":
             return None
         return min((e for e in endings if e is not None), key=lambda e: e.rank)
+
+    async def _keep(self, record: SolutionRecord) -> asyncio.Task[None]:
+        """Its way to the disk, begun."""
+        loop = asyncio.get_running_loop()
+        written = asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # a loop that is closed meanwhile has nobody who waits
+                loop.call_soon_threadsafe(written.set)
+
+        kept = self._tell(self._on_disk(record, partial(self.store.put, record, tell)))
+        if record.chain != self.parent:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITTEN_S):
+                    await written.wait()
+        return kept
 
     async def _on_disk(self, record: SolutionRecord, write: Callable[[], bool]) -> None:
         """Write, and try again for as long as the disk refuses: the submission itself never waits for it."""

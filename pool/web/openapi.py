@@ -135,7 +135,7 @@ def openapi() -> dict[str, Any]:
                 "Blocks",
                 (
                     _parameter("chain", "query", {"type": "string", "pattern": CHAIN_PATTERN}, "Of this chain only."),
-                    _parameter("votes", "query", {"enum": ["no"]}, "Of the configured chains on which no votes are found."),
+                    _parameter("votes", "query", {"enum": ["no"]}, "Of configured chains on which no votes are found."),
                     _cursor(NUMBER_PATTERN),
                     _limit(MAX_ITEMS),
                 ),

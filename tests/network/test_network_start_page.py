@@ -23,8 +23,10 @@ START = "docs/start.md"
 SECTION = "## 13. "
 STEP_S = 120.0
 PORTS = ("9798", "9799", "19521", "3353", "8083")
-READY = {"chains.network_run": "READY", "devnet node": "READY", "devnet up": "agree on height", "run -c": "pool started",
-         " mine ": "connected to"}  # fmt: skip
+READY = {
+    "chains.network_run": "READY", "devnet node": "READY", "devnet up": "agree on height", "run -c": "pool started",
+    " mine ": "connected to",
+}  # fmt: skip
 """What runs until Ctrl-C, and what it says once it works."""
 
 

@@ -44,6 +44,43 @@ def test_solution_store_keeps_a_record_through_a_restart(tmp_path: Path) -> None
     assert store.open_count == 1
 
 
+def test_solution_store_takes_up_what_was_written_and_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """kill -9 after the bytes were written: the block may be on its chain already."""
+
+    class KilledError(Exception):
+        pass
+
+    def killed() -> None:
+        raise KilledError
+
+    store = SolutionStore(tmp_path)
+    with pytest.raises(KilledError):
+        store.put(solution(), killed)
+    half = solution(block_hash_hex="ef" * 32)
+    with pytest.raises(KilledError):
+        store.put(half, killed)
+    path = tmp_path / "open" / f"regbtc-{'ef' * 32}.tmp"
+    path.write_bytes(path.read_bytes()[:-1])
+    (tmp_path / "closed" / f"regbtc-{'cd' * 32}.tmp").write_bytes(b"{}")
+    assert SolutionStore(tmp_path, is_guest=True).open_records() == []
+    again = SolutionStore(tmp_path)
+    assert again.open_records() == [solution()] and again.open_count == 1
+    assert not list(tmp_path.glob("*/*.tmp"))
+    assert "taken up chain=regbtc" in caplog.text
+
+
+def test_solution_store_tells_that_it_is_written_before_the_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    fsync = solution_store.os.fsync
+    monkeypatch.setattr(solution_store.os, "fsync", lambda descriptor: (seen.append("flush"), fsync(descriptor))[1])
+    assert SolutionStore(tmp_path).put(solution(), lambda: seen.append("written"))
+    assert seen[:2] == ["written", "flush"]
+
+
 def test_solution_store_put_is_idempotent_in_every_state(tmp_path: Path) -> None:
     store = SolutionStore(tmp_path)
     assert store.put(solution())

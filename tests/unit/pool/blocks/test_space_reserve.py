@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,11 @@ class FullDisk:
         self._really_write = solution_store._write
         monkeypatch.setattr(solution_store, "_write", self.write)
 
-    def write(self, path: Path, content: bytes) -> None:
+    def write(self, path: Path, content: bytes, written: Callable[[], None] | None = None) -> None:
         freed, self.size = self.size - self.reserve.stat().st_size, self.reserve.stat().st_size
         if freed < len(content):
             raise OSError(self.error, os.strerror(self.error))
-        self._really_write(path, content)
+        self._really_write(path, content, written)
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])

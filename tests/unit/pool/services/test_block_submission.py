@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 
 import pytest
@@ -231,10 +232,10 @@ async def test_submission_does_not_wait_for_the_disk(world, monkeypatch, caplog)
     w = world()
     put, full = w.store.put, True
 
-    def failing_put(record):
+    def failing_put(record, written):
         if full:
             raise OSError(28, "No space left on device")
-        return put(record)
+        return put(record, written)
 
     monkeypatch.setattr(w.store, "put", failing_put)
     w.solve("regbtc")
@@ -249,16 +250,44 @@ async def test_submission_does_not_wait_for_the_disk(world, monkeypatch, caplog)
 async def test_submission_does_not_wait_for_a_disk_that_hangs(world, monkeypatch):
     w = world()
     put, going_on = w.store.put, threading.Event()
-    monkeypatch.setattr(w.store, "put", lambda record: going_on.wait(5) and put(record))
-    w.solve("regbtc")
-    await w.until(lambda: w.nodes["regbtc"][0].told and w.blocks.results, "the node's answer while the disk hangs")
+    monkeypatch.setattr(w.store, "put", lambda record, written: going_on.wait(5) and put(record, written))
+    w.solve("regbtc", "regnmc")
+    for chain in ("regbtc", "regnmc"):
+        await w.until(lambda chain=chain: w.nodes[chain][0].told, "the node's answer while the disk hangs")
+    assert not w.store.open_names()
     going_on.set()
-    assert (await w.ended("regbtc"))["regbtc"].state == "accepted"
+    assert {closed.state for closed in (await w.ended("regbtc", "regnmc")).values()} == {"accepted"}
+
+
+async def test_submission_of_a_proof_waits_until_its_record_is_the_kernels_and_not_for_the_flush(world, monkeypatch):
+    """A process that is killed then has lost nothing: the next one takes the record up."""
+    w = world()
+    flushing, going_on = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def slow_fsync(descriptor):
+        flushing.set()
+        going_on.wait(5)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow_fsync)
+    submit, there = w.nodes["regnmc"][0].submit, []
+
+    async def looking(payload):
+        there.append([path.suffix for path in (w.store._open).iterdir()])
+        return await submit(payload)
+
+    monkeypatch.setattr(w.nodes["regnmc"][0], "submit", looking)
+    w.solve("regnmc")
+    await w.until(lambda: there, "the node hears of it")
+    assert there == [[".tmp"]] and flushing.is_set() and not going_on.is_set()
+    going_on.set()
+    assert (await w.ended("regnmc"))["regnmc"].state == "accepted"
 
 
 async def test_submission_whose_record_can_never_be_named_still_reaches_the_node(world, monkeypatch, caplog):
     w = world()
-    monkeypatch.setattr(w.store, "put", lambda record: (_ for _ in ()).throw(ValueError("no such name")))
+    monkeypatch.setattr(w.store, "put", lambda record, written: (_ for _ in ()).throw(ValueError("no such name")))
     w.solve("regbtc")
     await w.until(lambda: w.blocks.results and not w.blocks._carrying, "the end")
     assert w.nodes["regbtc"][0].told and "broke off" in caplog.text
