@@ -1,6 +1,6 @@
 """Closings of the books: sealed stretches of shares, credits, transfers and payouts. Older versions leave them alone.
 
-Revision ID: 0015
+Revision ID: 0013
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from alembic import op
 
 from migrations.versions.m0001_first_books import make_append_only
 
-revision = "0015"
+revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None

@@ -1,6 +1,6 @@
 """Shares without what costs more than storing them: the index over all header hashes, and the references of each row.
 
-Revision ID: 0013
+Revision ID: 0014
 
 docs/adr/0022 tells what keeps a header hash from counting twice instead. PostgreSQL forgets the constraints at once;
 SQLite copies the table, some seconds for each million shares.
@@ -11,8 +11,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0015"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
