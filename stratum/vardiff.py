@@ -225,7 +225,7 @@ class Vardiff:
             self.restart(now)
             return True
         if self.searching:
-            self._check_count = self._count + max(2, self._count // 8)
+            self._check_count = self._count + max(4, self._count // 8)
             self._silence_at = now + max(0.2 * (now - self._start), LOOK_INTERVALS * self._expected_interval_s())
         else:
             self.restart(now)

@@ -117,9 +117,12 @@ class Transport:
     async def feed_last(self) -> None:
         """At a stop: what is durable goes out, if there is anybody to take it. The rest waits in the log."""
         if self.feed is not None:
-            with suppress(TransportAwayError, TimeoutError):
-                async with asyncio.timeout(LAST_FEED_S):
-                    await self.feed.step()
+            try:
+                with suppress(TransportAwayError, TimeoutError):
+                    async with asyncio.timeout(LAST_FEED_S):
+                        await self.feed.step()
+            except OSError as error:  # a disk that fails must not keep the rest from being stopped
+                log.error("the last of the share log is not fed, the next start feeds it: %s", error)
 
     async def close(self) -> None:
         if self.feed is not None:

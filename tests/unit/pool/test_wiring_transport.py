@@ -68,3 +68,20 @@ async def test_wiring_a_front_end_buys_shares_by_the_reserves_it_hears_of(tmp_pa
         await ends.close()
         share_log.close()
     assert said == [("regbtc", "restored"), ("regbtc", "low"), ("regbtc", "restored")]
+
+
+async def test_wiring_a_disk_that_fails_at_a_stop_is_told_and_stops_nothing_else(tmp_path, caplog):
+    url_file = tmp_path / "redis-url"
+    url_file.write_text("redis://127.0.0.1:1/0")
+    url_file.chmod(0o600)
+    path = tmp_path / "pool.yaml"
+    path.write_text(CONFIG.format(data=tmp_path, url_file=url_file, address=ADDRESS))
+    made = Transport(load(path))
+
+    async def step():
+        raise OSError(5, "Input/output error")
+
+    made.feed = SimpleNamespace(step=step, close=lambda: None)
+    await made.feed_last()
+    await made.close()
+    assert "is not fed, the next start feeds it: [Errno 5] Input/output error" in caplog.text
