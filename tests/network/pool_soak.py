@@ -42,6 +42,7 @@ from chains.node_rpc import NodeUnavailableError, RpcError
 MATURITY = 40  # deeper than any reorganisation that these faults make
 SHARE_PAUSE_S = 0.5
 OTHERS_PAUSE_S = 2.0
+TIE_S = 30.0
 SETTLE_S = 300.0
 
 
@@ -147,6 +148,12 @@ class PoolSoak(Soak):
                 await self.world.another(turn)
             await asyncio.sleep(OTHERS_PAUSE_S)
 
+    async def _decide_ties(self) -> None:
+        while True:
+            await asyncio.sleep(TIE_S)
+            with suppress(NodeUnavailableError, RpcError):
+                await self.world.another(next(self._turn))
+
     async def round(self, until_s: float) -> None:
         """Faults until then, with everybody mining."""
         await self.mine()
@@ -162,8 +169,15 @@ class PoolSoak(Soak):
         assert isinstance(ended, asyncio.CancelledError), ended
 
     async def settle(self) -> None:
-        """Nobody mines, and everything comes out even."""
-        await self.agree()
+        """Nobody mines, and everything comes out even. Of two branches of equal work each node stays on the one that it
+        saw first, until somebody finds something: that is waited for and seldom needed."""
+        deciding = asyncio.create_task(self._decide_ties())
+        try:
+            await self.agree()
+        finally:
+            deciding.cancel()
+            (ended,) = await asyncio.gather(deciding, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError), ended
         income = await self.world.settled(self.world.paid)
         self.say(f"credited is what was paid: {income}; {self.world.counted()}")
 
