@@ -163,7 +163,8 @@ def _transactions(items: list[Any]) -> list[TemplateTransaction]:
         ):
             found.append(TemplateTransaction(data, txid[::-1], wtxid[::-1], fee_sat))
         else:
-            found.append(_transaction(msgspec.to_builtins(item), place))  # says what is wrong
+            told = {name: value for name, value in msgspec.structs.asdict(item).items() if value is not missing}
+            found.append(_transaction(told, place))  # says what is wrong
     return found
 
 

@@ -60,6 +60,7 @@ UNTOLD_WHEN_WELL = {
     "parapool_parse_errors_total", "parapool_template_rejected_total", "parapool_block_refusals_total",
     "parapool_pps_buying", "parapool_pps_reserve",
     *(name for name in SERIES if name.startswith("parapool_front_end_")),  # of a pool of several processes
+    "parapool_leads_blocks", "parapool_led_blocks_total",  # of chains of votes
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ LAGGING_SHARES = 1100  # BooksBehind asks for more than a thousand
 NOTHING_TO_TELL = {
     "Alerts", "Refusals by reason", "Broken lines", "Reserve for bought shares", "Shares are bought", "Blocks found",
     "Reorganisations", "Restarts", "Age of the last backup", "Hot wallet against ceiling", "TLS certificate ends in",
+    "Front ends up", "Connections of each", "CPU of each", "Front ends started",
 }  # fmt: skip
 """Panels of what this pool has not, or what did not happen yet."""
 

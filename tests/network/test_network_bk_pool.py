@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from coincurve import PublicKeyXOnly
 from support.bk_mining import BkMiner
 from support.network import RealNetwork, until
@@ -181,6 +182,7 @@ async def test_network_bk_pool_votes_leads_and_is_paid_to_the_unit(tmp_path: Pat
         world.audited()
 
 
+@pytest.mark.nightly
 async def test_network_bk_pool_of_several_processes_leads_by_one_of_them(tmp_path: Path) -> None:
     async with World(tmp_path, processes=2) as world:
         await world.pool.in_tree(["votes"])

@@ -44,6 +44,7 @@ def truncate(database: Path) -> None:
     os.truncate(database, database.stat().st_size // 2)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["bk", "parallel"])
 async def test_network_of_a_kind_converges_under_faults(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "network.json"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.aux_proofs import Outsider
 from support.network import RealNetwork, until
 from support.network_pool import EASY_BITS, NetworkPool
@@ -193,6 +194,7 @@ async def test_network_parallel_chains_come_and_go_in_a_pool_of_several_processe
         world.audited()
 
 
+@pytest.mark.nightly
 async def test_network_parallel_pool_is_not_paid_for_what_a_late_body_undoes(tmp_path: Path) -> None:
     async with World(tmp_path, maturity=4) as world:
         nodes = world.network.nodes

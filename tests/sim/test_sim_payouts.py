@@ -1,12 +1,12 @@
-"""Payouts under everything that can go wrong: a few hundred seeds here, ten thousand in `make nightly`."""
+"""Payouts under everything that can go wrong: some hundred seeds here, ten thousand in `make nightly`."""
 
 from __future__ import annotations
 
 from payouts_run import run_payouts
 from sim_seeds import SHORT_STEPS, Job, play_all
 
-SEEDS = 100
-ACCOUNT_SEEDS = 40
+SEEDS = 50
+ACCOUNT_SEEDS = 25
 EVERY_POINT_SEED = 5
 
 

@@ -17,7 +17,7 @@ from pool.storage import block_store
 
 Patch = pytest.MonkeyPatch
 
-SEEDS = 120
+SEEDS = 60
 EVERY_POINT_SEED = 12
 SHORT_STEPS = 4
 
