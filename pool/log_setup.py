@@ -69,6 +69,7 @@ def _unseen(text: str) -> str:
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str | None:
-    if record.exc_info is None or record.exc_info[0] is None:
+    # asyncio's own messages, such as of a connection that nobody closed, say `exc_info=False`.
+    if not record.exc_info or record.exc_info[0] is None:
         return None
     return formatter.formatException(record.exc_info)

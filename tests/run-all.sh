@@ -1,7 +1,7 @@
 #!/bin/sh
-# Run the whole suite in five processes at once: whole devnets; networks and pools of several processes; real chain daemons and a
-# browser; the databases; and everything else. Divided so that they end at about the same time. Exit 1 when any fails; the
-# reports of all but the last come last. What is marked nightly is no part of it. Usage: run-all.sh PYTEST
+# Run the whole suite in six processes at once: whole devnets; networks and pools of several processes; real chain daemons and a
+# browser; the books on PostgreSQL, and on SQLite; and everything else. Divided so that they end at about the same time. Exit 1
+# when any fails; the reports of all but the last come last. What is marked nightly is no part of it. Usage: run-all.sh PYTEST
 set -u
 several="tests/devnet/test_devnet_front_ends.py tests/devnet/test_devnet_haproxy.py tests/devnet/test_devnet_roles.py"
 reports=$(mktemp -d)
@@ -16,7 +16,9 @@ processes="$processes $!"
 processes="$processes $!"
 "$1" tests/nodes tests/monitoring tests/browser tests/tables tests/soak >"$reports/3" 2>&1 &
 processes="$processes $!"
-"$1" tests/storage >"$reports/4" 2>&1 &
+"$1" tests/storage -k postgresql >"$reports/4" 2>&1 &
+processes="$processes $!"
+"$1" tests/storage -k "not postgresql" >"$reports/5" 2>&1 &
 processes="$processes $!"
 trap 'kill $processes 2>/dev/null; rm -rf "$reports"; exit 1' INT TERM
 status=0
@@ -25,6 +27,6 @@ status=0
 for process in $processes; do
   wait "$process" || status=1
 done
-cat "$reports/1" "$reports/2" "$reports/3" "$reports/4"
+cat "$reports/1" "$reports/2" "$reports/3" "$reports/4" "$reports/5"
 rm -rf "$reports"
 exit "$status"

@@ -43,3 +43,11 @@ def test_log_for_machines_is_json_with_its_trace() -> None:
     assert (event["level"], event["area"], event["text"]) == ("warning", "parapool.stratum", "height=7 äöü")
     assert event["time"].endswith("Z") and len(event["time"]) == 24
     assert "ValueError" in event["trace"]
+
+
+@pytest.mark.parametrize("form", [HumanLines(), JsonLines()])
+def test_log_takes_a_message_that_says_it_has_no_trace(form: logging.Formatter) -> None:
+    """asyncio's, of a session that nobody closed."""
+    record = logging.makeLogRecord({"name": "asyncio", "levelname": "ERROR", "msg": "Unclosed client session"})
+    record.exc_info = False  # type: ignore[assignment]
+    assert "Unclosed client session" in form.format(record) and "Traceback" not in form.format(record)
