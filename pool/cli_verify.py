@@ -1,87 +1,63 @@
-"""`pool verify`: one proof in a file, judged with no node and no pool."""
+"""`pool verify KIND FILE`: one proof in a file, judged with no node and no pool."""
 
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from pool.cli_options import ANY_FILE, EXIT_USAGE
 
 
-@click.group(short_help="Verify a proof in a file.")
-def verify() -> None:
+class ProofKind(click.ParamType):
+    """A kind that has a verifier; the registry is loaded only when one is asked for."""
+
+    name = "kind"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from chains.registry import VERIFIERS
+
+        if value not in VERIFIERS:
+            self.fail(f"expected one of {', '.join(VERIFIERS)}, not {value!a}", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from chains.registry import VERIFIERS
+
+        return [CompletionItem(kind) for kind in VERIFIERS if kind.startswith(incomplete)]
+
+
+@click.command(short_help="Verify a proof in a file.")
+@click.argument("kind", type=ProofKind())
+@click.argument("file", type=ANY_FILE)
+def verify(kind: str, file: str) -> None:
     """Verify one proof of work in a file, with no node and no pool.
 
     Prints ok (exit code 0) or the reason of the first check that fails (1); a file that is no question ends with 2 and
     a sentence.
-    """
-
-
-@verify.command("mm2", short_help="Verify an MM2 proof.")
-@click.argument("file", type=ANY_FILE)
-def verify_mm2(file: str) -> NoReturn:
-    """Verify an MM2 proof: FILE holds {"context", "target", "proof"} or {"context", "target", "wire", "aux_hash"}.
 
     \b
-    Example:
+    KIND and what FILE holds, a JSON object:
+      mm2       {"context", "target", "proof"}, or
+                {"context", "target", "wire", "aux_hash"}
+      auxpow    {"chain_id", "block_hash", "target", "auxpow", "pow"}
+      bk        what a node's getvoteproof, getblockproof or gettransferproof
+                answered, with the "target" (and "k") that you know
+      parallel  {"network", "bits", "proof"}; with what gettransferproof
+                answered and "chain_id" besides: that it carries a transfer
+
+    Targets, k and networks are yours to know: who takes them from a stranger is told what the stranger likes. Each
+    field is explained in docs/protocol.
+
+    \b
+    Examples:
       pool verify mm2 proof.json
-    """
-    from pool.verify import verify_mm2_file
-
-    _verdict(*verify_mm2_file(file))
-
-
-@verify.command("auxpow", short_help="Verify an AuxPoW (MM1).")
-@click.argument("file", type=ANY_FILE)
-def verify_auxpow(file: str) -> NoReturn:
-    """Verify an AuxPoW (MM1): FILE holds {"chain_id", "block_hash", "target", "auxpow", "pow"}.
-
-    \b
-    Example:
-      pool verify auxpow auxpow.json
-    """
-    from pool.verify import verify_auxpow_file
-
-    _verdict(*verify_auxpow_file(file))
-
-
-@verify.command("bk", short_help="Verify a vote, block or transfer of B_k.")
-@click.argument("file", type=ANY_FILE)
-def verify_bk(file: str) -> NoReturn:
-    """Verify what a B_k node's getvoteproof, getblockproof or gettransferproof answered.
-
-    A vote is {"context", "datum", "proof", "target"}; a block {"context", "k", "target", "header", "signature",
-    "votes"}; a transfer {"transfer", "index", "count", "branch", "header"}.
-
-    \b
-    Example:
       pool verify bk vote.json
     """
-    from pool.verify import verify_bk_file
+    from pool.verify import verify_file
 
-    _verdict(*verify_bk_file(file))
-
-
-@verify.command("parallel", short_help="Verify a consensus proof, or a transfer in one.")
-@click.argument("file", type=ANY_FILE)
-def verify_parallel(file: str) -> NoReturn:
-    """Verify a consensus proof of a network that you know: FILE holds {"network", "bits", "proof"}.
-
-    With what a node's gettransferproof answered and {"chain_id"} besides, that the proof carries a transfer. What
-    network is made of: docs/protocol/parallel.md.
-
-    \b
-    Example:
-      pool verify parallel transfer.json
-    """
-    from pool.verify import verify_parallel_file
-
-    _verdict(*verify_parallel_file(file))
-
-
-def _verdict(exit_code: int, text: str) -> NoReturn:
-    """The answer on stdout; a sentence about wrong use on stderr."""
+    exit_code, text = verify_file(kind, file)
+    # The answer on stdout; a sentence about wrong use on stderr.
     click.echo(text, err=exit_code == EXIT_USAGE)
     sys.exit(exit_code)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chains.primitives.hashes import POW_HASHES
+
 MAX_HEIGHT = 2**31 - 1
 MAX_AMOUNT = 2**63 - 1
 
@@ -76,6 +78,14 @@ def text(record: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise FieldError(f"{key}: expected text, got {_kind(value)}")
     return value
+
+
+def pow_name(record: Mapping[str, Any]) -> str:
+    """The proof-of-work hash that the field `pow` names."""
+    name = text(record, "pow")
+    if name not in POW_HASHES:
+        raise FieldError(f"pow: expected {' or '.join(POW_HASHES)}")
+    return name
 
 
 def _present(record: Mapping[str, Any], key: str) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from pool.cli import commands
-from pool.verify import verify_auxpow_file, verify_mm2_file
+from pool.verify import verify_file
 
 ROOT = Path(__file__).parents[2]
 NOT_OURS = {".git", ".venv", "node_modules", ".bcoin", "data", "build", "dist", ".pytest_cache", ".hypothesis"}
@@ -157,7 +157,7 @@ def test_docs_every_pool_command_exists() -> None:
         for word in left:
             if re.match(r"--?[a-zA-Z]", word):
                 assert word.partition("=")[0] in options, f"{file}: `pool {words}`: there is no {word}"
-    assert {"run", "check-config", "mine", "verify", "mm2", "auxpow", "devnet", "node"} <= seen
+    assert {"run", "check-config", "mine", "verify", "devnet", "node"} <= seen
 
 
 def test_docs_the_readme_is_one_screen_and_holds_both_commands() -> None:
@@ -216,9 +216,9 @@ def test_docs_a_picture_is_well_formed_and_says_what_it_shows(path: Path) -> Non
 
 def test_docs_each_example_verifies_as_the_tutorial_says() -> None:
     examples = ROOT / "docs/examples"
-    assert verify_auxpow_file(examples / "auxpow-namecoin.json") == (0, "ok")
-    assert verify_mm2_file(examples / "mm2-proof.json") == (0, "ok")
-    assert verify_mm2_file(examples / "mm2-wrong-side.json") == (1, "side-bits-not-prefix")
+    assert verify_file("auxpow", examples / "auxpow-namecoin.json") == (0, "ok")
+    assert verify_file("mm2", examples / "mm2-proof.json") == (0, "ok")
+    assert verify_file("mm2", examples / "mm2-wrong-side.json") == (1, "side-bits-not-prefix")
 
 
 def test_docs_the_example_of_a_real_chain_needs_addresses_and_nothing_else() -> None:

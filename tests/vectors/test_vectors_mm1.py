@@ -15,7 +15,7 @@ from chains.kind import AuxTemplate, SolvedHeader
 from chains.primitives.hashes import displayed, from_displayed, sha256d
 from chains.primitives.header import HEADER_SIZE, parse_header
 from chains.primitives.target import bits_to_target
-from pool.verify import verify_auxpow_file
+from pool.verify import verify_file
 
 VECTORS = json.loads((Path(__file__).parent / "mm1.json").read_text())
 unhex = bytes.fromhex
@@ -25,7 +25,7 @@ ANY_TARGET = "f" * 64
 def verdict_of_file(tmp_path: Path, **question: Any) -> tuple[int, str]:
     file = tmp_path / "auxpow.json"
     file.write_text(json.dumps(question))
-    return verify_auxpow_file(file)
+    return verify_file("auxpow", file)
 
 
 @pytest.mark.parametrize("vector", VECTORS["slots"], ids=lambda v: f"{v['chain_id']}-nonce{v['nonce']}")

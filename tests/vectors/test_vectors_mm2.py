@@ -16,7 +16,7 @@ from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.header import parse_header
 from chains.primitives.merkle import coinbase_branch, merkle_root
 from chains.primitives.transaction import parse_transaction
-from pool.verify import verify_mm2_file
+from pool.verify import verify_file
 
 VECTORS = json.loads((Path(__file__).parent / "mm2.json").read_text())
 CHAINS = [(v, c) for v in VECTORS["positive"] for c in v["chains"]]
@@ -84,7 +84,7 @@ def test_mm2_vector_proof(vector: dict[str, Any], chain: dict[str, Any], tmp_pat
     file = tmp_path / "proof.json"
     question = {"context": chain["context"], "target": vector["target"], "wire": chain["proof_wire_r10"]}
     file.write_text(json.dumps(question | {"aux_hash": chain["aux_hash"]}))
-    assert verify_mm2_file(file) == (0, "ok")
+    assert verify_file("mm2", file) == (0, "ok")
 
 
 @pytest.mark.parametrize("vector", NEGATIVE, ids=lambda v: v["name"].split()[0])
@@ -104,7 +104,7 @@ def test_mm2_vector_refused(vector: dict[str, Any], tmp_path: Path) -> None:
     assert verify(proof, unhex(vector["context"]), int(vector["target"], 16)) == vector["verify"]
     file = tmp_path / "proof.json"
     file.write_text(json.dumps(vector))
-    assert verify_mm2_file(file) == (1, vector["verify"])
+    assert verify_file("mm2", file) == (1, vector["verify"])
 
 
 @pytest.mark.parametrize(

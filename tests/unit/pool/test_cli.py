@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from chains.registry import VERIFIERS
 from pool import cli
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +79,12 @@ def test_cli_without_a_command_shows_the_help_as_wrong_use(pool_command: Any) ->
             "(see pool check-config --help)",
         ),
         (("mine", "127.0.0.1:3333"), "pool mine: Missing option '-u' / '--user'. (see pool mine --help)"),
-        (("verify", "mm2"), "pool verify mm2: Missing argument 'FILE'. (see pool verify mm2 --help)"),
+        (("verify", "mm2"), "pool verify: Missing argument 'FILE'. (see pool verify --help)"),
+        (
+            ("verify", "mm3", "proof.json"),
+            "pool verify: Invalid value for 'KIND': expected one of mm2, auxpow, bk, parallel, not 'mm3' "
+            "(see pool verify --help)",
+        ),
         (
             ("devnet", "node", "gamma", "-c", DEVNET),
             "pool devnet node: no chain 'gamma' in the configuration, expected one of regbtc, regnmc, regdoge, "
@@ -212,17 +218,24 @@ def test_cli_devnet_node_runs_the_chains_node(pool_command: Any, monkeypatch: py
     assert taken[1].block_interval_s == 6
 
 
-@pytest.mark.parametrize(("command", "function"), [("mm2", "verify_mm2_file"), ("auxpow", "verify_auxpow_file")])
+@pytest.mark.parametrize("kind", ["mm2", "auxpow", "bk", "parallel"])
 @pytest.mark.parametrize(
     ("answer", "out", "err"),
     [((0, "ok"), "ok\n", ""), ((1, "high-hash"), "high-hash\n", ""), ((2, "no JSON"), "", "no JSON\n")],
 )
 def test_cli_verify_prints_the_verdict_and_exits_with_it(
-    pool_command: Any, monkeypatch: pytest.MonkeyPatch, command: str, function: str, answer: Any, out: str, err: str
+    pool_command: Any, monkeypatch: pytest.MonkeyPatch, kind: str, answer: Any, out: str, err: str
 ) -> None:
-    monkeypatch.setattr(f"pool.verify.{function}", lambda path: answer)
-    outcome = pool_command("verify", command, "proof.json")
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr("pool.verify.verify_file", lambda *question: asked.append(question) or answer)
+    outcome = pool_command("verify", kind, "proof.json")
     assert (outcome.exit_code, outcome.out, outcome.err) == (answer[0], out, err)
+    assert asked == [(kind, "proof.json")]
+
+
+def test_cli_verify_explains_every_kind(pool_command: Any) -> None:
+    out = pool_command("verify", "--help").out
+    assert {kind for kind in VERIFIERS if f"\n    {kind} " in out} == set(VERIFIERS)
 
 
 def test_cli_starts_fast_by_importing_nothing_heavy() -> None:

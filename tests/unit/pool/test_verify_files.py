@@ -1,4 +1,4 @@
-"""The bodies of `pool verify mm2 FILE` and `pool verify auxpow FILE`: exit codes and sentences."""
+"""What `pool verify KIND FILE` says: exit codes and sentences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pool.verify import MAX_FILE_BYTES, verify_auxpow_file, verify_mm2_file
+from pool.verify import MAX_FILE_BYTES, verify_file
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 MM2 = json.loads((VECTORS / "mm2.json").read_text())
@@ -43,8 +43,7 @@ AUXPOW = {
     "auxpow": GOOD_AUXPOW["auxpow"],
     "pow": "sha256d",
 }
-Verify = Callable[[Path], tuple[int, str]]
-BOTH = pytest.mark.parametrize("verify", [verify_mm2_file, verify_auxpow_file])
+BOTH = pytest.mark.parametrize("kind", ["mm2", "auxpow"])
 
 
 @pytest.fixture
@@ -72,14 +71,14 @@ def changed(question: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def test_verify_mm2_ok_in_both_forms(written: Callable[[Any], Path]) -> None:
-    assert verify_mm2_file(written(QUESTION)) == (0, "ok")
-    assert verify_mm2_file(written(WIRE)) == (0, "ok")
-    assert verify_mm2_file(str(written(WIRE))) == (0, "ok")
+    assert verify_file("mm2", written(QUESTION)) == (0, "ok")
+    assert verify_file("mm2", written(WIRE)) == (0, "ok")
+    assert verify_file("mm2", str(written(WIRE))) == (0, "ok")
 
 
 def test_verify_mm2_accepts_upper_case_hex_and_other_keys(written: Callable[[Any], Path]) -> None:
     upper = {key: value.upper() for key, value in WIRE.items()}
-    assert verify_mm2_file(written(upper | {"name": "V2", "verify": "ok", "pow": "sha256d"})) == (0, "ok")
+    assert verify_file("mm2", written(upper | {"name": "V2", "verify": "ok", "pow": "sha256d"})) == (0, "ok")
 
 
 @pytest.mark.parametrize(
@@ -113,15 +112,15 @@ def test_verify_mm2_accepts_upper_case_hex_and_other_keys(written: Callable[[Any
     ],
 )
 def test_verify_mm2_reasons(written: Callable[[Any], Path], path: str, value: Any, reason: str) -> None:
-    assert verify_mm2_file(written(changed(QUESTION, path, value))) == (1, reason)
+    assert verify_file("mm2", written(changed(QUESTION, path, value))) == (1, reason)
 
 
 @pytest.mark.parametrize(
     ("value", "reason"), [("", "malformed-proof"), (CHAIN["proof_wire_r10"] + "00", "malformed-proof")]
 )
 def test_verify_mm2_wire_that_is_no_proof(written: Callable[[Any], Path], value: str, reason: str) -> None:
-    assert verify_mm2_file(written(changed(WIRE, "wire", value))) == (1, reason)
-    assert verify_mm2_file(written(changed(WIRE, "aux_hash", "00"))) == (1, "malformed-proof")
+    assert verify_file("mm2", written(changed(WIRE, "wire", value))) == (1, reason)
+    assert verify_file("mm2", written(changed(WIRE, "aux_hash", "00"))) == (1, "malformed-proof")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +156,7 @@ def test_verify_mm2_wire_that_is_no_proof(written: Callable[[Any], Path], value:
     ],
 )
 def test_verify_mm2_wrong_use(written: Callable[[Any], Path], path: str, value: Any, words: str) -> None:
-    code, text = verify_mm2_file(written(changed(QUESTION, path, value)))
+    code, text = verify_file("mm2", written(changed(QUESTION, path, value)))
     assert code == 2
     assert words in text
     text.encode("ascii")
@@ -165,14 +164,14 @@ def test_verify_mm2_wrong_use(written: Callable[[Any], Path], path: str, value: 
 
 def test_verify_mm2_wire_wrong_use(written: Callable[[Any], Path]) -> None:
     for path, value in (("wire", "zz"), ("wire", 5), ("aux_hash", ...), ("aux_hash", "0")):
-        assert verify_mm2_file(written(changed(WIRE, path, value)))[0] == 2
+        assert verify_file("mm2", written(changed(WIRE, path, value)))[0] == 2
 
 
 def test_verify_auxpow_answers(written: Callable[[Any], Path]) -> None:
-    assert verify_auxpow_file(written(AUXPOW)) == (0, "ok")
-    assert verify_auxpow_file(written(changed(AUXPOW, "pow", "scrypt"))) == (0, "ok")
-    assert verify_auxpow_file(written(changed(AUXPOW, "target", "0" * 64))) == (1, "high-hash")
-    assert verify_auxpow_file(written(changed(AUXPOW, "chain_id", 2))) == (1, "wrong index")
+    assert verify_file("auxpow", written(AUXPOW)) == (0, "ok")
+    assert verify_file("auxpow", written(changed(AUXPOW, "pow", "scrypt"))) == (0, "ok")
+    assert verify_file("auxpow", written(changed(AUXPOW, "target", "0" * 64))) == (1, "high-hash")
+    assert verify_file("auxpow", written(changed(AUXPOW, "chain_id", 2))) == (1, "wrong index")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +194,7 @@ def test_verify_auxpow_answers(written: Callable[[Any], Path]) -> None:
     ],
 )
 def test_verify_auxpow_wrong_use(written: Callable[[Any], Path], path: str, value: Any, words: str) -> None:
-    code, text = verify_auxpow_file(written(changed(AUXPOW, path, value)))
+    code, text = verify_file("auxpow", written(changed(AUXPOW, path, value)))
     assert code == 2
     assert words in text
 
@@ -222,15 +221,15 @@ def test_verify_auxpow_wrong_use(written: Callable[[Any], Path], path: str, valu
     ],
     ids=lambda value: value[:12].decode("latin-1") if isinstance(value, bytes) else "",
 )
-def test_verify_malformed_file(verify: Verify, written: Callable[[Any], Path], content: bytes, words: str) -> None:
-    code, text = verify(written(content))
+def test_verify_malformed_file(kind: str, written: Callable[[Any], Path], content: bytes, words: str) -> None:
+    code, text = verify_file(kind, written(content))
     assert code == 2
     assert words in text
     assert "\n" not in text
 
 
 @BOTH
-def test_verify_what_cannot_be_read(verify: Verify, tmp_path: Path) -> None:
+def test_verify_what_cannot_be_read(kind: str, tmp_path: Path) -> None:
     for path, words in (
         (tmp_path, "Is a directory"),
         (tmp_path / "absent", "No such file"),
@@ -238,7 +237,7 @@ def test_verify_what_cannot_be_read(verify: Verify, tmp_path: Path) -> None:
         (Path("\0"), "null byte"),
         (tmp_path / os.fsdecode(b"\xff"), "No such file"),
     ):
-        code, text = verify(path)
+        code, text = verify_file(kind, path)
         assert code == 2
         assert words in text
         text.encode("ascii")
