@@ -14,13 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import ChainTerms
+from pool.chore_setup import book_chores
 from pool.config import Config
 from pool.config_reload import Reload
 from pool.live_status import LiveStatus
 from pool.metric_samples import MoneyReadings
 from pool.notice_setup import offline_notices
 from pool.payout_setup import paying_chains
-from pool.retention_setup import book_closing, share_retention, share_summing
 from pool.scheme_setup import buying_chains, share_buying
 from pool.services.bookkeeping import Bookkeeping, Ingest, wall_ms
 from pool.services.chain_view import ChainNodesView
@@ -101,9 +101,8 @@ class Keeping:
     def _work(self, status: LiveStatus) -> Iterator[Coroutine[Any, Any, Any]]:
         yield self.bookkeeping.run()
         yield self._count_blocks(status)
-        yield share_summing(self.config, self.books.database, self.bookkeeping).run()
-        yield share_retention(lambda: self.config, self.chains, self.books.database, self.bookkeeping).run()
-        yield book_closing(self.config, self.books.database, self.bookkeeping).run()
+        for chore in book_chores(lambda: self.config, self.chains, self.books.database, self.bookkeeping):
+            yield chore.run()
         yield self.buying.run()
         if self.notices is not None:
             yield self.notices.run()

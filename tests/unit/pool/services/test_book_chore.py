@@ -1,4 +1,4 @@
-"""Shares are added up in pieces, by the process that keeps the books, through errors and outages."""
+"""A chore is done in pieces, by the process that keeps the books, through errors and outages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pool.accounting.books_away import BooksAwayError
-from pool.services import share_summing
-from pool.services.share_summing import ShareSumming
+from pool.services.book_chore import BookChore, Piece
+
+log = logging.getLogger("parapool.books")
 
 LIMIT_S = 30.0
 
@@ -36,13 +37,17 @@ async def in_thread(call: Callable[[], Any]) -> Any:
     return call()
 
 
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(share_summing, "PASS_S", 0.001)
-    monkeypatch.setattr(share_summing, "PIECE_S", 0.0)
+def tell(error: Exception) -> None:
+    log.error("not done: %s", error)
 
 
-async def run_until(service: ShareSumming, done: Callable[[], bool]) -> None:
+def chore(
+    step: Piece | None, leads: Callable[[], bool] = lambda: True, *, pass_s: float = 0.001, first_s: float = 0.0
+) -> BookChore:
+    return BookChore(lambda: step, leads, in_thread, tell, pass_s, 0.0, first_s)
+
+
+async def run_until(service: BookChore, done: Callable[[], bool]) -> None:
     task = asyncio.create_task(service.run())
     try:
         async with asyncio.timeout(LIMIT_S):
@@ -54,36 +59,52 @@ async def run_until(service: ShareSumming, done: Callable[[], bool]) -> None:
         await task
 
 
-async def test_summing_goes_on_until_nothing_is_left() -> None:
+async def test_chore_goes_on_until_nothing_is_left() -> None:
     pieces = Pieces(5)
-    await ShareSumming(pieces.step, lambda: True, in_thread).once()
+    await chore(pieces.step).once()
     assert (pieces.left, pieces.calls) == (0, 5)
 
 
-async def test_summing_is_for_the_process_that_keeps_the_books() -> None:
+async def test_chore_is_for_the_process_that_keeps_the_books() -> None:
     pieces = Pieces(5)
-    await ShareSumming(pieces.step, lambda: False, in_thread).once()
+    await chore(pieces.step, lambda: False).once()
     assert pieces.calls == 0
     leads = iter((True, True, False))
-    await ShareSumming(pieces.step, lambda: next(leads), in_thread).once()
+    await chore(pieces.step, lambda: next(leads)).once()
     assert pieces.calls == 2, "another process has the lead now"
 
 
-async def test_summing_tries_again_and_tells_an_error_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_chore_waits_for_what_it_cannot_do_yet() -> None:
+    pieces = Pieces(2)
+    prepared = iter((pieces.step, None, pieces.step))
+    service = BookChore(lambda: next(prepared), lambda: True, in_thread, tell, 0.001, 0.0)
+    await service.once()
+    assert pieces.left == 1
+    await service.once()
+    assert pieces.left == 0
+
+
+async def test_chore_leaves_the_start_alone() -> None:
+    pieces = Pieces(1)
+    task = asyncio.create_task(chore(pieces.step, first_s=3600.0).run())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    assert pieces.calls == 0
+
+
+async def test_chore_tries_again_and_tells_an_error_once(caplog: pytest.LogCaptureFixture) -> None:
     full, away = OSError(28, "No space left on device"), BooksAwayError("the server is down")
     pieces = Pieces(2, full, full, away, away)
     with caplog.at_level(logging.INFO, "parapool.books"):
-        await run_until(ShareSumming(pieces.step, lambda: True, in_thread), lambda: pieces.left == 0)
+        await run_until(chore(pieces.step), lambda: pieces.left == 0)
     [told] = caplog.records
     assert told.levelno == logging.ERROR
-    assert told.getMessage() == (
-        "shares are not added up, windows are read more slowly: [Errno 28] No space left on device"
-    )
+    assert told.getMessage() == "not done: [Errno 28] No space left on device"
 
 
-async def test_summing_tells_an_error_again_when_it_went_well_in_between(caplog: pytest.LogCaptureFixture) -> None:
+async def test_chore_tells_an_error_again_when_it_went_well_in_between(caplog: pytest.LogCaptureFixture) -> None:
     pieces = Pieces(1, OSError("full"))
-    service = ShareSumming(pieces.step, lambda: True, in_thread)
+    service = chore(pieces.step)
     task_done = 0
 
     def done() -> bool:
