@@ -18,7 +18,6 @@ from chains.primitives.hashes import displayed, sha256d
 from chains.primitives.script import push
 from chains.primitives.transaction import parse_transaction
 
-TAG_SIZE = 44
 EMPTY_LEAF = bytes(32)
 
 

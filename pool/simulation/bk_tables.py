@@ -12,7 +12,6 @@ from pool.simulation.bk_delay import DelayResult, DelayScenario, run_delay
 from pool.simulation.bk_oracle import (
     ATTACK,
     ATTACK_K,
-    HONEST,
     ORACLE_ATTACK_VOTES,
     ORACLE_SEEDS,
     ORACLE_VOTES,
@@ -91,10 +90,6 @@ def compare_honest(oracle: OracleRow, results: Sequence[DelayResult]) -> HonestR
 def honest_row(oracle: OracleRow, votes: int, seeds: Sequence[int]) -> HonestRow:
     scenario = DelayScenario(oracle.k, oracle.interval_s, votes)
     return compare_honest(oracle, [run_delay(scenario, seed) for seed in seeds])
-
-
-def honest_rows(votes: int, seeds: Sequence[int], rows: Sequence[OracleRow] = HONEST) -> list[HonestRow]:
-    return [honest_row(row, votes, seeds) for row in rows]
 
 
 def compare_attack(k: int, share: float, results: Sequence[AttackResult], votes: int) -> AttackCell:

@@ -9,13 +9,10 @@ that does not hold; the folder is kept then.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
-import shutil
 import sqlite3
 import sys
-import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -30,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import test_network_bk_pool as bk
 import test_network_parallel_pool as parallel
-from soak import LOSS, ROUND_S, Soak
+from soak import LOSS, ROUND_S, Soak, main
 from support import network_pool
 from support.aux_proofs import Outsider
 from support.bk_mining import BkMiner
@@ -197,21 +194,5 @@ async def soak(kind: str, minutes: float, seed: int, folder: Path) -> None:
             assert await world.credited(chain), f"the pool was paid nothing on {chain}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=sorted(WORLDS), required=True)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix=f"pool-soak-{given.kind}-"))
-    try:
-        asyncio.run(soak(given.kind, given.minutes, given.seed, folder))
-    except AssertionError as error:
-        print(f"{error}\nseed {given.seed}, everything is kept in {folder}", file=sys.stderr)
-        return 1
-    shutil.rmtree(folder)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(soak, __doc__))

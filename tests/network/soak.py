@@ -17,8 +17,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 # Where the tests' support lies, also when it is run from somewhere else.
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -112,8 +114,9 @@ async def soak(kind: str, minutes: float, seed: int, folder: Path) -> None:
         await run.agree()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(soak: Callable[[str, float, int, Path], Coroutine[Any, Any, None]], document: str | None) -> int:
+    """A soak from the command line: exit code 1 when something does not hold, and its folder is kept then."""
+    parser = argparse.ArgumentParser(description=document)
     parser.add_argument("--kind", choices=["bk", "parallel"], required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
@@ -129,4 +132,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(soak, __doc__))
