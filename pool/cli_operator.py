@@ -188,7 +188,9 @@ def message(text: str, login: str | None, worker: str | None) -> Call:
     """
     words = {"text": text, "login": login, "worker": worker}
     body = {name: value for name, value in words.items() if value is not None}
-    return "POST", "/message", body, lambda answer: [f"{answer['connections_told']} connections were told"]
+    return "POST", "/message", body, lambda answer: [
+        f"{answer['connections_told']} connections were told", *_missing(answer)
+    ]
 
 
 @operator.command(short_help="Show who is connected.")
@@ -248,7 +250,13 @@ def connection_lines(answer: Answer) -> list[str]:
             )
         )  # fmt: skip
     head = ("NO", "ADDRESS", "HASHRATE", "DIFFICULTY", "SINCE", "SHARE", "LOGIN", "AGENT")
-    return [*_table(head, rows), *_more(answer)]
+    return [*_table(head, rows), *_more(answer), *_missing(answer)]
+
+
+def _missing(answer: Answer) -> list[str]:
+    """Of several processes, those that are not in the answer."""
+    slots = answer.get("missing", ())
+    return [f"front end {slot} did not answer in time, its miners are not counted here" for slot in slots]
 
 
 def _more(answer: Answer) -> list[str]:

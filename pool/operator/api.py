@@ -48,8 +48,8 @@ class Operated(Protocol):
     def bans(self) -> list[Json]: ...
     async def ban(self, network: str, seconds: int, reason: str) -> Json: ...
     async def unban(self, network: str) -> bool: ...
-    async def tell(self, text: str, login: str | None, worker: str | None) -> int: ...
-    def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json: ...
+    async def tell(self, text: str, login: str | None, worker: str | None) -> Json: ...
+    async def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json: ...
     async def closings(self, after: int, limit: int) -> list[Json]: ...
 
 
@@ -100,12 +100,14 @@ class OperatorApi:
         worker = _text(fields, "worker", MOST_NAME) if "worker" in fields else None
         if worker is not None and login is None:
             raise OperatorError(400, "worker: expected login beside it, as workers of many miners share a name")
-        return {"connections_told": await self._pool.tell(text, login, worker)}
+        return await self._pool.tell(text, login, worker)
 
-    def connections(self, query: Mapping[str, str]) -> Json:
+    async def connections(self, query: Mapping[str, str]) -> Json:
         _known(query, {"after", "limit", "login", "worker"})
         limit = min(_number(query, "limit", DEFAULT_ITEMS), MAX_ITEMS)
-        return self._pool.connections(_number(query, "after", 0), limit, query.get("login"), query.get("worker"))
+        return await self._pool.connections(
+            _number(query, "after", 0), limit, query.get("login"), query.get("worker")
+        )
 
     async def closings(self, query: Mapping[str, str]) -> Json:
         _known(query, {"after", "limit"})

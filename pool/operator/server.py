@@ -144,7 +144,7 @@ class OperatorServer:
             return await api.tell(await _body(request))
 
         async def connections(request: web.Request) -> Json:
-            return api.connections(request.query)
+            return await api.connections(request.query)
 
         async def closings(request: web.Request) -> Json:
             return await api.closings(request.query)

@@ -13,7 +13,7 @@ import msgspec
 
 from chains.kind import AuxTemplate, ParentTemplate, TemplateTransaction
 
-VERSION = 1
+VERSION = 2
 MAX_FRAME_BYTES = 64 << 20
 """A template of 4 MB is sent once; its whole state with a last few templates stays far below."""
 
@@ -84,10 +84,10 @@ class Present(msgspec.Struct, tag="present", frozen=True):
 
 
 class Announcement(msgspec.Struct, tag="announcement", frozen=True):
-    """A sentence for the people at the miners of these realms; all miners without."""
+    """A sentence for the people at the miners of these realms."""
 
     text: str
-    realms: list[str] | None
+    realms: list[str]
 
 
 class NewValues(msgspec.Struct, tag="values", frozen=True):
@@ -118,6 +118,26 @@ class BanNews(msgspec.Struct, tag="ban", frozen=True):
     network: str
     seconds: int | None
     reason: str
+
+
+class ConnectionsWanted(msgspec.Struct, tag="connections", frozen=True):
+    """A question, which `number` names in the answer: up to `limit` connections with numbers above `after`, of miners
+    with this login and worker where they are given."""
+
+    number: int
+    after: int
+    limit: int
+    login: str | None
+    worker: str | None
+
+
+class MinersToTell(msgspec.Struct, tag="tell", frozen=True):
+    """A sentence for miners with this login and worker, all without. Its answer says how many heard it."""
+
+    number: int
+    text: str
+    login: str | None
+    worker: str | None
 
 
 class Stop(msgspec.Struct, tag="stop", frozen=True):
@@ -169,10 +189,30 @@ class WorkWanted(msgspec.Struct, tag="work", frozen=True):
     chain: str
 
 
+class ConnectionsFound(msgspec.Struct, tag="connections", frozen=True):
+    """`items` are JSON objects, as the operator gets them, ascending by their number; `more_after` is the last one's
+    when more would have come, None otherwise. `total` counts all connections of the process."""
+
+    number: int
+    total: int
+    items: list[bytes]
+    more_after: int | None
+
+
+class MinersTold(msgspec.Struct, tag="told", frozen=True):
+    """To how many connections the sentence went."""
+
+    number: int
+    connections: int
+
+
+Question = ConnectionsWanted | MinersToTell
+Answer = ConnectionsFound | MinersTold
 FromMother = (
-    Welcome | ParentNews | JobNews | Present | Announcement | NewValues | Consumed | DrainOver | BanNews | Stop
-)
-FromFrontEnd = Hello | Serving | Drained | Figures | WorkWanted
+    Welcome | ParentNews | JobNews | Present | Announcement | NewValues | Consumed | DrainOver | BanNews | Question
+    | Stop
+)  # fmt: skip
+FromFrontEnd = Hello | Serving | Drained | Figures | WorkWanted | Answer
 
 _encode = msgspec.msgpack.Encoder().encode
 _mother_decoder = msgspec.msgpack.Decoder(FromMother)

@@ -89,6 +89,11 @@ class Fleet:
         """Whether miners find somebody."""
         return any(slot.serves for slot in self._slots.values())
 
+    @property
+    def with_miners(self) -> list[Slot]:
+        """The slots whose processes have, or may have, miners: also one that says nothing just now."""
+        return [s for s in self._slots.values() if s.process is not None and (s.serves or s.adopted)]
+
     # -- start -----------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:

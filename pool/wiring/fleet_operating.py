@@ -1,16 +1,27 @@
 """The operator's port of a pool of several processes: what is asked here, every front end does.
 
-Bans stand in the mother's book and in those of the front ends, a newcomer is told them. What would have to be looked
-up at single connections (the list of them, a message to one login) is refused with a sentence.
+Bans stand in the mother's book and in those of the front ends, a newcomer is told them. What has to be looked up at
+single connections (the list of them, a message) is asked of all front ends at once; an answer names those who gave
+none in time, instead of waiting for them.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from pool.operator.api import Json, OperatorError
+from pool.operator.api import Json
 from pool.services.ban_book import wall_ms
-from pool.services.front_end_messages import BanNews
+from pool.services.front_end_answers import one_page
+from pool.services.front_end_messages import (
+    Answer,
+    BanNews,
+    ConnectionsFound,
+    ConnectionsWanted,
+    MinersTold,
+    MinersToTell,
+    Question,
+)
 from pool.wiring.fleet import Fleet
 from pool.wiring.operating import Operating
 
@@ -32,9 +43,6 @@ class FleetOperating(Operating):
         return [
             BanNews(ban["network"], max(1, (ban["until_ms"] - wall_ms()) // 1000), ban["reason"]) for ban in bans
         ]
-
-    def _need_miners(self) -> None:
-        """They are reached."""
 
     @property
     def _here(self) -> int:
@@ -73,15 +81,19 @@ class FleetOperating(Operating):
         self._fleet.talk.ban(network, None)
         return await super().unban(network)
 
-    async def tell(self, text: str, login: str | None, worker: str | None) -> int:
-        if login is not None or worker is not None:
-            raise _unreached("a message to one login")
-        self._fleet.talk.announce(text)
-        return self._here
+    async def tell(self, text: str, login: str | None, worker: str | None) -> Json:
+        answers, missing = await self._ask(lambda number: MinersToTell(number, text, login, worker))
+        told = [answer for answer in answers.values() if isinstance(answer, MinersTold)]
+        return {"connections_told": sum(answer.connections for answer in told), "missing": missing}
 
-    def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json:
-        raise _unreached("the list of connections")
+    async def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json:
+        answers, missing = await self._ask(lambda number: ConnectionsWanted(number, after, limit, login, worker))
+        found = {slot: answer for slot, answer in answers.items() if isinstance(answer, ConnectionsFound)}
+        return one_page(found, limit) | {"missing": missing}
 
-
-def _unreached(what: str) -> OperatorError:
-    return OperatorError(501, f"{what} is not there with stratum.processes over 1: the miners are with other processes")
+    async def _ask(self, question: Callable[[int], Question]) -> tuple[dict[int, Answer], list[int]]:
+        """The answers by slot, and the slots of those who have miners and did not answer."""
+        slots = self._fleet.with_miners
+        peers = [slot.peer for slot in slots if slot.peer is not None and slot.peer.slot]
+        answers = await self._fleet.talk.questions.ask(peers, question)
+        return answers, sorted(slot.number for slot in slots if slot.number not in answers)

@@ -25,12 +25,14 @@ from pool.services.front_end_messages import (
     VERSION,
     Announcement,
     BanNews,
+    ConnectionsFound,
     Consumed,
     Drained,
     DrainOver,
     Figures,
     FromFrontEnd,
     Hello,
+    MinersTold,
     NewValues,
     Present,
     Serving,
@@ -38,6 +40,7 @@ from pool.services.front_end_messages import (
     WorkWanted,
     frame_of,
 )
+from pool.services.front_end_questions import Questions
 from pool.services.job_feed import JobFeed
 from pool.services.told_log import ManyIngests
 from pool.shares.record import BEGINNING, Position
@@ -81,6 +84,7 @@ class FleetTalk:
         self._feed = JobFeed()
         self._hub = FrontEndHub(socket_path(config.pool.data_dir), self._hear, self._lost)
         self._secret = b""
+        self.questions = Questions()
         self.drained = False
         self.bans: Callable[[], list[BanNews]] = list  # what a newcomer is told
 
@@ -114,6 +118,8 @@ class FleetTalk:
             self._figures.heard(slot.number, message, adopted=slot.adopted)
         elif isinstance(message, WorkWanted):
             self._mining._ask_for_work(message.chain)
+        elif isinstance(message, ConnectionsFound | MinersTold):
+            self.questions.heard(peer, message)
 
     def _greet(self, peer: Peer, hello: Hello) -> None:
         slot = self._slots.get(hello.slot)
@@ -179,6 +185,7 @@ class FleetTalk:
         return found
 
     def _lost(self, peer: Peer) -> None:
+        self.questions.lost(peer)
         slot = self._slots.get(peer.slot) or next((s for s in self._slots.values() if s.peer is peer), None)
         if slot is not None and slot.peer is peer:
             slot.peer = None
@@ -206,10 +213,6 @@ class FleetTalk:
         """Another configuration. Before the mining makes jobs of it."""
         self._config = config
         self._hub.publish(frame_of(NewValues(dict(config.values))))
-
-    def announce(self, text: str) -> None:
-        """A sentence for everybody."""
-        self._hub.publish(frame_of(Announcement(text, None)))
 
     def drain(self, over_s: float) -> None:
         """Moves all miners of all front ends elsewhere; negative: no more."""

@@ -13,6 +13,7 @@ import resource
 import secrets
 import signal
 import sys
+import time
 from asyncio import AbstractEventLoop
 from collections.abc import Coroutine
 from contextlib import ExitStack
@@ -36,17 +37,21 @@ from pool.log_setup import set_up_log
 from pool.notifications import notifying
 from pool.services.ban_book import BanBook, BanRefusedError
 from pool.services.bookkeeping import wall_ms
+from pool.services.connection_list import ConnectionList
 from pool.services.drain import Drain
+from pool.services.front_end_answers import connections_found, miners_told
 from pool.services.front_end_messages import (
     VERSION,
     Announcement,
     BanNews,
+    ConnectionsWanted,
     Consumed,
     Drained,
     DrainOver,
     FromMother,
     Hello,
     JobNews,
+    MinersToTell,
     NewValues,
     ParentNews,
     Present,
@@ -57,7 +62,6 @@ from pool.services.front_end_messages import (
 )
 from pool.services.job_feed import FollowedJobs
 from pool.services.log_ingest import DrainClock
-from pool.services.miner_messages import tell
 from pool.services.mother_link import MotherLink
 from pool.shares.log_segment import CorruptShareLog
 from pool.shares.record import Position
@@ -126,11 +130,13 @@ class RunningFrontEnd:
         elif isinstance(message, JobNews):
             self._take_job(message)
         elif isinstance(message, Announcement):
-            servers = self.mining.servers.values()
-            if message.realms is None:
-                self._spawn(tell(servers, message.text, None, None))
-            for server in servers:
-                server.announce(message.text, set(message.realms or ()))
+            for server in self.mining.servers.values():
+                server.announce(message.text, set(message.realms))
+        elif isinstance(message, ConnectionsWanted):
+            now, now_ms = time.monotonic(), wall_ms()
+            self._link.tell(connections_found(self._connections, message, self._slot, now, now_ms))
+        elif isinstance(message, MinersToTell):
+            self._spawn(self._tell_miners(message))
         elif isinstance(message, NewValues):
             self._adopt(message)
         elif isinstance(message, Consumed):
@@ -160,6 +166,9 @@ class RunningFrontEnd:
             if rounds % FIGURES_ROUNDS == 0:
                 self._link.tell(figures_of(self.status))
             await asyncio.sleep(TELL_S)
+
+    async def _tell_miners(self, message: MinersToTell) -> None:
+        self._link.tell(await miners_told(self.mining.servers.values(), message))
 
     async def _ban(self, message: BanNews) -> None:
         try:
@@ -280,6 +289,7 @@ class RunningFrontEnd:
         mining.claim = PortClaim(owner_of(whole))
         self._jobs = FollowedJobs(mining.table)
         self._drains = Drain(list(mining.servers.values()))
+        self._connections = ConnectionList(mining.servers.values(), mining.intake.pow_name)
         self._bans = BanBook(list(mining.servers.values()), self.config.pool.data_dir / "bans.json")
         self._transport.connect(self.share_log, self.solutions, None, mining)
         self.status = LiveStatus(

@@ -48,7 +48,6 @@ class Operating:
         self, section: OperatorSection, tokens: Tokens, config: Config, mining: Mining, take_over: TakeOver
     ) -> None:
         self.section = section
-        self._processes = config.stratum.processes
         self._mining = mining
         self._servers = mining.servers.values()
         self._take_over = take_over
@@ -74,27 +73,15 @@ class Operating:
 
     # -- what is asked ------------------------------------------------------------------------------------------------
 
-    def _need_miners(self) -> None:
-        """Refuses what would find nobody: the miners are with other processes."""
-        if self._processes > 1:
-            raise OperatorError(
-                501,
-                f"the miners are with the {self._processes} processes of stratum.processes, which this port does not "
-                "reach: reload works, and SIGUSR2 moves miners to new processes over stratum.handover_s",
-            )
-
     def drain_state(self) -> Json:
-        self._need_miners()
         return {name: round(value, 1) if isinstance(value, float) else value for name, value in _of(self._drain)}
 
     def begin_drain(self, over_s: int) -> Json:
-        self._need_miners()
         self._drain.begin(over_s)
         self._mining.claim.release()  # the ports are anybody's now
         return self.drain_state()
 
     def end_drain(self) -> Json:
-        self._need_miners()
         if not self._drain.draining:
             return self.drain_state()
         try:
@@ -114,11 +101,9 @@ class Operating:
         return {"added": list(change.added), "removed": list(change.removed), "changed": list(change.keys)}
 
     def bans(self) -> list[Json]:
-        self._need_miners()
         return self._bans.all()
 
     async def ban(self, network: str, seconds: int, reason: str) -> Json:
-        self._need_miners()
         try:
             return await self._bans.add(network, seconds, reason)
         except BanRefusedError as error:
@@ -127,7 +112,6 @@ class Operating:
             raise OperatorError(500, f"the ban is in force, but until a restart only: {error}") from error
 
     async def unban(self, network: str) -> bool:
-        self._need_miners()
         try:
             return await self._bans.remove(network)
         except BanRefusedError as error:
@@ -135,13 +119,11 @@ class Operating:
         except OSError as error:
             raise OperatorError(500, f"the ban is over, but will be back after a restart: {error}") from error
 
-    async def tell(self, text: str, login: str | None, worker: str | None) -> int:
-        self._need_miners()
-        return await tell(self._servers, text, login, worker)
+    async def tell(self, text: str, login: str | None, worker: str | None) -> Json:
+        return {"connections_told": await tell(self._servers, text, login, worker), "missing": []}
 
-    def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json:
-        self._need_miners()
-        return self._list.page(after, limit, login, worker, time.monotonic(), wall_ms())
+    async def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> Json:
+        return self._list.page(after, limit, login, worker, time.monotonic(), wall_ms()) | {"missing": []}
 
     async def closings(self, after: int, limit: int) -> list[Json]:
         if self.read_books is None:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +150,44 @@ async def test_devnet_front_ends_are_reached_by_the_operator(make_devnet: Any) -
     devnet = await _start(make_devnet, bits=NO_BLOCKS)
     rigs = await _rigs(devnet)
 
+    numbers = count()
+
     async def asked(*words: str) -> str:
-        number = len(devnet.children)
-        child = devnet.child(f"operator-{number}", pool_command("operator", *words, "-c", str(devnet.config_path)))
+        command = pool_command("operator", *words, "-c", str(devnet.config_path))
+        child = devnet.child(f"operator-{next(numbers)}", command)
         assert await devnet.exit_code_of(child) == 0, child.log_text()
         return child.log_text()
+
+    async def told(*words: str) -> Any:
+        return json.loads(await asked(*words, "--json"))
+
+    steps.info("everybody is in the list, page by page, and one of them is told something")
+    seen: list[dict[str, Any]] = []
+    after = 0
+    while after is not None:
+        page = await told("connections", "--limit", "3", "--after", str(after))
+        assert (page["total"], page["missing"]) == (len(rigs), [])
+        seen, after = seen + page["items"], page["after"]
+    names = [login["worker"] for item in seen for login in item["logins"]]
+    assert sorted(names) == sorted(rig.login.rpartition(".")[2] for rig in rigs)
+    assert await told("message", "to one", "--login", LOGIN, "--worker", names[0]) == {
+        "connections_told": 1, "missing": [],
+    }  # fmt: skip
+    assert await told("message", "to all") == {"connections_told": len(rigs), "missing": []}
+
+    steps.info("one that hangs is named, and nobody waits for it")
+    hung, pid = next(iter(_pids(devnet).items()))
+    rest = sum(_prefix(rig) != hung for rig in rigs)
+    os.kill(pid, signal.SIGSTOP)
+    page, lines = await asyncio.gather(told("connections"), asked("message", "to who is there"))
+    os.kill(pid, signal.SIGCONT)
+    assert (len(page["items"]), page["total"], page["missing"]) == (rest, rest, [hung])
+    assert f"{rest} connections were told" in lines and f"front end {hung} did not answer in time" in lines
+
+    async def goes_on() -> bool:
+        return not (await told("connections"))["missing"]
+
+    await devnet.until(goes_on, "it answers again")
 
     steps.info("a ban ends connections everywhere, and holds for a front end that is started later")
     await asked("bans", "add", "127.0.0.0/24", "--seconds", "600", "--reason", "test")

@@ -59,13 +59,13 @@ class FakePool:
         self._take("unban", network)
         return network != "192.0.2.9"
 
-    async def tell(self, text: str, login: str | None, worker: str | None) -> int:
+    async def tell(self, text: str, login: str | None, worker: str | None) -> dict[str, Any]:
         self._take("tell", text, login, worker)
-        return 3
+        return {"connections_told": 3, "missing": [2]}
 
-    def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> dict[str, Any]:
+    async def connections(self, after: int, limit: int, login: str | None, worker: str | None) -> dict[str, Any]:
         self._take("connections", after, limit, login, worker)
-        return {"total": 0, "items": [], "after": None}
+        return {"total": 0, "items": [], "after": None, "missing": []}
 
     async def closings(self, after: int, limit: int) -> list[dict[str, Any]]:
         self._take("closings", after, limit)

@@ -149,13 +149,20 @@ async def test_cli_operator_prints_tables_that_steer_no_terminal(
     }  # fmt: skip
     nobody = item | {"number": 13, "logins": [], "logins_total": 0, "agent": "", "difficulty": None, "hashrate": None}
     async with operator_site() as site:
-        page = {"total": 9, "items": [item, nobody], "after": 13}
-        monkeypatch.setattr(site.pool, "connections", lambda *asked: page)
-        head, first, second, last = (await run("connections", *at(site, token_file))).output.splitlines()
+        page = {"total": 9, "items": [item, nobody], "after": 13, "missing": [3]}
+
+        async def connections(*asked: Any) -> dict[str, Any]:
+            return page
+
+        monkeypatch.setattr(site.pool, "connections", connections)
+        head, first, second, last, missing = (await run("connections", *at(site, token_file))).output.splitlines()
         assert head.split() == ["NO", "ADDRESS", "HASHRATE", "DIFFICULTY", "SINCE", "SHARE", "LOGIN", "AGENT"]
         for word in ("1.23 TH/s", "1024", "- leaving", "bc1q.a\\x1b[2Jb and 2 more", "evil\\n/1"):
             assert word in first
         assert second.split()[:4] == ["13", "192.0.2.1", "-", "-"] and last == "2 of 9, more with --after 13"
+        assert missing == "front end 3 did not answer in time, its miners are not counted here"
+        told = (await run("message", "x", *at(site, token_file))).output.splitlines()
+        assert told == ["3 connections were told", missing.replace("3", "2")]
 
         site.pool.every_ban = [{"network": "192.0.2.0/24", "reason": "r", "until_ms": 1_700_000_000_000, "by": "pool"}]
         lines = (await run("bans", "list", *at(site, token_file))).output.splitlines()

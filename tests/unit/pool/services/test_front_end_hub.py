@@ -63,9 +63,9 @@ async def test_hub_tells_everybody_the_same_and_is_nobody_elses(mother: Mother, 
     assert stat.S_IMODE((tmp_path / "socket").stat().st_mode) == 0o600
     children = [Child(tmp_path / "socket", slot) for slot in (1, 2)]
     await until(lambda: len(mother.hellos) == 2)
-    mother.hub.publish(frame_of(Announcement("a", None)) + frame_of(Announcement("b", ["r"])))
+    mother.hub.publish(frame_of(Announcement("a", ["q"])) + frame_of(Announcement("b", ["r"])))
     await until(lambda: all(len(child.heard) == 2 for child in children))
-    assert [child.heard for child in children] == 2 * [[Announcement("a", None), Announcement("b", ["r"])]]
+    assert [child.heard for child in children] == 2 * [[Announcement("a", ["q"]), Announcement("b", ["r"])]]
     for child in children:
         await child.end()
 
@@ -81,7 +81,7 @@ async def test_hub_cuts_off_whom_it_cannot_tell_and_the_others_hear(
     writer.transport.pause_reading()  # it hangs
     text = "x" * 100_000
     for _ in range(40):
-        mother.hub.publish(frame_of(Announcement(text, None)))
+        mother.hub.publish(frame_of(Announcement(text, [])))
         await asyncio.sleep(0)
     await until(lambda: mother.lost == 1)
     await until(lambda: len(child.heard) == 40)
