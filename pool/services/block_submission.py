@@ -16,14 +16,15 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from chains.kind import AuxKind, AuxTemplate, ParentKind, SubmitAnswer, SubmitResult
+from chains.kind import AuxKind, AuxTemplate, ParentKind
 from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.primitives.hashes import displayed
-from pool.blocks.solution_store import Outcome, SolutionRecord, SolutionStore, SolvingShare
+from pool.blocks.solution_store import SolutionRecord, SolutionStore, SolvingShare
 from pool.blocks.solve_gate import SolveGate
 from pool.jobs.job import Job
+from pool.services.submission_ending import UNBUILT, Ending, answered, best, given_up
 from pool.shares.scheme import Scheme
 from pool.shares.validation import Verdict
 from stratum.buckets import Buckets
@@ -39,36 +40,6 @@ GIVE_UP_AUX_S = 600.0
 WRITTEN_S = 0.01
 """What a proof waits at most for its record's bytes to be written. A parent's block takes longer to its nodes than they
 do to the kernel, and waits for nothing."""
-
-
-class Ending(NamedTuple):
-    """How a submission ended: a word for the metrics, what the books are told, and the node's reason."""
-
-    word: str
-    outcome: Outcome
-    reason: str = ""
-
-    @property
-    def rank(self) -> int:
-        """Of several nodes' or proofs' endings the one of the lowest rank counts."""
-        return RANKS.index(self.word)
-
-
-# An answer that never came says nothing about the block: it may be on the chain, so the books go on looking for it.
-GIVEN_UP = "given_up"
-# No block could be made of the solve: an error of ours.
-UNBUILT = "unbuilt"
-
-OUTCOMES: dict[SubmitResult, Outcome] = {
-    SubmitResult.ACCEPTED: "accepted",
-    SubmitResult.DUPLICATE: "accepted",
-    SubmitResult.INCONCLUSIVE: "unknown",
-    SubmitResult.REJECTED: "rejected",
-    SubmitResult.STALE: "rejected",
-}
-RANKS = (*(result.value for result in OUTCOMES), GIVEN_UP)
-# After these no further proof of an auxiliary block can earn anything: it is found, or its node forgot it.
-_CLOSING = frozenset({SubmitResult.ACCEPTED.value, SubmitResult.DUPLICATE.value, SubmitResult.STALE.value})
 
 # Under a tenth of a second all is well; a block of 4 MB at a busy node takes a second.
 SUBMIT_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
@@ -233,14 +204,14 @@ class BlockSubmission:
         kept = None if durable else await self._keep(record)
         ending = await self._until_final(record, started)
         self._count(record.chain, ending.word)
-        if ending.word == SubmitResult.REJECTED.value:
+        if ending.is_refused:
             refusal = (record.chain, ending.reason or ending.word)
             self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
         times = self.submit_times.setdefault(record.chain, Buckets(SUBMIT_BOUNDS_S))
         times.observe(time.monotonic() - started)
-        self.gate.leave(record.chain, once, closes=ending.word in _CLOSING)
+        self.gate.leave(record.chain, once, closes=ending.closes)
         log.log(
-            logging.ERROR if ending.word in (SubmitResult.REJECTED.value, GIVEN_UP) else logging.INFO,
+            logging.ERROR if ending.is_trouble else logging.INFO,
             "submitted chain=%s height=%d hash=%s result=%s %s",
             record.chain,
             record.height,
@@ -266,7 +237,7 @@ class BlockSubmission:
             del self._proofs[key]
         elif ending.outcome != "accepted":
             return None
-        return min((e for e in endings if e is not None), key=lambda e: e.rank)
+        return best(e for e in endings if e is not None)
 
     async def _keep(self, record: SolutionRecord) -> asyncio.Task[None]:
         """Its way to the disk, begun."""
@@ -321,7 +292,7 @@ class BlockSubmission:
         while asked and not any(ending.outcome == "accepted" for ending in endings):
             done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             endings += (task.result() for task in done)
-        return min(endings, key=lambda ending: ending.rank)
+        return best(endings)
 
     def _tell(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
@@ -334,9 +305,10 @@ class BlockSubmission:
         attempt = 0
         while True:
             try:
-                answer: SubmitAnswer = await node.submit(record.payload)
+                ending = answered(await node.submit(record.payload), first_try=attempt == 0)
                 self._silent.discard(node.name)
-                return self._answered(node, record, answer, attempt)
+                self._tell_refusal(node, record, ending)
+                return ending
             except Exception as error:
                 if node.name not in self._silent:  # once per outage, not per solve
                     self._silent.add(node.name)
@@ -347,21 +319,17 @@ class BlockSubmission:
                         exc_info=None if expected else error,
                     )  # fmt: skip
                 if time.monotonic() >= until:
-                    return Ending(GIVEN_UP, "unknown", f"given up: {error}")
+                    return given_up(error)
             await asyncio.sleep(_wait_s(attempt))
             attempt += 1
 
-    def _answered(self, node: Any, record: SolutionRecord, answer: SubmitAnswer, attempt: int) -> Ending:
-        outcome = OUTCOMES[answer.result]
-        if answer.result is SubmitResult.STALE and attempt:
-            # A node forgets its template once it took the block, too: what became of the first try nobody told us.
-            outcome = "unknown"
-        if len(self.nodes[record.chain]) > 1 and outcome == "rejected" and not self._is_vote(record):
+    def _tell_refusal(self, node: Any, record: SolutionRecord, ending: Ending) -> None:
+        """One node's of several: the others may take the block."""
+        if len(self.nodes[record.chain]) > 1 and ending.outcome == "rejected" and not self._is_vote(record):
             log.warning(
                 "one node refuses a block chain=%s node=%s hash=%s: %s",
-                record.chain, node.name, record.block_hash_hex, answer.reason,
+                record.chain, node.name, record.block_hash_hex, ending.reason,
             )  # fmt: skip
-        return Ending(answer.result.value, outcome, answer.reason)
 
     def _count(self, chain: str, word: str) -> None:
         self.results[chain, word] = self.results.get((chain, word), 0) + 1
