@@ -17,9 +17,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 from yarl import URL
+
+from chains.http_calls import HttpAnswer, HttpCalls, HttpError, TooLargeError
 
 logger = logging.getLogger("parapool.node")
 
@@ -92,12 +93,13 @@ class JsonRpc:
         self._user = user if user is not None else parsed.user
         self._password = password if password is not None else parsed.password
         self._cookie_file = Path(cookie_file) if cookie_file else None
-        self._login: str | None = None
         self.timeout_s = timeout_s
         self.date: str | None = None  # the HTTP Date of the newest answer: the node's clock
         self.name = name or str(self._url)
         self._ids = itertools.count(1)
-        self._session: aiohttp.ClientSession | None = None
+        self._http = HttpCalls(self._url, KEEP_ALIVE_S)
+        self._headers = b""
+        self._closed = False
         self._failed_method: str | None = None  # not None while the node counts as away
         self._failed_at_s = 0.0
 
@@ -128,69 +130,61 @@ class JsonRpc:
         return await self._call(method, params, self.timeout_s if timeout_s is None else timeout_s)
 
     async def close(self) -> None:
-        """Close the connections; calls under way fail."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """For good: calls under way fail, and so do further ones, which is no outage of the node."""
+        self._closed = True
+        self._http.close()
 
     async def _call(
         self, method: str, params: tuple[Any, ...], timeout_s: float, decode: Decode = _decode
     ) -> Any:
+        if self._closed:
+            raise NodeUnavailableError("nobody asks this node any more")
         call_id = next(self._ids)
-        request = {"jsonrpc": "1.0", "id": call_id, "method": method, "params": params}
-        body = json.dumps(request, default=_amount).encode()
+        body = _encode({"jsonrpc": "1.0", "id": call_id, "method": method, "params": params}).encode()
         try:
             async with asyncio.timeout(timeout_s):
-                status, answer = await self._post(body)
-                if status == 401 and self._cookie_file is not None:
-                    self._login = None
-                    status, answer = await self._post(body)
+                answer = await self._post(body)
+                if answer.status == 401 and self._cookie_file is not None:
+                    self._headers = b""
+                    answer = await self._post(body)
         except TimeoutError as error:
             raise NodeTimeoutError(f"no answer to {method} within {timeout_s:g} s") from error
-        except aiohttp.ClientConnectorError as error:
-            raise NodeConnectionError(f"no connection: {error.os_error.strerror or error.os_error}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise NodeConnectionError(f"no connection: {str(error) or type(error).__name__}") from error
-        return _result(call_id, status, answer, decode)
+        except TooLargeError as error:
+            raise NodeUnavailableError(f"an answer of more than {MAX_ANSWER_BYTES} bytes") from error
+        except OSError as error:
+            raise NodeConnectionError(f"no connection: {error.strerror or error}") from error
+        except HttpError as error:
+            raise NodeUnavailableError(str(error)) from error
+        return _result(call_id, answer.status, answer.body, decode)
 
-    async def _post(self, body: bytes) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json"}
+    async def _post(self, body: bytes) -> HttpAnswer:
+        answer = await self._http.post(self._headers or self._make_headers(), body, MAX_ANSWER_BYTES)
+        self.date = answer.date
+        return answer
+
+    def _make_headers(self) -> bytes:
+        """Kept until the node refuses the login."""
         login = self._authorization()
-        if login is not None:
-            headers["Authorization"] = login
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
-                timeout=aiohttp.ClientTimeout(total=None),  # asyncio.timeout bounds the whole call
-            )
-        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
-            self.date = response.headers.get("Date")
-            if response.status in (401, 403):
-                return response.status, b""
-            chunks, size = [], 0
-            async for chunk in response.content.iter_any():
-                size += len(chunk)
-                if size > MAX_ANSWER_BYTES:
-                    raise NodeUnavailableError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
-                chunks.append(chunk)
-            return response.status, b"".join(chunks)
+        line = "" if login is None else f"Authorization: {login}\r\n"
+        self._headers = f"Content-Type: application/json\r\n{line}".encode()
+        return self._headers
 
     def _authorization(self) -> str | None:
-        """The Authorization header's value, kept until the node refuses it."""
-        if self._login is None:
-            if self._cookie_file is not None:
-                try:
-                    login = self._cookie_file.read_text().strip()
-                except (OSError, UnicodeDecodeError) as error:
-                    raise NodeLoginError(0, f"cannot read the cookie file: {error}") from error
-            elif self._user is not None or self._password is not None:
-                login = f"{self._user or ''}:{self._password or ''}"
-            else:
-                return None
-            self._login = "Basic " + base64.b64encode(login.encode()).decode()
-        return self._login
+        """The Authorization header's value."""
+        if self._cookie_file is not None:
+            try:
+                login = self._cookie_file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise NodeLoginError(0, f"cannot read the cookie file: {error}") from error
+        elif self._user is not None or self._password is not None:
+            login = f"{self._user or ''}:{self._password or ''}"
+        else:
+            return None
+        return "Basic " + base64.b64encode(login.encode()).decode()
 
     def _failed(self, method: str, reason: str) -> None:
+        if self._closed:
+            return
         if self._failed_method is None:
             logger.warning("node is away: %s node=%s method=%s", reason, self.name, method)
         self._failed_method = method
@@ -211,6 +205,9 @@ def _amount(value: Any) -> str:
     if isinstance(value, Decimal):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encode = json.JSONEncoder(default=_amount).encode
 
 
 def one_line(text: Any) -> str:

@@ -252,6 +252,23 @@ async def test_node_rpc_tells_a_refused_login_from_a_refused_connection(fake_nod
     await nobody.close()
 
 
+async def test_node_rpc_that_was_closed_asks_nobody_and_tells_no_outage(
+    fake_node: FakeNode, rpc: JsonRpc, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake_node.answer = lambda call: asyncio.sleep(5)
+    waiting = asyncio.create_task(rpc.call("getblocktemplate"))
+    while not fake_node.calls:
+        await asyncio.sleep(0.01)
+    await rpc.close()
+    with pytest.raises(NodeUnavailableError, match="no connection"):
+        await waiting
+    for ask in (rpc.call, rpc.ask_aside):
+        with pytest.raises(NodeUnavailableError, match="nobody asks this node any more"):
+            await ask("getblockchaininfo")
+    await rpc.close()
+    assert (len(fake_node.calls), caplog.records) == (1, [])
+
+
 async def test_node_rpc_keeps_the_nodes_clock(fake_node: FakeNode, rpc: JsonRpc) -> None:
     assert rpc.date is None
     date = "Sat, 21 Nov 2026 20:00:00 GMT"

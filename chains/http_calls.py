@@ -1,0 +1,206 @@
+"""HTTP to one node, no more than its calls need: POST over connections that are kept, a call at a time on each.
+
+A pool that does nothing else asks its nodes ten times a second. Then the processor's caches are cold, and a call costs
+what its code weighs: a third of what a general client's does. The answer's head and chunks are read by Node.js' parser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import NamedTuple, cast
+
+import aiohappyeyeballs
+import httptools
+from yarl import URL
+
+NEXT_ADDRESS_S = 0.25
+"""A host of several addresses is tried at the next one after so long (RFC 8305)."""
+
+
+class HttpAnswer(NamedTuple):
+    """`date` is the head's, None without one."""
+
+    status: int
+    date: str | None
+    body: bytes
+
+
+class HttpError(Exception):
+    """What came is no answer; the connection is gone."""
+
+
+class TooLargeError(HttpError):
+    """The answer is larger than its reader wants."""
+
+
+class HttpCalls:
+    """POST to one URL. Nothing here takes a time: who calls gives up, which ends the connection of that call."""
+
+    def __init__(self, url: URL, keep_alive_s: float) -> None:
+        """A connection that was idle for longer is not used again."""
+        self._url = url
+        self._keep_alive_s = keep_alive_s
+        self._start = f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n".encode()
+        self._tls: ssl.SSLContext | None = None
+        self._idle: list[tuple[float, _Connection]] = []  # the longest idle first
+        self._busy: set[_Connection] = set()
+        self._closed = False
+
+    async def post(self, headers: bytes, body: bytes, limit_bytes: int) -> HttpAnswer:
+        """`headers` are lines with their ends. Raises OSError and HttpError."""
+        request = b"%b%bContent-Length: %d\r\n\r\n%b" % (self._start, headers, len(body), body)
+        try:
+            connection = self._kept() or await self._connect()
+            return await self._ask(connection, request, limit_bytes)
+        except TimeoutError as error:  # the network's, which says that it is broken; the caller's comes later
+            raise ConnectionError(str(error)) from error
+
+    def close(self) -> None:
+        """For good: calls under way fail, and so does every further one."""
+        self._closed = True
+        for connection in (*self._busy, *(kept for _, kept in self._idle)):
+            connection.abort()
+        self._idle.clear()
+
+    async def _ask(self, connection: _Connection, request: bytes, limit_bytes: int) -> HttpAnswer:
+        if self._closed:
+            connection.abort()
+            raise ConnectionError("closed meanwhile")
+        self._busy.add(connection)
+        try:
+            answer = await connection.ask(request, limit_bytes)
+        except BaseException:
+            connection.abort()
+            raise
+        finally:
+            self._busy.discard(connection)
+        if connection.is_open:
+            self._idle.append((asyncio.get_running_loop().time(), connection))
+        return answer
+
+    def _kept(self) -> _Connection | None:
+        since_s = asyncio.get_running_loop().time() - self._keep_alive_s
+        while self._idle and self._idle[0][0] < since_s:
+            self._idle.pop(0)[1].abort()
+        while self._idle:
+            connection = self._idle.pop()[1]
+            if connection.is_open:
+                return connection
+        return None
+
+    async def _connect(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        host, port = self._url.raw_host, self._url.port
+        assert host is not None and port is not None, "an http URL"
+        is_secure = self._url.scheme == "https"
+        if is_secure and self._tls is None:
+            self._tls = ssl.create_default_context()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        taken = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1)
+        try:
+            _, connection = await loop.create_connection(
+                _Connection, sock=taken, ssl=self._tls, server_hostname=host if is_secure else None
+            )
+        except BaseException:
+            taken.close()
+            raise
+        return connection
+
+
+class _Connection(asyncio.Protocol):
+    """Answers end by their length, by chunks, or with the connection."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._answer: asyncio.Future[HttpAnswer] | None = None
+        self._begin(0)
+
+    def _begin(self, limit_bytes: int) -> None:
+        self._room_bytes = limit_bytes
+        self._date: str | None = None
+        self._has_end = self._has_head = False
+        self._parts: list[bytes] = []
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def ask(self, request: bytes, limit_bytes: int) -> asyncio.Future[HttpAnswer]:
+        assert self._answer is None and self._transport is not None
+        self._begin(limit_bytes)
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- asyncio's ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer is None or self._parser is None:
+            self.abort()  # nobody asked
+            return
+        self._room_bytes -= len(data)
+        if self._room_bytes < 0:
+            self._fail(TooLargeError("an answer that is too large"))
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(HttpError(f"the answer is not HTTP: {error}"))
+
+    def connection_lost(self, reason: Exception | None) -> None:
+        if reason is None and self._has_head and not self._has_end:
+            self._complete()
+        else:
+            self._fail(reason or ConnectionError("the node hung up"))
+        self._parser = None  # it refers to us
+
+    # -- the parser's ------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._answer is None:
+            self.abort()  # two answers to one question: whose the next one is nobody would know
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"date":
+            self._date = value.decode("latin-1")
+        elif name in (b"content-length", b"transfer-encoding"):
+            self._has_end = True
+
+    def on_headers_complete(self) -> None:
+        self._has_head = True
+
+    def on_body(self, part: bytes) -> None:
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        assert self._parser is not None
+        if self._parser.get_status_code() < 200:
+            self._begin(self._room_bytes)  # "continue": the answer is still to come
+            return
+        keeps = self._parser.should_keep_alive()
+        self._complete()
+        if not keeps:
+            self.abort()
+
+    def _complete(self) -> None:
+        assert self._parser is not None
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():
+            answer.set_result(HttpAnswer(self._parser.get_status_code(), self._date, b"".join(self._parts)))
+
+    def _fail(self, reason: Exception) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():
+            answer.set_exception(reason)
+        self.abort()
