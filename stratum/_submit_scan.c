@@ -22,7 +22,7 @@ static PyObject *scan(PyObject *module, PyObject *const *args, Py_ssize_t argume
     if (PyBytes_AsStringAndSize(args[0], &line, &size) < 0) return NULL;
     digits = PyLong_AsSsize_t(args[1]);
     if (digits == -1 && PyErr_Occurred()) return NULL;
-    if (!read_plain(line, size, digits, &plain)) Py_RETURN_NONE;
+    if (read_submit(line, size, digits, &plain) != PLAIN) Py_RETURN_NONE;
 
     PyObject *values[7] = {
         PyBytes_FromStringAndSize(plain.id.start, plain.id.size),

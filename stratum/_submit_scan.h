@@ -127,21 +127,28 @@ typedef struct {
     int has_version_bits;
 } PlainSubmit;
 
-/* 1 for a line that is plain, 0 for what is left to Python. */
-static int read_plain(const char *line, Py_ssize_t size, Py_ssize_t digits, PlainSubmit *submit) {
+/* What a line is. Of all but the first, id, worker and job_id are set. */
+enum { NO_SUBMIT, PLAIN, WRONG_LENGTH, WRONG_WORDS, WRONG_HEX, WRONG_VERSION };
+
+/* PLAIN; a submission that is wrong in the way that submission.py would find first; or NO_SUBMIT for what is left to
+ * Python. */
+static int read_submit(const char *line, Py_ssize_t size, Py_ssize_t digits, PlainSubmit *submit) {
     Piece params[STRINGS];
     Cursor cursor = {line, line + size};
     int count = read_line(&cursor, &submit->id, params);
     submit->version_bits = 0;
-    if (!count || digits < 0 || digits % 2 || digits > 2 * EXTRANONCE2_LIMIT || params[2].size != digits ||
-        !hex_bytes(&params[2], submit->extranonce2) || !hex_word(&params[3], &submit->time) ||
-        !hex_word(&params[4], &submit->nonce) || (count == STRINGS && !hex_word(&params[5], &submit->version_bits)))
-        return 0;
+    if (!count || digits < 0 || digits % 2 || digits > 2 * EXTRANONCE2_LIMIT) return NO_SUBMIT;
     submit->worker = params[0];
     submit->job_id = params[1];
     submit->extranonce2_size = digits / 2;
     submit->has_version_bits = count == STRINGS;
-    return 1;
+    if (params[2].size != digits) return WRONG_LENGTH;
+    if (params[3].size != 8 || params[4].size != 8) return WRONG_WORDS;
+    if (!hex_bytes(&params[2], submit->extranonce2) || !hex_word(&params[3], &submit->time) ||
+        !hex_word(&params[4], &submit->nonce))
+        return WRONG_HEX;
+    if (count == STRINGS && !hex_word(&params[5], &submit->version_bits)) return WRONG_VERSION;
+    return PLAIN;
 }
 
 /* The job's id as it is looked up: in small letters. NULL with an exception. */

@@ -1,7 +1,8 @@
 /* The ordinary share from its socket to the share log's queue, and its answer back, without a frame of Python.
  *
  * Ordinary is what miners send all day: a plain mining.submit line of a known worker for a job of the present tip, in time,
- * that meets its target, solves nothing and was not seen before. Everything else is left to Python before anything of it
+ * that meets its target, solves nothing and was not seen before; or one that is wrong in a common way, whose refusal has no
+ * further consequence (_refusals.h). Everything else is left to Python before anything of it
  * was counted: from the first line that is not ordinary on, the rest of the read goes the way that all reads go
  * without this file (stratum/connection.py, pool/services/share_intake.py). Python is the reference; the objects that are
  * read and changed here are its own, by the places of their __slots__, so that both may take turns share by share.
@@ -20,6 +21,9 @@
 
 #include "../../chains/primitives/_share_kernel.h"
 #include "../../stratum/_submit_scan.h"
+#include "_desk_slots.h"
+#include "_log_frame.h"
+#include "_refusals.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
@@ -27,189 +31,10 @@
 
 #define READ_BYTES 12288 /* as stratum/transport.py */
 #define LINE_BYTES 1024  /* what is longer may be too long for a session */
-#define FRAME_LIMIT 512
 #define ANSWER_BYTES 64
 #define OUTPUT_BYTES 16384
-#define TEXT_LIMIT 200 /* of a worker's name in the log */
 
 static const ShareKernelCalls *kernel_calls;
-
-/* -- attributes ---------------------------------------------------------------------------------------------------- */
-
-#define NAMES(X) \
-    X(_failed) X(_failure) X(_closing) X(_queued_bytes) X(_gathered) X(_gathered_bytes) X(_sequence) \
-    X(_segment) X(_segment_size) X(_segment_bytes) X(_routes) X(_chain_sets) X(_hand_over) X(_loop) X(_generation) \
-    X(_jobs) X(_realms) X(_targets) X(_tempDataLen) X(_timed_sequence) X(_timed_at) X(pending_limit) X(accepted) \
-    X(accepted_by_rtt) X(add) X(call_soon) X(connected) X(counted_chains) X(counted_generation) \
-    X(counted_until) X(dataBuffer) X(digest) X(disconnecting) X(fast_s) X(flood_s) X(flush) X(job_id) X(kernel) X(layouts) \
-    X(line) X(maximum_time) X(messages) X(minimum_time) X(notable) X(realm) X(route) X(rtt_class) X(seen) X(sequence) \
-    X(share) X(take) X(tip) X(version) X(version_mask) X(words) X(worker) 
-
-#define DECLARE(name) static PyObject *str_##name;
-NAMES(DECLARE)
-#undef DECLARE
-
-/* The places of what the sessions keep in __slots__; found once, when the module is set up. */
-enum {
-    SESSION_AUTHORIZING, SESSION_RATE, SESSION_DIGITS, SESSION_CLOSED, SESSION_EXTRANONCE1, SESSION_SUBSCRIBED,
-    SESSION_VERSION_MASK, SESSION_USERS, SESSION_ASSIGNMENT, SESSION_DEADLINES, SESSION_INVALID_RUN, SESSION_LINES,
-    SESSION_OUT, SESSION_STANDING, SESSION_COUNTERS, LINES_DATA, LINES_START, RATE_FAST_PER_S, RATE_FAST_S, RATE_FLOOD_PER_S, RATE_FLOOD_S,
-    RATE_LIMITS, RATE_SINCE, RATE_COUNT, RATE_DUE, DEADLINES_LAST_LINE, DEADLINES_LAST_SHARE, DEADLINES_SPOKE, RUN_SINCE,
-    STANDING_ADDRESS, ADDRESS_SHARES, ASSIGNMENT_TERMS, ASSIGNMENT_WANTED, ASSIGNMENT_REOFFERED, TERMS_SENT,
-    TERMS_LAST_SEQUENCE, TERMS_LAST, TERMS_VARDIFF, VARDIFF_START, VARDIFF_COUNT, VARDIFF_WORK, VARDIFF_CHECK,
-    VARDIFF_SEARCHING, VARDIFF_SEEN, VARDIFF_ASSIGNED, VARDIFF_UNTIL,
-    OUT_CHUNKS, PLACES
-};
-static const struct { const char *module, *type, *name; } places[PLACES] = {
-    {"stratum.session", "Session", "_authorizing"}, {"stratum.session", "Session", "_rate"},
-    {"stratum.session", "Session", "_submit_digits"}, {"stratum.session", "Session", "closed"},
-    {"stratum.session", "Session", "extranonce1"}, {"stratum.session", "Session", "subscribed"},
-    {"stratum.session", "Session", "version_mask"}, {"stratum.session", "Session", "users"},
-    {"stratum.session", "Session", "assignment"}, {"stratum.session", "Session", "deadlines"},
-    {"stratum.session", "Session", "_invalid_run"}, {"stratum.session", "Session", "_lines"},
-    {"stratum.session", "Session", "out"}, {"stratum.session", "Session", "standing"},
-    {"stratum.session", "Session", "counters"}, {"stratum.framing", "LineBuffer", "_data"}, {"stratum.framing", "LineBuffer", "_start"},
-    {"stratum.message_rate", "MessageRate", "_fast_per_s"}, {"stratum.message_rate", "MessageRate", "_fast_s"},
-    {"stratum.message_rate", "MessageRate", "_flood_per_s"}, {"stratum.message_rate", "MessageRate", "_flood_s"},
-    {"stratum.message_rate", "MessageRate", "_limits"}, {"stratum.message_rate", "MessageRate", "_since"}, {"stratum.message_rate", "MessageRate", "count"},
-    {"stratum.message_rate", "MessageRate", "due"}, {"stratum.deadlines", "Deadlines", "last_line"},
-    {"stratum.deadlines", "Deadlines", "last_valid_share"}, {"stratum.deadlines", "Deadlines", "spoke"},
-    {"stratum.invalid_run", "InvalidRun", "_since"}, {"stratum.standing", "Standing", "address"},
-    {"stratum.addresses", "AddressRecord", "shares"}, {"stratum.assignment", "Assignment", "terms"},
-    {"stratum.assignment", "Assignment", "wanted"}, {"stratum.assignment", "Assignment", "_reoffered_job_id"},
-    {"stratum.terms", "Terms", "sent"}, {"stratum.terms", "Terms", "_last_sequence"}, {"stratum.terms", "Terms", "_last"},
-    {"stratum.terms", "Terms", "vardiff"}, {"stratum.vardiff", "Vardiff", "_start"},
-    {"stratum.vardiff", "Vardiff", "_count"}, {"stratum.vardiff", "Vardiff", "_work"},
-    {"stratum.vardiff", "Vardiff", "_check_count"}, {"stratum.vardiff", "Vardiff", "searching"},
-    {"stratum.vardiff", "Vardiff", "_seen"}, {"stratum.vardiff", "Vardiff", "assigned"},
-    {"stratum.vardiff", "Vardiff", "_search_until"}, {"stratum.outbox", "Outbox", "_chunks"},
-};
-static Py_ssize_t offsets[PLACES];
-static PyTypeObject *owners[PLACES];
-
-/* Borrowed; NULL, without an exception, where it was never set. */
-static PyObject *get(PyObject *object, int place) { return *(PyObject **)((char *)object + offsets[place]); }
-
-/* Takes over `value`; -1 when that is NULL. */
-static int set(PyObject *object, int place, PyObject *value) {
-    PyObject **slot = (PyObject **)((char *)object + offsets[place]), *before = *slot;
-    if (value == NULL) return -1;
-    *slot = value;
-    Py_XDECREF(before);
-    return 0;
-}
-
-static int set_seconds(PyObject *object, int place, double seconds) {
-    return set(object, place, PyFloat_FromDouble(seconds));
-}
-
-static int count_up(PyObject *object, int place, long by) {
-    return set(object, place, PyLong_FromLong(PyLong_AsLong(get(object, place)) + by));
-}
-
-static double seconds_of(PyObject *object, int place) { return PyFloat_AsDouble(get(object, place)); }
-
-/* object.name += by; -1 with an exception. */
-static int attribute_up(PyObject *object, PyObject *name, long long by) {
-    PyObject *value = PyObject_GetAttr(object, name);
-    if (value == NULL) return -1;
-    PyObject *more = PyLong_FromLongLong(PyLong_AsLongLong(value) + by);
-    Py_DECREF(value);
-    if (more == NULL) return -1;
-    int done = PyErr_Occurred() ? -1 : PyObject_SetAttr(object, name, more);
-    Py_DECREF(more);
-    return done;
-}
-
-static int number_of(PyObject *object, PyObject *name, long long *number) {
-    PyObject *value = PyObject_GetAttr(object, name);
-    if (value == NULL) return -1;
-    *number = PyLong_AsLongLong(value);
-    Py_DECREF(value);
-    return *number == -1 && PyErr_Occurred() ? -1 : 0;
-}
-
-static int attribute_s(PyObject *object, PyObject *name, double *seconds) {
-    PyObject *value = PyObject_GetAttr(object, name);
-    if (value == NULL) return -1;
-    *seconds = PyFloat_AsDouble(value);
-    Py_DECREF(value);
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-static double monotonic_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* -- a frame of the log -------------------------------------------------------------------------------------------- */
-
-static uint32_t crc_table[256];
-
-static void fill_crc_table(void) {
-    for (uint32_t i = 0; i < 256; i++) {
-        uint32_t value = i;
-        for (int bit = 0; bit < 8; bit++) value = value & 1 ? value >> 1 ^ 0xEDB88320u : value >> 1;
-        crc_table[i] = value;
-    }
-}
-
-static uint32_t crc_of(const uint8_t *bytes, size_t size) {
-    uint32_t value = 0xFFFFFFFFu;
-    while (size--) value = value >> 8 ^ crc_table[(value ^ *bytes++) & 0xFF];
-    return ~value;
-}
-
-static uint8_t *put_big(uint8_t *at, uint64_t value, int bytes) {
-    for (int i = bytes - 1; i >= 0; i--) *at++ = (uint8_t)(value >> 8 * i);
-    return at;
-}
-
-static uint8_t *put_number(uint8_t *at, uint64_t value) {
-    if (value < 0x80) return put_big(at, value, 1);
-    int bytes = value <= 0xFF ? 1 : value <= 0xFFFF ? 2 : value <= 0xFFFFFFFFu ? 4 : 8;
-    *at++ = (uint8_t)(bytes == 1 ? 0xCC : bytes == 2 ? 0xCD : bytes == 4 ? 0xCE : 0xCF);
-    return put_big(at, value, bytes);
-}
-
-static void put_little(uint8_t *at, uint32_t value) {
-    for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> 8 * i);
-}
-
-/* pool.shares.record.ShareLine as msgpack, framed; NULL with an exception. A worker's name has at most TEXT_LIMIT bytes. */
-static PyObject *make_frame(uint64_t sequence, uint64_t time_ms, PyObject *digest, const char *worker, size_t worker_size,
-                            uint64_t weight, uint64_t chain_set, const uint8_t hash[SHARE_DIGEST]) {
-    uint8_t frame[FRAME_LIMIT], *at = frame + 8;
-    size_t digest_size = (size_t)PyBytes_GET_SIZE(digest);
-    *at++ = 0x9A; /* ten elements, the first the record's type */
-    *at++ = 3;
-    at = put_number(at, sequence);
-    at = put_number(at, time_ms);
-    *at++ = 0xC4;
-    *at++ = (uint8_t)digest_size;
-    memcpy(at, PyBytes_AS_STRING(digest), digest_size);
-    at += digest_size;
-    if (worker_size < 32) {
-        *at++ = (uint8_t)(0xA0 | worker_size);
-    } else {
-        *at++ = 0xD9;
-        *at++ = (uint8_t)worker_size;
-    }
-    memcpy(at, worker, worker_size);
-    at = put_number(at + worker_size, weight);
-    at = put_number(at, chain_set);
-    *at++ = 0xC4;
-    *at++ = SHARE_DIGEST;
-    memcpy(at, hash, SHARE_DIGEST);
-    at += SHARE_DIGEST;
-    *at++ = 0xC2; /* not stale */
-    *at++ = 0x90; /* nothing solved */
-    size_t size = (size_t)(at - frame) - 8;
-    put_little(frame, (uint32_t)size);
-    put_little(frame + 4, crc_of(frame + 8, size));
-    return PyBytes_FromStringAndSize((char *)frame, at - frame);
-}
 
 /* -- desk and lanes ------------------------------------------------------------------------------------------------ */
 
@@ -437,75 +262,128 @@ static int add_to_tally(PyObject *tally, PyObject *job, PyObject *weight, PyObje
 
 static PyObject *farthest; /* MAX_TARGET: the value of what came near nothing */
 
-/* Whether one line was an ordinary share and is counted: 1. 0: Python has to judge it, and nothing has happened. -1: an
- * exception. */
-static int take_line(Lane *lane, const char *line, Py_ssize_t size, double now) {
+/* Why a submission with this hash is no share: one of the refusals, or REFUSALS for one that is. -1: Python has to look,
+ * perhaps with an exception. The order is that of pool/shares/validation.py; where it is a share, `*entry` (a
+ * new reference) is what the intake knows of the difficulty that it is credited with. */
+static int judge(Lane *lane, PyObject *job, uint32_t time, uint32_t version, uint32_t mask,
+                 const uint8_t hash[SHARE_DIGEST], PyObject **difficulty, PyObject **entry) {
+    Desk *desk = lane->desk;
+    Known *known = &desk->known;
+    PyObject *tip = PyObject_GetAttr(job, str_tip), *present = NULL, *seen = NULL, *targets = NULL, *text;
+    int verdict = -1;
+    if (tip == NULL || (present = PyObject_GetAttr(desk->table, str_tip)) == NULL) goto end;
+    if (tip != present) {
+        verdict = REFUSE_STALE;
+        goto end;
+    }
+    if (time < known->minimum_time || time > known->maximum_time) {
+        verdict = REFUSE_TIME;
+        goto end;
+    }
+    if ((version ^ known->version) & ~(mask & known->version_mask)) {
+        verdict = REFUSE_VERSION_BITS;
+        goto end;
+    }
+    if ((seen = PyObject_GetAttr(tip, str_seen)) == NULL) goto end;
+    if (seen != known->seen) { /* the table gives a tip another one when it is full */
+        forget(known);
+        goto end;
+    }
+    /* What must it be worth? Of an older job under other terms Python knows. */
+    PyObject *terms = get(get(lane->session, SESSION_ASSIGNMENT), ASSIGNMENT_TERMS);
+    PyObject *sent = get(terms, TERMS_SENT), *last = get(terms, TERMS_LAST);
+    if (!PyFloat_CheckExact(sent) || !PyFloat_CheckExact(last) ||
+        known->sequence < PyLong_AsLongLong(get(terms, TERMS_LAST_SEQUENCE)))
+        goto end;
+    *difficulty = PyFloat_AS_DOUBLE(last) < PyFloat_AS_DOUBLE(sent) ? last : sent;
+    if ((targets = PyObject_GetAttr(desk->intake, str__targets)) == NULL) goto end;
+    *entry = Py_XNewRef(PyDict_GetItemWithError(targets, *difficulty));
+    if (*entry == NULL || !PyTuple_CheckExact(*entry) || PyTuple_GET_SIZE(*entry) != 3) goto end;
+    verdict = REFUSALS;
+    if (!kernel_calls->meets(hash, (const uint8_t *)PyBytes_AS_STRING(PyTuple_GET_ITEM(*entry, 2)))) {
+        text = PyBytes_FromStringAndSize((const char *)hash, SHARE_DIGEST);
+        int before = text == NULL ? -1 : PySequence_Contains(seen, text);
+        Py_XDECREF(text);
+        verdict = before < 0 ? -1 : before ? REFUSE_DUPLICATE : REFUSE_LOW_DIFFICULTY;
+    }
+end:
+    Py_XDECREF(tip);
+    Py_XDECREF(present);
+    Py_XDECREF(seen);
+    Py_XDECREF(targets);
+    return verdict;
+}
+
+/* Whether one line was an ordinary share or one of the common refusals, and is counted: 1. 0: Python has to judge it, and
+ * nothing has happened. -1: an exception. */
+static int take_line(Lane *lane, const char *line, Py_ssize_t size, double now, Answers *answers) {
     Desk *desk = lane->desk;
     PyObject *session = lane->session, *connection = lane->connection;
     PlainSubmit plain;
     long digits = PyLong_AsLong(get(session, SESSION_DIGITS));
-    if (size > LINE_BYTES || !read_plain(line, size, digits, &plain)) return 0;
+    int form = size > LINE_BYTES ? NO_SUBMIT : read_submit(line, size, digits, &plain), refusal = REFUSALS;
+    if (form == NO_SUBMIT) return 0;
 
     int taken = -1;
     long long sequence = 0, chain_set = 0, waits, gathered, limit;
-    PyObject *worker = NULL, *job_id = NULL, *user, *job, *jobs = NULL, *tip = NULL, *present = NULL, *route = NULL;
-    PyObject *name = NULL, *digest = NULL, *targets = NULL, *chains = NULL, *terms, *difficulty, *entry, *frame;
+    PyObject *worker = NULL, *job_id = NULL, *user, *job, *jobs = NULL, *route = NULL;
+    PyObject *name = NULL, *digest = NULL, *chains = NULL, *difficulty = NULL, *entry = NULL, *frame;
     Known *known = &desk->known;
 
     /* Who, and of what job? */
     worker = PyUnicode_DecodeASCII(plain.worker.start, plain.worker.size, NULL);
+    if (worker == NULL) goto end;
+    user = PyDict_GetItemWithError(get(session, SESSION_USERS), worker);
+    if (user == NULL) {
+        if (PyErr_Occurred()) goto end;
+        refusal = REFUSE_UNAUTHORIZED;
+    }
+    if (form != PLAIN) {
+        if (user != NULL) refusal = form == WRONG_LENGTH  ? REFUSE_LENGTH + (int)digits / 2
+                                  : form == WRONG_WORDS   ? REFUSE_WORDS
+                                  : form == WRONG_HEX     ? REFUSE_HEX
+                                                          : REFUSE_VERSION_TEXT;
+        taken = refuse(NULL, connection, session, &plain.id, refusal, now, answers);
+        goto end;
+    }
     job_id = job_id_of(&plain.job_id);
     jobs = PyObject_GetAttr(desk->table, str__jobs);
-    present = PyObject_GetAttr(desk->table, str_tip);
-    if (worker == NULL || job_id == NULL || jobs == NULL || present == NULL) goto end;
-    user = PyDict_GetItemWithError(get(session, SESSION_USERS), worker);
-    if (user == NULL) goto python;
-    job = PyDict_CheckExact(jobs) ? PyDict_GetItemWithError(jobs, job_id) : NULL;
-    if (job == NULL || know(desk, job, digits) < 0) goto python;
-    tip = PyObject_GetAttr(job, str_tip);
-    if (tip != present) goto python;
-    Py_SETREF(present, PyObject_GetAttr(tip, str_seen)); /* the table gives a tip another one when it is full */
-    if (present == NULL) goto end;
-    if (present != known->seen) {
-        forget(known);
-        goto python;
+    if (job_id == NULL || jobs == NULL) goto end;
+    if (!PyDict_CheckExact(jobs)) goto python;
+    job = PyDict_GetItemWithError(jobs, job_id);
+    if (job == NULL) {
+        if (PyErr_Occurred()) goto end;
+        if (user != NULL) refusal = REFUSE_UNKNOWN_JOB;
+        taken = refuse(desk->intake, connection, session, &plain.id, refusal, now, answers);
+        goto end;
     }
+    if (know(desk, job, digits) < 0) goto python;
 
-    /* What must it be worth? Of an older job under other terms Python knows. */
-    terms = get(get(session, SESSION_ASSIGNMENT), ASSIGNMENT_TERMS);
-    PyObject *sent = get(terms, TERMS_SENT), *last = get(terms, TERMS_LAST);
-    if (!PyFloat_CheckExact(sent) || !PyFloat_CheckExact(last) ||
-        known->sequence < PyLong_AsLongLong(get(terms, TERMS_LAST_SEQUENCE)))
-        goto python;
-    difficulty = PyFloat_AS_DOUBLE(last) < PyFloat_AS_DOUBLE(sent) ? last : sent;
-    targets = PyObject_GetAttr(desk->intake, str__targets);
-    if (targets == NULL) goto end;
-    entry = PyDict_GetItemWithError(targets, difficulty);
-    if (entry == NULL || !PyTuple_CheckExact(entry) || PyTuple_GET_SIZE(entry) != 3) goto python;
-    PyObject *weight = PyTuple_GET_ITEM(entry, 1);
-    const uint8_t *target = (const uint8_t *)PyBytes_AS_STRING(PyTuple_GET_ITEM(entry, 2));
-    unsigned long long work = PyLong_AsUnsignedLongLong(weight);
-    if (work == (unsigned long long)-1 && PyErr_Occurred()) {
-        PyErr_Clear(); /* more than msgpack's numbers hold */
-        goto python;
-    }
-
-    /* The header's words. */
+    /* The hash, which may be a block's whatever else is wrong. */
     PyObject *extranonce1 = get(session, SESSION_EXTRANONCE1);
     uint32_t mask = (uint32_t)PyLong_AsUnsignedLong(get(session, SESSION_VERSION_MASK));
     uint32_t version = plain.has_version_bits ? (known->version & ~mask) | (uint32_t)plain.version_bits : known->version;
-    if ((long long)plain.time < known->minimum_time || (long long)plain.time > known->maximum_time ||
-        (version ^ known->version) & ~(mask & known->version_mask) || !PyBytes_CheckExact(extranonce1))
-        goto python;
+    if (!PyBytes_CheckExact(extranonce1)) goto python;
     ShareWords words = {
         (const uint8_t *)PyBytes_AS_STRING(extranonce1), plain.extranonce2, (size_t)PyBytes_GET_SIZE(extranonce1),
         (size_t)plain.extranonce2_size, version, (uint32_t)plain.time, (uint32_t)plain.nonce,
     };
     uint8_t hash[SHARE_DIGEST];
     if (kernel_calls->hash(known->layout_kernel, &words, hash) < 0) goto end;
-    if (!kernel_calls->meets(hash, target) || kernel_calls->meets(hash, known->notable)) goto python;
+    if (kernel_calls->meets(hash, known->notable)) goto python;
+    if (user != NULL) {
+        refusal = judge(lane, job, words.time, version, mask, hash, &difficulty, &entry);
+        if (refusal < 0) goto python;
+    }
+    if (refusal != REFUSALS) goto refused;
 
     /* How the log has to have it. */
+    PyObject *weight = PyTuple_GET_ITEM(entry, 1);
+    unsigned long long work = PyLong_AsUnsignedLongLong(weight);
+    if (work == (unsigned long long)-1 && PyErr_Occurred()) {
+        PyErr_Clear(); /* more than msgpack's numbers hold */
+        goto python;
+    }
     route = PyObject_GetAttr(user, str_route);
     name = PyObject_GetAttr(user, str_worker);
     digest = route == NULL ? NULL : PyObject_GetAttr(route, str_digest);
@@ -525,7 +403,10 @@ static int take_line(Lane *lane, const char *line, Py_ssize_t size, double now) 
 
     /* From here on it is ours. It solves nothing, and came near nothing: its hash is beyond the notable target. */
     int added = kernel_calls->add(known->seen, hash);
-    if (added == 0) goto python;
+    if (added == 0) {
+        refusal = REFUSE_DUPLICATE;
+        goto refused;
+    }
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME, &wall);
     uint64_t time_ms = (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000;
@@ -554,19 +435,21 @@ static int take_line(Lane *lane, const char *line, Py_ssize_t size, double now) 
     }
     taken = 1;
     goto end;
+refused: /* unless it is good under the extranonce1 that the connection had before, which Python looks at */
+    taken = get(session, SESSION_FORMER_EXTRANONCE1) != Py_None
+                ? 0 : refuse(desk->intake, connection, session, &plain.id, refusal, now, answers);
+    goto end;
 python:
     if (!PyErr_Occurred()) taken = 0;
 end:
     Py_XDECREF(worker);
     Py_XDECREF(job_id);
     Py_XDECREF(jobs);
-    Py_XDECREF(present);
-    Py_XDECREF(tip);
-    Py_XDECREF(targets);
     Py_XDECREF(route);
     Py_XDECREF(name);
     Py_XDECREF(digest);
     Py_XDECREF(chains);
+    Py_XDECREF(entry);
     return taken;
 }
 
@@ -601,18 +484,22 @@ static int is_plain_state(PyObject *session, double now) {
     return look(rate, now);
 }
 
-/* Takes ordinary shares from the start of what was read; how many bytes they were, -1 with an exception. */
+static int say(Lane *lane, const char *text, size_t size);
+
+/* Takes what it can from the start of what was read; how many bytes that was, -1 with an exception. */
 static Py_ssize_t take_lines(Lane *lane, const char *data, Py_ssize_t size) {
+    static Answers answers;
     PyObject *session = lane->session;
     double now = monotonic_s();
     const char *at = data, *end;
     long lines = 0;
     int taken = is_plain_state(session, now);
     if (taken <= 0) return taken;
+    answers.used = 0;
     while ((end = memchr(at, '\n', (size_t)(data + size - at)))) {
         const char *last = end;
         if (last > at && last[-1] == '\r') last--;
-        taken = take_line(lane, at, last - at, now);
+        taken = take_line(lane, at, last - at, now, &answers);
         if (taken != 1) break;
         lines++;
         at = end + 1;
@@ -621,7 +508,8 @@ static Py_ssize_t take_lines(Lane *lane, const char *data, Py_ssize_t size) {
                   set_seconds(get(session, SESSION_DEADLINES), DEADLINES_LAST_LINE, now) < 0 ||
                   attribute_up(get(session, SESSION_COUNTERS), str_messages, lines) < 0))
         return -1;
-    return taken < 0 ? -1 : at - data;
+    if (taken < 0 || (answers.used && say(lane, answers.text, answers.used) < 0)) return -1;
+    return at - data;
 }
 
 /* An error of ours costs one connection. */
@@ -732,15 +620,14 @@ static int count_share(PyObject *vardiff, PyObject *difficulty, double now) {
 /* Session.accept() without the answer's line: 0, or -1 with an exception. */
 static int credit(Lane *lane, const Waiting *share, double now) {
     PyObject *session = lane->session, *run = get(session, SESSION_INVALID_RUN);
-    PyObject *assignment = get(session, SESSION_ASSIGNMENT), *vardiff, *rtt, *by_rtt;
+    PyObject *assignment = get(session, SESSION_ASSIGNMENT), *vardiff;
     if (set_seconds(get(session, SESSION_DEADLINES), DEADLINES_LAST_SHARE, now) < 0 ||
         count_up(get(get(session, SESSION_STANDING), STANDING_ADDRESS), ADDRESS_SHARES, 1) < 0)
         return -1;
-    if (get(run, RUN_SINCE) != Py_None) {
-        PyObject *done = PyObject_CallMethod(run, "valid", NULL);
-        if (done == NULL) return -1;
-        Py_DECREF(done);
-    }
+    if (get(run, RUN_SINCE) != Py_None &&
+        (set(run, RUN_SINCE, Py_NewRef(Py_None)) < 0 || set_seconds(run, RUN_WEIGHT, 0.0) < 0 ||
+         set(run, RUN_STEP, PyLong_FromLong(0)) < 0))
+        return -1;
     vardiff = get(get(assignment, ASSIGNMENT_TERMS), TERMS_VARDIFF);
     int counted = get(assignment, ASSIGNMENT_REOFFERED) == Py_None ? count_share(vardiff, share->difficulty, now) : 0;
     if (counted == 0) {
@@ -751,15 +638,9 @@ static int credit(Lane *lane, const Waiting *share, double now) {
         counted = done == NULL ? -1 : 1;
     }
     if (counted < 0) return -1;
-    if ((rtt = PyObject_GetAttr(lane->connection, str_rtt_class)) == NULL) return -1;
-    Py_ssize_t class = PyLong_AsSsize_t(rtt);
-    Py_DECREF(rtt);
-    if ((by_rtt = PyObject_GetAttr(get(session, SESSION_COUNTERS), str_accepted_by_rtt)) == NULL) return -1;
-    PyObject *before = PyList_GetItem(by_rtt, class), *after = NULL;
-    if (before) after = PyLong_FromLongLong(PyLong_AsLongLong(before) + 1);
-    int done = after == NULL ? -1 : PyList_SetItem(by_rtt, class, after);
-    Py_DECREF(by_rtt);
-    return done < 0 ? -1 : attribute_up(get(session, SESSION_COUNTERS), str_accepted, 1);
+    PyObject *counters = get(session, SESSION_COUNTERS);
+    if (count_by_rtt(lane->connection, counters, str_accepted_by_rtt) < 0) return -1;
+    return attribute_up(counters, str_accepted, 1);
 }
 
 /* Whether the socket may be written to from here: nothing waits before it. */
@@ -981,6 +862,7 @@ PyMODINIT_FUNC PyInit__share_desk(void) {
     if ((target = PyImport_ImportModule("stratum.vardiff")) == NULL) goto failed;
     first_shares = PyObject_GetAttrString(target, "FIRST_SHARES");
     Py_DECREF(target);
+    if (find_refusals() < 0) goto failed;
     if (farthest == NULL || first_shares == NULL || PyType_Ready(&lane_type) < 0 || PyType_Ready(&desk_type) < 0 ||
         PyModule_AddObjectRef(made, "ShareDesk", (PyObject *)&desk_type) < 0)
         goto failed;

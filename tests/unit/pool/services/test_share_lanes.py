@@ -39,8 +39,8 @@ ADDRESS = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 EVERY_HASH, EVERY_OTHER = 1e-12, 2.0**-31  # difficulties that every hash, and every other one, meets
 NOW_S = 1_700_000_000
 OTHER_KINDS = [
-    "again", "job", "time", "version", "bits", "hex", "length", "worker", "other", "garbage", "spelling", "case",
-    "ping", "text id",
+    "again", "job", "time", "version", "bits", "hex", "length", "words", "text", "worker", "nobody's hex",
+    "nobody's job", "other", "garbage", "spelling", "case", "ping", "text id",
 ]  # fmt: skip
 
 
@@ -117,7 +117,7 @@ class World:
     """A pool of two chains, with lanes or without."""
 
     def __init__(self, folder: Any, native: bool, difficulty: float = EVERY_HASH, schemes: SchemeBoard | None = None,
-                 segment_bytes: int = 20_000) -> None:  # fmt: skip
+                 segment_bytes: int = 20_000, limits: Limits | None = None) -> None:  # fmt: skip
         self.native = native
         self.errors: list[BaseException] = []
         self.jobs = JobFactory()
@@ -130,7 +130,7 @@ class World:
         self.intake = ShareIntake(
             self.jobs.table, self.log, self.blocks, NETWORKS, "regbtc", "sha256d", None, schemes
         )
-        limits = Limits(exempt_loopback=True)
+        limits = limits or Limits(exempt_loopback=True)
         policy = PortPolicy(difficulty, difficulty, 1e6, share_interval_s=1.0, vardiff=False, realm="here")
         self.server = StratumServer(
             self.intake.facing(4), policy, limits, extranonces=ExtranonceAllocator(7, bytes(32)),
@@ -196,9 +196,11 @@ class World:
             "intake": (intake.accepted, intake.accepted_work, intake.rejected),
             "unseen": (intake.expected_solves, intake.seen_solves),
             "tally": (intake.tally.expected, intake.tally.expected_near, intake.tally.near),
-            "counters": (counters.messages, counters.accepted, counters.accepted_by_rtt, counters.rejected),
+            "counters": (counters.messages, counters.accepted, counters.accepted_by_rtt, counters.rejected,
+                         counters.stale_by_rtt, counters.bans, counters.parse_errors),
             "sessions": [
-                (s.standing.address.shares, s.closed, s._invalid_run._weight, len(s._lines)) for s in sessions
+                (s.standing.address.shares, s.standing.address.invalid_weight, s.closed, s._invalid_run._weight,
+                 s._invalid_run._step, s._invalid_run._since is None, len(s._lines)) for s in sessions
             ],
             "seen": len(self.jobs.table.tip.seen) if self.jobs.table.tip else 0,
         }  # fmt: skip
@@ -234,7 +236,11 @@ def stream(chance: random.Random, jobs: list[Any], count: int) -> list[bytes]:
             "bits": line(number, job, nonce, bits="1fffe000"),
             "hex": line(number, job, nonce, nonce="0000000g"),
             "length": line(number, job, nonce, extranonce2="0506"),
+            "words": line(number, job, nonce, ntime="6500000"),
+            "text": line(number, job, nonce, bits="1fffe00 "),
             "worker": line(number, job, nonce, worker="nobody"),
+            "nobody's hex": line(number, job, nonce, worker="nobody", extranonce2="05060 08"),
+            "nobody's job": line(number, "77", nonce, worker=""),
             "other": line(number, job, nonce, extranonce2=f"{nonce:08X}"),
             "garbage": b"{]\n",
             "spelling": line(number, job, nonce).replace(b"rig", b"r\\u0069g"),
@@ -286,6 +292,127 @@ async def test_share_lanes_agree_with_python_on_whatever_miners_send(tmp_path, s
             assert 0 < by_python < 0.75 * total, "both ways were taken"
     for key, value in states[0].items():
         assert value == states[1][key], key
+
+
+WRONG = {
+    "stale": dict(job=0), "unknown_job": dict(job_id="77"), "time_out_of_range": dict(ntime="00000001"),
+    "version_bits": dict(bits="00000001"), "duplicate": dict(noise=1), "unauthorized": dict(worker="nobody"),
+    "other": dict(extranonce2="0506070g"), "low_difficulty": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", WRONG)
+async def test_share_lanes_refuse_the_common_wrongs_without_python(tmp_path, monkeypatch, reason):
+    said = []
+    for native in (True, False):
+        world = World(tmp_path / str(native), native)
+        jobs = [world.job(), world.job(tip=2)]
+        wire = world.connect()
+        await world.first_share(wire, jobs[1])
+        world.send(wire, line(5, jobs[1], 1))
+        await world.settle()
+        if reason == "low_difficulty":
+            world.intake._targets[EVERY_HASH] = (2**200, 1, (2**200).to_bytes(32, "little"))
+        changes = {"noise": 2, "job": 1} | WRONG[reason]
+        if native:
+            monkeypatch.setattr(world.intake, "submit", None)
+        before = len(wire.lines)
+        world.send(wire, line(6, jobs[changes.pop("job")], changes.pop("noise"), **changes))
+        wire.hear()
+        assert len(wire.lines) == before + 1 and wire.lines[-1]["error"]
+        assert list(world.server.counters.rejected) == [reason]
+        said.append(world.state())
+        await world.close()
+    assert said[0] == said[1]
+
+
+LADDERS = {
+    "bans": Limits(exempt_loopback=False, ban_shares=20),
+    "halves": Limits(exempt_loopback=False, ban_shares=10, ban_invalid_fraction=1.0),
+    "steps": Limits(exempt_loopback=True, invalid_run_shares=3.0, invalid_fresh_job_s=0.0),
+    "reconnects": Limits(exempt_loopback=True, invalid_fresh_job_s=1e3, invalid_reconnect_s=0.0, invalid_drop_s=1e4),
+    "drops": Limits(exempt_loopback=True, invalid_run_shares=9.0, invalid_drop_s=0.0),
+    "never": Limits(exempt_loopback=True),
+}
+
+
+@pytest.mark.parametrize("which", LADDERS)
+async def test_share_lanes_climb_the_ladder_that_python_climbs(tmp_path, which):
+    """Nothing but wrong lines, one by one: the same answers, and the end at the same line."""
+    states, ended = [], []
+    for native in (True, False):
+        chance = random.Random(7)
+        world = World(tmp_path / str(native), native, EVERY_OTHER, limits=LADDERS[which])
+        jobs = [world.job(), world.job(tip=2)]
+        wires = [world.connect() for _ in range(2)]
+        for wire in wires:
+            await world.first_share(wire, jobs[1])
+        for number in range(10, 60):
+            for wire in wires:
+                kind = chance.choice(["job", "stale", "time", "hex", "worker", "good"] if number < 40 else ["time"])
+                nonce = chance.randrange(1 << 32)
+                changes = {"job": {"job_id": "77"}, "time": {"ntime": "00000001"}, "hex": {"nonce": "x" * 8},
+                           "worker": {"worker": "nobody"}}.get(kind, {})  # fmt: skip
+                if wire.protocol.session.closed is None:
+                    world.send(wire, line(number, jobs[kind != "stale"], nonce, **changes))
+            if number % 10 == 0:
+                await world.settle()
+        await world.settle()
+        states.append(world.state())
+        ended.append({wire.protocol.session.closed for wire in wires})
+        await world.close()
+    for key, value in states[0].items():
+        assert value == states[1][key], key
+    assert ended[0] == {"bans": {"banned"}, "drops": {"invalid_shares"}}.get(which, {None})
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_share_lanes_agree_with_python_on_damaged_lines(tmp_path, seed):
+    states = []
+    for native in (True, False):
+        chance = random.Random(seed)
+        world = World(tmp_path / str(native), native)
+        jobs = [world.job(), world.job(tip=2)]
+        wire = world.connect()
+        await world.first_share(wire, jobs[1])
+        for number in range(10, 260):
+            worker = chance.choice([ADDRESS + ".rig"] * 3 + ["nobody"])
+            made = line(number, chance.choice(jobs), chance.randrange(1 << 32), worker=worker, bits="00002000")
+            data = bytearray(made[:-1])
+            for _ in range(chance.choice([0, 1, 1, 2])):
+                at, byte = chance.randrange(len(data)), chance.choice(b'0aFg "\\,:[]{}\t\x7f\xc3')
+                match chance.randrange(3):
+                    case 0:
+                        data[at] = byte
+                    case 1:
+                        data.insert(at, byte)
+                    case _:
+                        del data[at]
+            if wire.protocol.session.closed is None:
+                world.send(wire, bytes(data) + b"\n")
+            if number % 50 == 0:
+                await world.settle()
+        await world.settle()
+        states.append(world.state())
+        await world.close()
+    for key, value in states[0].items():
+        assert value == states[1][key], key
+
+
+async def test_share_lanes_leave_what_may_be_good_under_the_former_extranonce_to_python(tmp_path):
+    world = World(tmp_path, True, EVERY_OTHER)
+    job = world.job()
+    wire = world.connect()
+    await world.first_share(wire, job)
+    session, taken = wire.protocol.session, []
+    submit = world.intake.submit
+    world.intake.submit = lambda *a: taken.append(1) or submit(*a)  # type: ignore
+    world.send(wire, line(9, job, 5, ntime="00000001"))
+    assert not taken
+    session._former_extranonce1, session._former_through = session.extranonce1, job.sequence
+    world.send(wire, line(10, job, 5, ntime="00000001"))
+    assert taken
+    await world.close()
 
 
 async def test_share_lanes_answer_what_is_durable_and_nothing_before(tmp_path, monkeypatch):
