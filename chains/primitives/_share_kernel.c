@@ -8,6 +8,7 @@
 #include <Python.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "_share_kernel.h"
 
@@ -345,23 +346,51 @@ static PyTypeObject kernel_type = {
 
 /* -- hashes that were seen ---------------------------------------------------------------------------------------- */
 
-/* At first: 16 MB, of which the system gives what is touched; enough for 1.4 million shares on one tip. Doubled when seven
- * tenths are taken. */
-#define SEEN_SLOTS (1u << 21)
+/* The first eight bytes of a hash are scattered by secret numbers, so that nobody can choose hashes that crowd each other.
+ * Of what comes out the upper half says where it belongs and the lower six bytes are kept. The sixteen bits that both
+ * have leave in doubt only hashes that belong 1/65536 of the table apart: nearly all of the eight bytes are compared. */
+#define ENTRY 6
+#define ENTRY_MASK 0xFFFFFFFFFFFFu
+#define FREE 0u
+#define GONE 1u /* taken out; searches go on behind it */
+#define FIRST_ENTRY 2u
+
+/* Hashes that a table has room for unless somebody says otherwise: 18.75 MB, of which the system gives what is touched. */
+#define SEEN_ROOM 2500000
+#define SEEN_ROOM_LIMIT (1 << 30)
+
+static uint64_t secret[2];
+
+/* One table of a set, full at four fifths. Never copied into a larger one: that would take twice the memory for a while,
+ * and time while miners wait. What does not fit goes into another table of the same size. */
+typedef struct table {
+    struct table *older;
+    size_t bytes, slots, used; /* used: slots that are not free */
+    uint8_t entries[];
+} Table;
 
 typedef struct {
     PyObject_HEAD
-    uint64_t *slots; /* the first eight bytes of each hash, 0 for a free slot */
-    size_t mask, count;
+    Table *newest;
+    size_t room, count;
 } Seen;
 
-static uint64_t key_of(const uint8_t hash[DIGEST]) {
-    uint64_t key;
-    memcpy(&key, hash, sizeof key);
-    return key ? key : 1;
+typedef struct {
+    uint64_t scattered, entry;
+} Key;
+
+static Key key_of(const uint8_t hash[DIGEST]) {
+    Key key;
+    memcpy(&key.scattered, hash, sizeof key.scattered);
+    key.scattered = (key.scattered ^ secret[0]) * secret[1];
+    key.scattered ^= key.scattered >> 32;
+    key.scattered *= secret[1];
+    key.entry = key.scattered & ENTRY_MASK;
+    if (key.entry < FIRST_ENTRY) key.entry += FIRST_ENTRY;
+    return key;
 }
 
-static int seen_key(PyObject *value, uint64_t *key) {
+static int seen_key(PyObject *value, Key *key) {
     char *bytes;
     Py_ssize_t size;
     if (PyBytes_AsStringAndSize(value, &bytes, &size) < 0) return -1;
@@ -373,35 +402,81 @@ static int seen_key(PyObject *value, uint64_t *key) {
     return 0;
 }
 
-/* The key's slot, or the free one where it belongs. */
-static size_t seen_find(const uint64_t *slots, size_t mask, uint64_t key) {
-    size_t at = (size_t)key & mask;
-    while (slots[at] && slots[at] != key) at = (at + 1) & mask;
-    return at;
+static uint64_t entry_at(const Table *table, size_t at) {
+    const uint8_t *bytes = table->entries + ENTRY * at;
+    uint32_t low;
+    uint16_t high;
+    memcpy(&low, bytes, sizeof low);
+    memcpy(&high, bytes + sizeof low, sizeof high);
+    return low | (uint64_t)high << 32;
 }
 
-static int seen_resize(Seen *self, size_t slots) {
-    uint64_t *larger = PyMem_Calloc(slots, sizeof *larger);
-    if (larger == NULL) {
+static void set_entry(Table *table, size_t at, uint64_t entry) {
+    uint8_t *bytes = table->entries + ENTRY * at;
+    uint32_t low = (uint32_t)entry;
+    uint16_t high = (uint16_t)(entry >> 32);
+    memcpy(bytes, &low, sizeof low);
+    memcpy(bytes + sizeof low, &high, sizeof high);
+}
+
+/* Whether the table has the key: then `at` is its slot, else the first one that it may be put into. */
+static int find(const Table *table, Key key, size_t *at) {
+    size_t place = (size_t)((key.scattered >> 32) * table->slots >> 32), gone = table->slots;
+    for (;;) {
+        uint64_t entry = entry_at(table, place);
+        if (entry == key.entry) {
+            *at = place;
+            return 1;
+        }
+        if (entry == FREE) {
+            *at = gone < table->slots ? gone : place;
+            return 0;
+        }
+        if (entry == GONE && gone == table->slots) gone = place;
+        if (++place == table->slots) place = 0;
+    }
+}
+
+/* Another empty table, by the system's pages: they go back to it when the table does, wherever others lie. */
+static int more_room(Seen *self) {
+    size_t slots = self->room + self->room / 4 + 1, bytes = sizeof(Table) + ENTRY * slots;
+    Table *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (table == MAP_FAILED) {
         PyErr_NoMemory();
         return -1;
     }
-    for (size_t i = 0; self->slots && i <= self->mask; i++)
-        if (self->slots[i]) larger[seen_find(larger, slots - 1, self->slots[i])] = self->slots[i];
-    PyMem_Free(self->slots);
-    self->slots = larger;
-    self->mask = slots - 1;
+    table->older = self->newest;
+    table->bytes = bytes;
+    table->slots = slots;
+    self->newest = table;
+    return 0;
+}
+
+/* Different in each process. */
+static int choose_secret(void) {
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *chosen = os == NULL ? NULL : PyObject_CallMethod(os, "urandom", "n", (Py_ssize_t)sizeof secret);
+    Py_XDECREF(os);
+    if (chosen == NULL) return -1;
+    memcpy(secret, PyBytes_AS_STRING(chosen), sizeof secret);
+    secret[1] |= 1; /* an odd factor loses nothing */
+    Py_DECREF(chosen);
     return 0;
 }
 
 /* 1 when it was added, 0 when it was there, -1 with an exception. */
-static int add_key(Seen *self, uint64_t key) {
-    if (10 * (self->count + 1) > 7 * (self->slots ? self->mask + 1 : 0) &&
-        seen_resize(self, self->slots ? 2 * (self->mask + 1) : SEEN_SLOTS) < 0)
-        return -1;
-    size_t at = seen_find(self->slots, self->mask, key);
-    if (self->slots[at]) return 0;
-    self->slots[at] = key;
+static int add_key(Seen *self, Key key) {
+    size_t at;
+    if (self->newest == NULL && more_room(self) < 0) return -1;
+    for (const Table *table = self->newest->older; table; table = table->older)
+        if (find(table, key, &at)) return 0;
+    if (find(self->newest, key, &at)) return 0;
+    if (self->newest->used >= self->room) {
+        if (more_room(self) < 0) return -1;
+        find(self->newest, key, &at);
+    }
+    if (entry_at(self->newest, at) == FREE) self->newest->used++;
+    set_entry(self->newest, at, key.entry);
     self->count++;
     return 1;
 }
@@ -409,7 +484,7 @@ static int add_key(Seen *self, uint64_t key) {
 static int add_hash(PyObject *seen, const uint8_t hash[DIGEST]) { return add_key((Seen *)seen, key_of(hash)); }
 
 static PyObject *seen_add(PyObject *object, PyObject *value) {
-    uint64_t key;
+    Key key;
     if (seen_key(value, &key) < 0) return NULL;
     int added = add_key((Seen *)object, key);
     return added < 0 ? NULL : PyBool_FromLong(added);
@@ -417,35 +492,47 @@ static PyObject *seen_add(PyObject *object, PyObject *value) {
 
 static PyObject *seen_discard(PyObject *object, PyObject *value) {
     Seen *self = (Seen *)object;
-    uint64_t key;
+    Key key;
+    size_t at;
     if (seen_key(value, &key) < 0) return NULL;
-    if (self->slots == NULL) Py_RETURN_NONE;
-    size_t hole = seen_find(self->slots, self->mask, key);
-    if (!self->slots[hole]) Py_RETURN_NONE;
-    /* What was pushed past the hole by it moves back, so that no search ends too early. */
-    for (size_t at = (hole + 1) & self->mask; self->slots[at]; at = (at + 1) & self->mask) {
-        size_t home = (size_t)self->slots[at] & self->mask;
-        if (((at - home) & self->mask) >= ((at - hole) & self->mask)) {
-            self->slots[hole] = self->slots[at];
-            hole = at;
-        }
+    for (Table *table = self->newest; table; table = table->older) {
+        if (!find(table, key, &at)) continue;
+        set_entry(table, at, GONE);
+        self->count--;
+        break;
     }
-    self->slots[hole] = 0;
-    self->count--;
     Py_RETURN_NONE;
 }
 
 static int seen_contains(PyObject *object, PyObject *value) {
-    Seen *self = (Seen *)object;
-    uint64_t key;
+    Key key;
+    size_t at;
     if (seen_key(value, &key) < 0) return -1;
-    return self->slots != NULL && self->slots[seen_find(self->slots, self->mask, key)] != 0;
+    for (const Table *table = ((Seen *)object)->newest; table; table = table->older)
+        if (find(table, key, &at)) return 1;
+    return 0;
 }
 
 static Py_ssize_t seen_length(PyObject *object) { return (Py_ssize_t)((Seen *)object)->count; }
 
+static int seen_init(PyObject *object, PyObject *args, PyObject *names) {
+    Seen *self = (Seen *)object;
+    Py_ssize_t room = SEEN_ROOM;
+    static char *words[] = {"room", NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, names, "|n", words, &room)) return -1;
+    if (room < 1 || room > SEEN_ROOM_LIMIT || self->newest != NULL) {
+        PyErr_SetString(PyExc_ValueError, "there is no such room");
+        return -1;
+    }
+    self->room = (size_t)room;
+    return 0;
+}
+
 static void seen_dealloc(PyObject *object) {
-    PyMem_Free(((Seen *)object)->slots);
+    for (Table *table = ((Seen *)object)->newest, *older; table; table = older) {
+        older = table->older;
+        munmap(table, table->bytes);
+    }
     Py_TYPE(object)->tp_free(object);
 }
 
@@ -463,6 +550,7 @@ static PyTypeObject seen_type = {
     .tp_basicsize = sizeof(Seen),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,
+    .tp_init = seen_init,
     .tp_dealloc = seen_dealloc,
     .tp_methods = seen_methods,
     .tp_as_sequence = &seen_sequence,
@@ -529,7 +617,7 @@ PyMODINIT_FUNC PyInit__share_kernel(void) {
 #ifdef HAVE_SHA_NI
     if (has_sha_ni()) compress = compress_sha_ni;
 #endif
-    if (PyType_Ready(&kernel_type) < 0 || PyModule_AddObjectRef(made, "ShareKernel", (PyObject *)&kernel_type) < 0 ||
+    if (choose_secret() < 0 || PyType_Ready(&kernel_type) < 0 || PyModule_AddObjectRef(made, "ShareKernel", (PyObject *)&kernel_type) < 0 ||
         PyType_Ready(&seen_type) < 0 || PyModule_AddObjectRef(made, "SeenHashes", (PyObject *)&seen_type) < 0)
         goto failed;
     PyObject *capsule = PyCapsule_New((void *)&calls, SHARE_KERNEL_CALLS, NULL);

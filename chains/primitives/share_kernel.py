@@ -19,6 +19,11 @@ BRANCH_LIMIT = 32  # a tree of four billion transactions
 COINBASE_LIMIT = 1 << 20
 NONCE_LIMIT = 64
 
+SEEN_ROOM = 2_500_000
+"""Hashes that a set has room for: forty minutes of a thousand a second."""
+
+SEEN_ROOM_LIMIT = 1 << 30
+
 
 @lru_cache(maxsize=4096)  # every share asks for that of its difficulty
 def target_bytes(target: int) -> bytes:
@@ -80,14 +85,18 @@ class PythonShareKernel:
 
 
 class PythonSeenHashes:
-    """A set of hashes that goes by their first eight bytes. In C it is one table of 16 MB, which a million shares on
-    one tip leave as it is; Python's own sets take 120 bytes for each. Two of four million hashes agree in eight bytes
-    once in two million tips; the second would be refused as a duplicate. The difficulty is at a hash's other end.
+    """A set of hashes that goes by their first eight bytes. In C it is a table of 7.5 bytes for each hash of `room`, as
+    large from the first hash on as it will ever be, or several of them if there are more; Python's own sets take 120
+    bytes for each hash. Two of four million hashes agree in eight bytes once in two million tips; the second would be
+    refused as a duplicate. The difficulty is at a hash's other end.
     """
 
     __slots__ = ("_keys",)
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = SEEN_ROOM) -> None:
+        """Raises ValueError for a room that cannot be."""
+        if not 1 <= room <= SEEN_ROOM_LIMIT:
+            raise ValueError("there is no such room")
         self._keys: set[bytes] = set()
 
     def add(self, digest: bytes) -> bool:

@@ -48,7 +48,7 @@ def _twice(connection: Connection, names: dict[int, str], count: int, tell: Tell
     suspects: set[bytes] = set()
     done = 0
     for part in _parts(count):
-        seen = SeenHashes()
+        seen = SeenHashes(max(1, min(count, PART_SHARES)))
         query = select(shares.c.header_hash).where(part).execution_options(yield_per=FETCH_ROWS)
         for header_hash in connection.execute(query).scalars():
             if not seen.add(header_hash) and len(suspects) < SUSPECTS_LIMIT:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
-from chains.primitives.share_kernel import SeenHashes
+from chains.primitives.share_kernel import SEEN_ROOM, SeenHashes
 from pool.jobs.job import Job
 from pool.jobs.tip import Tip
 
+log = logging.getLogger("parapool.jobs")
+
 # Enough for two hours of jobs every two seconds; past it the oldest job of the tip is forgotten (error 21).
 MAX_JOBS_PER_TIP = 4096
-# Accepted shares remembered per tip, 8 bytes and some room each: an hour of a thousand a second. Past it they are
-# forgotten at once, which lets a repetition be answered with true but never credited: the books count a header hash
-# once.
-MAX_SEEN_PER_TIP = 4_000_000
+# Accepted shares remembered per tip, in two tables of 19 MB: 83 minutes of a thousand a second, and one tip in four
+# thousand lasts as long. Past it they are forgotten with the jobs that they are of, for what is no share of a known job
+# is no repetition either. Only the newest two jobs stay, as shares of them are under way: such a share may be answered
+# with true once more, but is never credited, for the books know the newest half a million hashes.
+MAX_SEEN_PER_TIP = 2 * SEEN_ROOM
 # A share of a job whose chain got a newer template counts for that chain this much longer: the time a job needs to
 # reach a miner and its last shares to come back.
 CHAIN_GRACE_S = 30.0
@@ -78,9 +82,16 @@ class JobTable:
         self._jobs[job.job_id] = job
         self.current = job
         if len(job.tip.seen) >= MAX_SEEN_PER_TIP:
-            job.tip.seen = SeenHashes()
+            self._forget_seen(job.tip)
         if len(self._superseded_at) > self._forget_at:
             self._forget_superseded()
+
+    def _forget_seen(self, tip: Tip) -> None:
+        """Which shares came on this tip, and all jobs but the newest two."""
+        for job_id in list(tip.job_ids)[:-2]:
+            del tip.job_ids[job_id], self._jobs[job_id]
+        tip.seen = SeenHashes()
+        log.warning("jobs forgotten, too many shares on one tip shares=%d", MAX_SEEN_PER_TIP)
 
     def _forget_superseded(self) -> None:
         live = {(chain, t.aux_hash) for job in self._jobs.values() for chain, t in job.templates.aux.items()}

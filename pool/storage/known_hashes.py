@@ -26,6 +26,9 @@ GENERATION = 1 << 19
 """Hashes of one set; there are two, of which the older one goes when the newer one is full. A thousand shares a second
 fill one in nine minutes."""
 
+SPARE = 8
+"""A set has room for such a part of a generation more, for the batch that ends it."""
+
 LOAD_ROWS = 1 << 18
 """So many of the newest are read at the start, and at once when other processes have stored more than that."""
 
@@ -54,7 +57,7 @@ class KnownHashes:
 
     def forget(self) -> None:
         self._loaded = False
-        self._newer, self._older = SeenHashes(), SeenHashes()
+        self._newer, self._older = _generation(), _generation()
         self._newer_ms, self._older_ms = NOTHING, NOTHING
         self._since_ms = -1
         self._sequences: dict[int, int] = {}
@@ -111,7 +114,7 @@ class KnownHashes:
     def _turn(self) -> None:
         self._since_ms = max(self._since_ms, self._older_ms.newest)
         self._older, self._older_ms = self._newer, self._newer_ms
-        self._newer, self._newer_ms = SeenHashes(), NOTHING
+        self._newer, self._newer_ms = _generation(), NOTHING
 
     def _load(self, connection: Connection) -> None:
         self.forget()
@@ -150,6 +153,10 @@ class KnownHashes:
                 passed.add(place)
             known.add(header_hash)
         return passed
+
+
+def _generation() -> SeenHashes:
+    return SeenHashes(GENERATION + GENERATION // SPARE)
 
 
 def _stored_hashes(connection: Connection, log_id: int, lines: Sequence[ShareLine]) -> Iterator[bytes]:

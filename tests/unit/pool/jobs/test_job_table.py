@@ -102,11 +102,16 @@ def test_table_frees_an_old_tip_only_after_the_first_job_of_the_new_one():
 def test_table_bounds_the_shares_it_remembers(monkeypatch):
     monkeypatch.setattr(job_table, "MAX_SEEN_PER_TIP", 3)
     jobs = JobFactory()
-    job = jobs.make()
+    made = [jobs.make(), jobs.make()]
     for number in range(3):
-        job.tip.seen.add(bytes([number]) * 32)
-    jobs.make()
-    assert not job.tip.seen
+        made[0].tip.seen.add(bytes([number]) * 32)
+    assert all(jobs.table.get(job.job_id) is job for job in made)
+    newest = jobs.make()
+    assert not newest.tip.seen
+    # No share of it can be told from a repetition any more, so there is none.
+    assert jobs.table.get(made[0].job_id) is None
+    assert jobs.table.get(made[1].job_id) is made[1] and jobs.table.get(newest.job_id) is newest
+    assert list(newest.tip.job_ids) == [made[1].job_id, newest.job_id]
 
 
 def test_table_bounds_the_templates_it_remembers_as_over(monkeypatch):
