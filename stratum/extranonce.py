@@ -8,8 +8,9 @@ A session id is worth something only in its realm: where ports pay for work diff
 not be shown on another that pays more for it, so its extranonce1 cannot be had there.
 
 Several processes that send the same jobs have a part of the space each (`ExtranonceSpace`): two connections of one pool
-never look for the same hashes, whichever process they came in by. A session id of another part is not resumed: only its
-own process could tell whether somebody holds it.
+never look for the same hashes, whichever process they came in by. The extranonce1 of another part is not given back, as
+only its own process could tell whether somebody holds it. Who shows its session id gets one of this part, and goes on
+at the rate that is remembered of him (rate_memory.py).
 
 A miner that is back before its old connection was seen to end shows a session id whose extranonce1 is held. Nobody
 else was told it, so the holder is asked to leave it; one that cannot be moved to another keeps it.
@@ -22,6 +23,8 @@ from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Protocol
 
+from stratum.rate_memory import Pace, RateMemory
+
 EXTRANONCE1_BYTES = 4
 _SPACE = 1 << (8 * EXTRANONCE1_BYTES)
 _TAG_BYTES = 8
@@ -33,6 +36,9 @@ class Holder(Protocol):
     def leave_extranonce(self) -> bool:
         """Take another extranonce1, because the miner shows this one's session id elsewhere; False when that cannot
         be: then it goes on holding this one."""
+
+    def pace(self) -> Pace | None:
+        """How fast the miner is, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class ExtranonceAllocator:
         self._next = space.first + start % space.count
         self._secret = secret
         self._live: dict[bytes, Holder | None] = {}
+        self.memory = RateMemory()
 
     def __len__(self) -> int:
         """Extranonces held by live connections."""
@@ -86,6 +93,22 @@ class ExtranonceAllocator:
                 self._live[extranonce1] = holder
                 return extranonce1
 
+    def proven(self, session_id: str, realm: str = "") -> bytes | None:
+        """The extranonce1, of whatever part, whose session id of this realm that is: its miner was told it, nobody
+        else."""
+        if len(session_id) != 2 * (EXTRANONCE1_BYTES + _TAG_BYTES) or not session_id.isascii():
+            return None
+        try:
+            extranonce1 = bytes.fromhex(session_id[: 2 * EXTRANONCE1_BYTES])
+        except ValueError:
+            return None
+        return extranonce1 if hmac.compare_digest(self.session_id(extranonce1, realm), session_id.lower()) else None
+
+    def pace(self, extranonce1: bytes, now: float) -> Pace | None:
+        """How fast the miner of an extranonce1 is or was. Ask before acquire(), which changes who holds it."""
+        holder = self._live.get(extranonce1)
+        return (None if holder is None else holder.pace()) or self.memory.recall(extranonce1, now)
+
     def release(self, extranonce1: bytes) -> None:
         """Give one back when its connection ends."""
         self._live.pop(extranonce1, None)
@@ -98,14 +121,5 @@ class ExtranonceAllocator:
         return blake2s(extranonce1 + realm.encode(), key=self._secret, digest_size=_TAG_BYTES).hexdigest()
 
     def _from_session_id(self, session_id: str, realm: str) -> bytes | None:
-        if len(session_id) != 2 * (EXTRANONCE1_BYTES + _TAG_BYTES) or not session_id.isascii():
-            return None
-        try:
-            extranonce1 = bytes.fromhex(session_id[: 2 * EXTRANONCE1_BYTES])
-        except ValueError:
-            return None
-        if not self._space.holds(extranonce1):
-            return None
-        if hmac.compare_digest(self.session_id(extranonce1, realm), session_id.lower()):
-            return extranonce1
-        return None
+        extranonce1 = self.proven(session_id, realm)
+        return extranonce1 if extranonce1 is not None and self._space.holds(extranonce1) else None

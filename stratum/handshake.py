@@ -72,7 +72,7 @@ def configure(session: Session, request: Request, now: float, events: list[Event
 def subscribe(session: Session, request: Request, now: float, events: list[Event]) -> None:
     """[user agent, session id or null, …]; LuxOS adds host and port. A second subscribe gets the same answer."""
     session.user_agent = parse_user_agent(_text(request.params, 0)) or session.user_agent
-    session_id = session.subscribe(_text(request.params, 1))
+    session_id = session.subscribe(_text(request.params, 1), now)
     session.out.line(
         messages.subscribe_result(
             request.id or b"null", session_id, session.extranonce1, session.policy.extranonce2_size

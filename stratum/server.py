@@ -243,7 +243,7 @@ class StratumServer:
 
     def left(self, connection: Connection) -> None:
         session = connection.session
-        session.close("disconnected")
+        session.close("disconnected", self.clock())
         self.counters.closed[session.closed or "disconnected"] += 1
         if session.closed == "banned":
             log.warning(

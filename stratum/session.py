@@ -31,10 +31,14 @@ from stratum.limits import Limits
 from stratum.message_rate import MessageRate
 from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
 from stratum.outbox import Outbox
+from stratum.rate_memory import Pace
 from stratum.standing import Standing
 from stratum.submission import read_submit, scan
 
 _WANTS_JOB = WantsJob()
+
+MOVED_S = 30.0
+"""Of a miner that was given another extranonce1 than it had: what it had under way is told stale for so long."""
 
 
 class Session:
@@ -42,9 +46,9 @@ class Session:
 
     __slots__ = (
         "_allocator", "_authorizing", "_budget", "_former_extranonce1", "_former_through", "_invalid_run", "_limits",
-        "_lines", "_rate", "_resent_after", "_submit_digits", "assignment", "closed", "counters", "deadlines",
-        "extranonce1", "extranonce_subscribed", "out", "pending", "policy", "standing", "subscribed", "user_agent",
-        "users", "version_asked", "version_mask",
+        "_lines", "_moved_until", "_rate", "_resent_after", "_submit_digits", "assignment", "closed", "counters",
+        "deadlines", "extranonce1", "extranonce_subscribed", "out", "pending", "policy", "standing", "subscribed",
+        "user_agent", "users", "version_asked", "version_mask",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +79,7 @@ class Session:
         self.extranonce1 = b""
         self._former_extranonce1: bytes | None = None
         self._former_through = -1  # the newest job sent under it
+        self._moved_until = -math.inf  # shares may still be made with an extranonce1 that could not be given back
         self.version_mask = 0
         self.user_agent = ""
         self.version_asked = False  # client.get_version is under way
@@ -248,18 +253,26 @@ class Session:
         self._resent_after = now + self._limits.transactions_interval_s
         return True
 
-    def subscribe(self, session_id: str | None) -> str:
+    def subscribe(self, session_id: str | None, now: float) -> str:
         """Take an extranonce1 (once per connection); the new session id."""
         if not self.subscribed:
-            self.extranonce1 = self._allocator.acquire(session_id, self, self.policy.realm)
+            allocator, realm = self._allocator, self.policy.realm
+            former = allocator.proven(session_id, realm) if session_id else None
+            pace = None if former is None else allocator.pace(former, now)
+            self.extranonce1 = allocator.acquire(session_id, self, realm)
             self.subscribed = True
+            if pace is not None:
+                self.assignment.terms.go_on(pace, now)
+            if former is not None and former != self.extranonce1:
+                self._moved_until = now + MOVED_S
+                self._former_extranonce1 = b""  # none to judge by, but a lane leaves refusals to reject()
         return self._allocator.session_id(self.extranonce1, self.policy.realm)
 
     def leave_extranonce(self) -> bool:
         """The miner shows this connection's session id on another one, which takes over the extranonce1: move to a new
         one with a clean job. False for who did not subscribe to that, or was moved before (shares under way need
         the former one, and one is kept)."""
-        if self.closed is None and (not self.extranonce_subscribed or self._former_extranonce1 is not None):
+        if self.closed is None and (not self.extranonce_subscribed or self._former_extranonce1):
             return False
         self._former_extranonce1, self._former_through = self.extranonce1, self.assignment.sequence
         self.extranonce1 = self._allocator.acquire(holder=self)
@@ -316,6 +329,11 @@ class Session:
 
     def reject(self, request_id: bytes, error: StratumError, now: float) -> None:
         """Answer a submission with an error and climb the ladder. May want a job, or set `closed`."""
+        if self._former_extranonce1 == b"":
+            if now >= self._moved_until:
+                self._former_extranonce1 = None
+            elif error is errors.LOW_DIFFICULTY:
+                error = errors.STALE  # work of before, not worthless work
         self.out.error(request_id, error)
         self.counters.rejected[error.reason] += 1
         if error.penalty <= 0.0:
@@ -353,11 +371,18 @@ class Session:
         """The owner's decision to close; what data_to_send() has may still be sent."""
         self._close(reason)
 
-    def close(self, reason: str) -> None:
+    def pace(self) -> Pace | None:
+        """How fast the miner is, of one that mines."""
+        return self.assignment.terms.pace if self.ready else None
+
+    def close(self, reason: str, now: float) -> None:
         """The connection is gone: give the extranonce1 back. Idempotent."""
         self._close(reason)
         self.standing.left()
         if self.subscribed:
+            pace = self.pace()
+            if pace is not None:
+                self._allocator.memory.left(self.extranonce1, pace, now)
             self.subscribed = False
             self._allocator.release(self.extranonce1)
 

@@ -12,6 +12,7 @@ miner that held back its better shares until a rise would have the same header c
 from __future__ import annotations
 
 from stratum.offer import PortPolicy
+from stratum.rate_memory import Pace
 from stratum.vardiff import Vardiff, nice, nice_down, nice_up
 
 CHANGE_POINTS = 16  # older ones fold into the lowest: a job sixteen changes ago is hardly ever still alive
@@ -21,8 +22,8 @@ class Terms:
     """`sent` is the difficulty the miner was last told, None before the first."""
 
     __slots__ = (
-        "_asked", "_asked_minimum", "_last", "_last_sequence", "_newest", "_points", "_policy", "_typed", "sent",
-        "vardiff",
+        "_asked", "_asked_minimum", "_goes_on", "_last", "_last_sequence", "_newest", "_points", "_policy", "_typed",
+        "sent", "vardiff",
     )  # fmt: skip
 
     def __init__(self, policy: PortPolicy, now: float) -> None:
@@ -30,6 +31,7 @@ class Terms:
         self._asked: float | None = None
         self._asked_minimum = 0.0
         self._typed = False
+        self._goes_on = False
         self.vardiff = Vardiff(
             policy.start_difficulty,
             policy.minimum_difficulty,
@@ -59,7 +61,7 @@ class Terms:
         if wanted == self._asked:
             return False
         self._asked = wanted
-        self.vardiff.set(wanted, now)
+        self._begin(wanted, now)
         return True
 
     def ask_minimum(self, difficulty: float, now: float) -> bool:
@@ -69,8 +71,26 @@ class Terms:
             return False
         self._asked_minimum = wanted
         if self.vardiff.difficulty < wanted:
-            self.vardiff.set(wanted, now)
+            self._begin(wanted, now)
         return True
+
+    def _begin(self, difficulty: float, now: float) -> None:
+        """What firmware asks for at each connection is a floor to one that goes on, and the end of nothing."""
+        if self.sent is not None or not self._goes_on:
+            self.vardiff.set(difficulty, now)
+
+    def go_on(self, pace: Pace, now: float) -> None:
+        """The miner was here before its first job on this connection, and this fast."""
+        self._goes_on = True
+        self.vardiff.go_on(pace.rate, pace.settled, now)
+
+    @property
+    def pace(self) -> Pace | None:
+        """How fast the miner is, None while nothing is known or nobody asks."""
+        vardiff = self.vardiff
+        if not self._policy.vardiff or (vardiff.searching and not vardiff.retargets):
+            return None
+        return Pace(vardiff.rate, not vardiff.searching)
 
     def adopt(self, policy: PortPolicy) -> None:
         """The port has other terms now. What the miner asked for is kept, as far as they allow it."""

@@ -165,6 +165,15 @@ class Vardiff:
         self._search(now)
         self.restart(now)
 
+    def go_on(self, rate: float, settled: bool, now: float) -> None:
+        """Begin where a connection of the same miner was: settled, or in a search that has found something."""
+        self.difficulty = min(max(nice(rate * self.interval_s), self._minimum), self._maximum)
+        self.assigned = self.difficulty
+        self.retargets = SEARCH_STEPS if settled else 1
+        self._search(now)
+        self.searching = not settled
+        self.restart(now)
+
     def bound(self, minimum: float, maximum: float, interval_s: float) -> None:
         """Other limits and another wish from now on; the evidence stays."""
         self.difficulty *= interval_s / self.interval_s

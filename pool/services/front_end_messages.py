@@ -144,6 +144,13 @@ class Stop(msgspec.Struct, tag="stop", frozen=True):
     """End in order, now."""
 
 
+class MinerPaces(msgspec.Struct, tag="paces", frozen=True):
+    """How fast miners are: extranonce1, work per second in units of difficulty 1, whether that is settled. A front end
+    says it of its own, and all of them hear it."""
+
+    paces: list[tuple[bytes, float, bool]]
+
+
 # -- from a front end ----------------------------------------------------------------------------------------------
 
 
@@ -210,9 +217,9 @@ Question = ConnectionsWanted | MinersToTell
 Answer = ConnectionsFound | MinersTold
 FromMother = (
     Welcome | ParentNews | JobNews | Present | Announcement | NewValues | Consumed | DrainOver | BanNews | Question
-    | Stop
+    | MinerPaces | Stop
 )  # fmt: skip
-FromFrontEnd = Hello | Serving | Drained | Figures | WorkWanted | Answer
+FromFrontEnd = Hello | Serving | Drained | Figures | WorkWanted | MinerPaces | Answer
 
 _encode = msgspec.msgpack.Encoder().encode
 _mother_decoder = msgspec.msgpack.Decoder(FromMother)

@@ -32,6 +32,7 @@ from pool.services.front_end_messages import (
     Figures,
     FromFrontEnd,
     Hello,
+    MinerPaces,
     MinersTold,
     NewValues,
     Present,
@@ -42,12 +43,14 @@ from pool.services.front_end_messages import (
 )
 from pool.services.front_end_questions import Questions
 from pool.services.job_feed import JobFeed
+from pool.services.pace_telling import messages_of, remember
 from pool.services.told_log import ManyIngests
 from pool.shares.record import BEGINNING, Position
 from pool.storage.books import SqlBooks
 from pool.wiring.fleet_slot import Slot
 from pool.wiring.kept_log import Spawn
 from pool.wiring.mining import Mining
+from stratum.rate_memory import RateMemory
 
 log = logging.getLogger("parapool.frontends")
 
@@ -85,6 +88,7 @@ class FleetTalk:
         self._hub = FrontEndHub(socket_path(config.pool.data_dir), self._hear, self._lost)
         self._secret = b""
         self.questions = Questions()
+        self._memory = RateMemory()
         self.drained = False
         self.bans: Callable[[], list[BanNews]] = list  # what a newcomer is told
 
@@ -120,6 +124,9 @@ class FleetTalk:
             self._mining._ask_for_work(message.chain)
         elif isinstance(message, ConnectionsFound | MinersTold):
             self.questions.heard(peer, message)
+        elif isinstance(message, MinerPaces):
+            remember(self._memory, message, slot.heard_at)
+            self._hub.publish(frame_of(message))
 
     def _greet(self, peer: Peer, hello: Hello) -> None:
         slot = self._slots.get(hello.slot)
@@ -164,6 +171,8 @@ class FleetTalk:
             peer.send(frame_of(NewValues(dict(self._config.values))))  # what changed while it was cut off
         for frames in self._feed.present():
             peer.send(frames)
+        for paces in messages_of(self._memory.all(time.monotonic())):
+            peer.send(frame_of(paces))
         for ban in self.bans():
             peer.send(frame_of(ban))
         if self.drained and not hello.welcomed:

@@ -51,6 +51,7 @@ from pool.services.front_end_messages import (
     FromMother,
     Hello,
     JobNews,
+    MinerPaces,
     MinersToTell,
     NewValues,
     ParentNews,
@@ -63,6 +64,7 @@ from pool.services.front_end_messages import (
 from pool.services.job_feed import FollowedJobs
 from pool.services.log_ingest import DrainClock
 from pool.services.mother_link import MotherLink
+from pool.services.pace_telling import PaceTelling, remember
 from pool.shares.log_segment import CorruptShareLog
 from pool.shares.record import Position
 from pool.shares.share_log import ShareLog
@@ -146,8 +148,11 @@ class RunningFrontEnd:
             self._drain(message)
         elif isinstance(message, BanNews):
             self._spawn(self._ban(message))
+        elif isinstance(message, MinerPaces):
+            remember(self._paces.memory, message, time.monotonic())
         elif isinstance(message, Present) and self._listens:
             self._link.tell(Serving())
+            self._paces.begin_anew()
 
     def _trim(self, position: Position) -> None:
         now = asyncio.get_running_loop().time()
@@ -248,7 +253,7 @@ class RunningFrontEnd:
             return str(error) or repr(error)
         except (CorruptShareLog, msgspec.MsgspecError) as error:
             return f"the share log in {self.config.pool.data_dir} cannot be used: {error}"
-        for work in (self._tell(), self._drains.run(), *self.status.samples.work()):
+        for work in (self._tell(), self._drains.run(), self._paces.run(), *self.status.samples.work()):
             self._spawn(work)
         if self._transport.feed is not None:
             self._spawn(self._transport.feed.run())
@@ -289,6 +294,7 @@ class RunningFrontEnd:
         mining.claim = PortClaim(owner_of(whole))
         self._jobs = FollowedJobs(mining.table)
         self._drains = Drain(list(mining.servers.values()))
+        self._paces = PaceTelling(mining.servers.values(), extranonces.memory, self._link.tell, time.monotonic)
         self._connections = ConnectionList(mining.servers.values(), mining.intake.pow_name)
         self._bans = BanBook(list(mining.servers.values()), self.config.pool.data_dir / "bans.json")
         self._transport.connect(self.share_log, self.solutions, None, mining)
@@ -304,6 +310,7 @@ class RunningFrontEnd:
             return
         for server in self.mining.servers.values():
             server.take_waiting()  # who is in the queue of a port that closes would be refused
+        self._paces.look_now()
         self._drains.begin(message.over_s)
         if message.ends:
             self._spawn(self._end_when_drained(message.over_s))

@@ -64,8 +64,8 @@ def _prefix(rig: Rig) -> int:
     return extranonce1[0]
 
 
-async def _start(make_devnet: Any, **options: Any) -> Devnet:
-    devnet: Devnet = await make_devnet(edit=_several, start=False, **options)
+async def _start(make_devnet: Any, edit: Any = _several, **options: Any) -> Devnet:
+    devnet: Devnet = await make_devnet(edit=edit, start=False, **options)
     await devnet.start_nodes()
     await devnet.start_pool()
     await _all_at_work(devnet, PROCESSES)
@@ -363,6 +363,111 @@ async def test_devnet_front_ends_restart_gracefully(make_devnet: Any) -> None:
     await asyncio.gather(*tasks)
     assert sum(miner.refused for miner in miners) == 0, "the port was refused"
     await _all_stored(devnet, [rig for miner in miners for rig in miner.rigs])
+
+
+async def test_devnet_front_ends_a_miner_goes_on_at_its_difficulty_wherever_it_comes_back(make_devnet: Any) -> None:
+    def searching(config: dict[str, Any]) -> None:
+        _several(config)
+        # an interval so long that nothing but the first shares moves a difficulty
+        config["stratum"]["ports"][0].update(vardiff=True, maximum_difficulty=1e9, share_interval_s=60)
+
+    devnet = await _start(make_devnet, bits=NO_BLOCKS, edit=searching)
+    rig = await devnet.rig(f"{LOGIN}.rig")
+    start = rig.client.difficulty
+    while rig.client.difficulty == start:
+        await rig.share()
+    faster = rig.client.difficulty
+    slot, extranonce1 = _prefix(rig), rig.client.extranonce1
+    assert faster > 10 * start and extranonce1 is not None
+    answer, _ = await rig.client.request("mining.subscribe", "rig")
+    session_id = answer[0][1][1]
+
+    async def back(slots: set[int], shown: str = session_id) -> _Returned:
+        """A connection that shows the session id, at one of these front ends."""
+        async def came() -> _Returned | None:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                found = await _Returned.come(devnet, f"{LOGIN}.back", shown)
+                if found.extranonce1[0] in slots:
+                    return found
+                found.writer.close()
+            return None
+
+        found: _Returned = await devnet.until(came, f"one is back at {slots}", 90)
+        return found
+
+    async def is_told() -> bool:
+        found = await back(set(_pids(devnet)) - {slot})
+        found.writer.close()
+        return found.difficulty == faster
+
+    await devnet.until(is_told, "the other front end knows", 60)
+
+    steps.info("its front end dies: at the other one it has another extranonce1, and its difficulty")
+    pid = _pids(devnet)[slot]
+    os.kill(pid, signal.SIGKILL)
+    there = await back(set(_pids(devnet)) - {slot})
+    assert there.difficulty == faster and there.extranonce1 != extranonce1
+    assert await there.submit(there.job_id) == 21, "work of before is stale"
+
+    steps.info("its successor gives it both back")
+    await devnet.until(lambda: _pids(devnet).get(slot, pid) != pid, "it is started again")
+    here = await back({slot})
+    assert (here.difficulty, here.extranonce1) == (faster, extranonce1)
+
+    steps.info("a graceful restart: other slots, the same difficulty")
+    olds = _pids(devnet)
+    assert devnet.pool is not None
+    os.kill(devnet.pool.pid, signal.SIGUSR2)
+    await devnet.until(lambda: not set(_pids(devnet).values()) & set(olds.values()), "the old ones have ended", 90)
+    await _all_at_work(devnet, PROCESSES)
+    again = await back(set(_pids(devnet)), here.session_id)
+    assert again.difficulty == faster and again.extranonce1[0] not in olds
+    stranger = await back(set(_pids(devnet)), "0" * 24)
+    assert stranger.difficulty == start
+    for one in (there, here, again, stranger):
+        one.writer.close()
+    await _all_stored(devnet, [rig])
+
+
+class _Returned:
+    """A connection that showed a session id at its subscribe, with its first job."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, login: str) -> None:
+        self._reader, self.writer, self._login = reader, writer, login
+        self.session_id = self.job_id = self._time = ""
+        self.extranonce1 = b""
+        self.difficulty = 0.0
+
+    @classmethod
+    async def come(cls, devnet: Devnet, login: str, session_id: str) -> _Returned:
+        found = cls(*await asyncio.open_connection(*devnet.config.stratum.ports[0].address), login)
+        found._send("mining.subscribe", "back", session_id)
+        found._send("mining.authorize", login, "x")
+        while not found.job_id:
+            message = await found._read()
+            if message.get("id") == "mining.subscribe":
+                subscriptions, extranonce1_hex, _ = message["result"]
+                found.session_id, found.extranonce1 = subscriptions[1][1], bytes.fromhex(extranonce1_hex)
+            elif message.get("method") == "mining.set_difficulty":
+                [found.difficulty] = message["params"]
+            elif message.get("method") == "mining.notify":
+                found.job_id, found._time = message["params"][0], message["params"][7]
+        return found
+
+    async def submit(self, job_id: str) -> int:
+        """The error of a share that has nothing to it."""
+        self._send("mining.submit", self._login, job_id, "00000000", self._time, "00000000")
+        while (message := await self._read()).get("id") != "mining.submit":
+            pass
+        code: int = message["error"][0]
+        return code
+
+    def _send(self, method: str, *params: str) -> None:
+        self.writer.write(json.dumps({"id": method, "method": method, "params": params}).encode() + b"\n")
+
+    async def _read(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(await self._reader.readuntil())
+        return found
 
 
 class _Idle:

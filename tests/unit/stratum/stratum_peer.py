@@ -41,7 +41,7 @@ class Peer:
         address: AddressRecord | None = None,
     ) -> None:
         self.now = now
-        self.allocator = allocator or ExtranonceAllocator(0, b"secret")
+        self.allocator = ExtranonceAllocator(0, b"secret") if allocator is None else allocator
         limits = limits or Limits()
         self.session = Session(policy, limits, self.allocator, now, Standing(limits, address))
         self.job: JobOffer | None = make_job()

@@ -59,6 +59,9 @@ class Held:
             self.extranonce1 = self.allocator.acquire(holder=self)
         return self.leaves
 
+    def pace(self) -> None:
+        return None
+
 
 def test_extranonce_resume_takes_over_from_a_holder_that_leaves() -> None:
     allocator = ExtranonceAllocator(5, b"k")

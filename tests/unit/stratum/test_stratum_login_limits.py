@@ -42,8 +42,8 @@ def test_login_limits_workers_of_an_address_over_all_its_connections() -> None:
     assert log_in(one, "a", "b", "a", "c") == [True] * 4 and record.workers == 3
     assert log_in(two, "a", "b", "c") == [True, True, False] and record.workers == 5
     assert "too many workers from your address" in two.call("mining.authorize", "d", "x")["error"][1]
-    one.session.close("disconnected")
-    one.session.close("disconnected")
+    one.session.close("disconnected", one.now)
+    one.session.close("disconnected", one.now)
     assert record.workers == 2
     assert log_in(two, "c", "d", "e", "f") == [True, True, True, False]
 

@@ -68,7 +68,7 @@ def test_quirk_cgminer_resumes_rolls_versions_and_reads_integers() -> None:
     first = Peer()
     subscriptions, extranonce1, size = first.call("mining.subscribe", "cgminer/4.12.0")["result"]
     assert size <= 8, "more breaks its submit"
-    first.session.close("disconnected")
+    first.session.close("disconnected", first.now)
     peer = Peer(allocator=first.allocator)
     assert peer.call("mining.subscribe", "cgminer/4.12.0", subscriptions[1][1])["result"][1] == extranonce1
     # The S9's cgminer asks for four versions: an error, and it goes on without.

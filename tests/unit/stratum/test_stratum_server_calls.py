@@ -92,8 +92,8 @@ def test_server_calls_move_a_hanging_connection_when_its_miner_is_back() -> None
     assert methods(hanging.read()) == ["notify"]
     assert hanging.session.former_extranonce1(1) == bytes.fromhex(extranonce1), "shares may be under way"
     assert hanging.session.former_extranonce1(2) is None
-    hanging.session.close("disconnected")
-    back.session.close("disconnected")
+    hanging.session.close("disconnected", hanging.now)
+    back.session.close("disconnected", back.now)
     assert len(hanging.allocator) == 0
 
 
@@ -124,7 +124,7 @@ def test_server_calls_say_nothing_to_a_connection_that_is_ending() -> None:
     back = Peer(allocator=ending.allocator)
     assert back.call("mining.subscribe", "miner/1", session_id)["result"][1] == extranonce1
     assert ending.session.data_to_send() == b""
-    ending.session.close("disconnected")
+    ending.session.close("disconnected", ending.now)
     assert len(ending.allocator) == 1
     third = Peer(allocator=ending.allocator)
     assert third.call("mining.subscribe", "miner/1", session_id)["result"][1] != extranonce1, "held by who came back"

@@ -66,15 +66,15 @@ def test_session_subscribe_answers_and_repeats_itself() -> None:
     assert first[1] == peer.session.extranonce1.hex() and first[2] == 4
     assert peer.call("mining.subscribe")["result"] == first
     assert len(peer.allocator) == 1
-    peer.session.close("disconnected")
-    peer.session.close("disconnected")
+    peer.session.close("disconnected", peer.now)
+    peer.session.close("disconnected", peer.now)
     assert len(peer.allocator) == 0
 
 
 def test_session_resume_returns_the_extranonce() -> None:
     peer = Peer()
     subscriptions, extranonce1, _ = peer.call("mining.subscribe", "cgminer/4.10")["result"]
-    peer.session.close("disconnected")
+    peer.session.close("disconnected", peer.now)
     Peer(allocator=peer.allocator).call("mining.subscribe", "other")
     again = Peer(allocator=peer.allocator).call("mining.subscribe", "cgminer/4.10", subscriptions[1][1])["result"]
     assert again[1] == extranonce1
