@@ -185,7 +185,7 @@ class ParallelCore:
                 case wire.BODY:
                     self._take_body(peer, *wire.decode_keyed(payload))
                 case wire.NO_BODY:
-                    self._fetching.refused(wire.decode_keyed(payload)[0], peer, self.now_ms)
+                    self._fetching.refused(wire.decode_keyed(payload)[0], peer)
                 case wire.TRANSFER:
                     self._take_transfer(peer, *wire.decode_keyed(payload))
         except MalformedError as error:
@@ -257,7 +257,7 @@ class ParallelCore:
         try:
             return read_body_of(root, stored)
         except MalformedError as error:
-            self._fetching.refused(root, peer, self.now_ms)
+            self._fetching.refused(root, peer)
             self.emit(Score(peer, WRONG_BODY_POINTS, str(error)))
             return None
 

@@ -1,7 +1,8 @@
 """Which bodies to ask whom for, and when again: a value, without messages or clocks.
 
-Every missing body is asked for at once, from somebody who was not asked before if there is one. Who has not answered
-within RETRY_MS was the wrong one. A body that nobody has is asked for ever more rarely, but always: it may come late.
+Every missing body is asked for at once, from one peer after the other. Who has not answered within RETRY_MS was the
+wrong one. When all were asked, they are asked again, ever more rarely, but always: it may come late. A peer that comes
+meanwhile may bring it, and is asked at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from chains.parallel.messages import MAX_ROOTS
 from chains.peers.core import PeerId
 
 RETRY_MS = 3_000
-LONGEST_MS = 60_000
+LONGEST_MS = 30_000
 OUTSTANDING = 32  # bodies asked of one peer at a time; a peer's open offers are limited too
 PER_TICK = 400  # bodies asked for between two ticks, well below the rate at which peers must take them
 
@@ -28,10 +29,16 @@ class Chance(Protocol):
 @dataclass(slots=True)
 class _Asked:
     since_ms: int
-    peer: PeerId | None = None
-    due_ms: int = 0
-    tries: int = 0
-    tried: set[PeerId] = field(default_factory=set)
+    peer: PeerId | None = None  # whose answer is waited for
+    last_ms: int = 0  # when it was asked for last
+    rounds: int = 0
+    tried: set[PeerId] = field(default_factory=set)  # in this round
+
+    def is_waited_for(self, now_ms: int) -> bool:
+        return self.peer is not None and now_ms < self.last_ms + RETRY_MS
+
+    def is_next_round_due(self, now_ms: int) -> bool:
+        return now_ms >= self.last_ms + min(RETRY_MS << min(self.rounds, 10), LONGEST_MS)
 
 
 class Fetching:
@@ -60,19 +67,18 @@ class Fetching:
         self._hints.pop(root, None)
         self._asked.pop(root, None)
 
-    def refused(self, root: bytes, peer: PeerId, now_ms: int) -> None:
+    def refused(self, root: bytes, peer: PeerId) -> None:
         """A peer has not got it: somebody else is asked, or the same one later."""
         asked = self._asked.get(root)
         if asked is not None and asked.peer == peer:
             asked.peer = None
-            asked.due_ms = now_ms if asked.tries == 1 else now_ms + self._pause_ms(asked)
 
     def lost(self, peer: PeerId) -> None:
         """A connection is over."""
         for asked in self._asked.values():
             asked.tried.discard(peer)
             if asked.peer == peer:
-                asked.peer, asked.due_ms = None, 0
+                asked.peer, asked.last_ms = None, -LONGEST_MS
 
     def choose(
         self, wanted: Collection[bytes], peers: Sequence[PeerId], now_ms: int
@@ -84,7 +90,7 @@ class Fetching:
             return
         load = {peer: 0 for peer in peers}
         for asked in self._asked.values():
-            if asked.peer in load and asked.due_ms > now_ms:
+            if asked.peer in load and asked.is_waited_for(now_ms):
                 load[asked.peer] += 1
         # Somebody with half of his share left to answer is not asked: one question for each answer would flood him.
         peers = [peer for peer in peers if load[peer] <= OUTSTANDING // 2]
@@ -96,11 +102,17 @@ class Fetching:
             free = [peer for peer in peers if load[peer] < OUTSTANDING]
             if not free:
                 break
-            if asked.due_ms > now_ms:
+            if asked.is_waited_for(now_ms):
                 continue
-            peer = self._pick(asked, free, self._hints.get(root))
-            asked.peer, asked.tries = peer, asked.tries + 1
-            asked.due_ms = now_ms + self._pause_ms(asked)
+            new = [peer for peer in free if peer not in asked.tried]
+            if not new and not asked.is_next_round_due(now_ms):
+                continue
+            if not new:
+                asked.tried.clear()
+                asked.rounds += 1
+            hint = self._hints.get(root)
+            peer = hint if hint is not None and hint in new else self._chance.choice(new or free)
+            asked.peer, asked.last_ms = peer, now_ms
             asked.tried.add(peer)
             load[peer] += 1
             self._left -= 1
@@ -108,15 +120,3 @@ class Fetching:
         for peer, roots in batches.items():
             for at in range(0, len(roots), MAX_ROOTS):
                 yield peer, tuple(roots[at : at + MAX_ROOTS])
-
-    def _pick(self, asked: _Asked, free: Sequence[PeerId], hint: PeerId | None) -> PeerId:
-        if hint in free and hint not in asked.tried:
-            assert hint is not None
-            return hint
-        new = [peer for peer in free if peer not in asked.tried]
-        if not new:
-            asked.tried.clear()
-        return self._chance.choice(new or list(free))
-
-    def _pause_ms(self, asked: _Asked) -> int:
-        return min(RETRY_MS << min(max(0, asked.tries - 4), 10), LONGEST_MS)
