@@ -66,6 +66,11 @@ class Health:
     detail: str = ""
 
 
+def maturity_words(theirs: int, ours: int) -> str:
+    """Why a node is not used whose chain pays later than the pool's books say, both in blocks on top of a block."""
+    return f"its chain's rewards can be spent after {theirs} blocks, the pool calls them available after {ours}"
+
+
 class SubmitResult(StrEnum):
     """Classes of answers to a submitted block or proof (BIP22; chains/bitcoin/README.md)."""
 

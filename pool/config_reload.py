@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pool.config_bk_chain import BkChain
 from pool.config_chains import ChainSection
 from pool.config_models import Config, PortSection
 from pool.config_parallel_chain import ParallelChain
@@ -24,10 +25,10 @@ FIXED_OF_PORT = ("extranonce2_size", "ack", "tls", "proxy_protocol_from")
 # What its nodes are asked, or asked for. A change of anything else leaves the chain's work as it is.
 OF_THE_NODES = (
     "address", "former_addresses", "nodes", "dialect", "poll_interval_s", "away_s", "longpoll", "leader_key_file",
-    "waits_for_bodies",
+    "waits_for_bodies", "maturity_blocks",
 )  # fmt: skip
 # What its payer was opened with.
-OF_THE_PAYER = ("payouts", "nodes", "address", "former_addresses", "maturity")
+OF_THE_PAYER = ("payouts", "nodes", "address", "former_addresses", "maturity", "maturity_blocks")
 
 
 class ReloadRefusedError(ValueError):
@@ -95,7 +96,9 @@ def _shared_network(chain: ChainSection) -> str | None:
 
 
 def _asks_anew(old: ChainSection, new: ChainSection) -> bool:
-    return any(key in OF_THE_NODES for key in _differing(old, new))
+    """Nodes of our own kinds are held to the maturity as well."""
+    keys = (*OF_THE_NODES, "maturity") if isinstance(new, BkChain | ParallelChain) else OF_THE_NODES
+    return any(key in keys for key in _differing(old, new))
 
 
 def _needs_another_payer(old: Config, new: Config, name: str) -> bool:

@@ -67,7 +67,8 @@ def _paid(name: str, chain: ParallelChain, number: int) -> PaidChain:
     form = chain.chain_network.addresses
     former = tuple(address_to_script(text, form) for text in chain.former_addresses)
     script = address_to_script(chain.address, form)
-    return PaidChain(name, node_name(name, number), chain.chain_name, script, former)
+    maturity = min(chain.maturity_blocks, chain.credit_maturity - 1)
+    return PaidChain(name, node_name(name, number), chain.chain_name, script, former, maturity)
 
 
 def shared_name(members: Iterable[str]) -> str:

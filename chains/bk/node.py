@@ -28,6 +28,7 @@ from chains.kind import (
     PaidVote,
     SubmitAnswer,
     TemplateError,
+    maturity_words,
 )
 from chains.mm2_proof.tree import context_of
 from chains.node_rpc import NodeUnavailableError, RpcError
@@ -60,11 +61,13 @@ class BkNode:
         self._rpc = rpc
         self._context = context_of(context_name)
         self._leader_key = leader_key
+        self._maturity = network.maturity
         self._script = address_to_script(address, network.addresses)
         self._scripts = {self._script, *(address_to_script(text, network.addresses) for text in former)}
 
     async def health(self) -> Health:
-        """Whether it is synced and a node of the configured context. Raises NodeUnavailableError."""
+        """Whether it is synced and a node of the configured context, whose rewards can be spent no later than the pool
+        calls them available. Raises NodeUnavailableError."""
         answer = await ask(self._rpc, "getblockchaininfo")
         try:
             info = parse_chain_info(answer)
@@ -73,6 +76,8 @@ class BkNode:
         if info.context != self._context:
             detail = f"the node's context is {info.context.hex()}, expected {self._context.hex()}"
             return Health(NodeState.WRONG_NETWORK, info.blocks, detail)
+        if info.maturity > self._maturity:
+            return Health(NodeState.WRONG_NETWORK, info.blocks, maturity_words(info.maturity, self._maturity))
         if info.initial_download:
             return Health(NodeState.SYNCING, info.blocks, "initial block download")
         return Health(NodeState.OK, info.blocks)

@@ -61,12 +61,13 @@ def _check_datum(datum: bytes, context: bytes, previous: bytes, leader_key: byte
 
 @dataclass(frozen=True, slots=True)
 class ChainInfo:
-    """A getblockchaininfo answer; `context` in natural order."""
+    """A getblockchaininfo answer; `context` in natural order, `maturity` in blocks."""
 
     context: bytes
     blocks: int
     initial_download: bool
     k: int
+    maturity: int
 
 
 def parse_chain_info(answer: Any) -> ChainInfo:
@@ -77,6 +78,7 @@ def parse_chain_info(answer: Any) -> ChainInfo:
         blocks=fields.integer(record, "blocks", 0, fields.MAX_HEIGHT),
         initial_download=fields.boolean(record, "initialblockdownload"),
         k=fields.integer(record, "k", 1, fields.MAX_HEIGHT),
+        maturity=fields.integer(record, "maturity_blocks", 1, fields.MAX_HEIGHT),
     )
 
 

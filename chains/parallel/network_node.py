@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from chains import proof_verdict
 from chains.block_lookup import Rpc, ask
-from chains.kind import AuxTemplate, Health, NodeState, SubmitAnswer, TemplateError
+from chains.kind import AuxTemplate, Health, NodeState, SubmitAnswer, TemplateError, maturity_words
 from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.parallel.parameters import Mode
 from chains.parallel.template import (
@@ -40,13 +40,16 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class PaidChain:
     """A chain of the network that the pool mines: `chain` and `node` are the pool's names for it and for this node of
-    it, `name` what the network's nodes call it (or its context in hex). `script` is paid, `former` scripts were."""
+    it, `name` what the network's nodes call it (or its context in hex). `script` is paid, `former` scripts were.
+    `maturity` is after how many blocks the pool calls a reward available, None for one that asks for no answer: a chain
+    that waits longer is not mined."""
 
     chain: str
     node: str
     name: str
     script: bytes
     former: tuple[bytes, ...] = ()
+    maturity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +89,15 @@ class NetworkNode:
         view = await self.view()
         wrong = self._wrong_network(view)
         if wrong is None and not self._followed(view):
-            wrong = f"the node does not follow {' or '.join(chain.name for chain in self.chains.values())}"
+            wrong = "; ".join(_wrong_chain(view, chain) or "" for chain in self.chains.values())
         return _health(view, wrong, view.height)
 
     async def chain_health(self, chain: str) -> Health:
         """The same of one of the pool's chains; the height is the chain's own. Raises NodeUnavailableError."""
         view = await self.view()
-        name = self.chains[chain].name
-        standing = view.chain(name)
-        wrong = self._wrong_network(view)
-        if wrong is None and standing is None:
-            wrong = f"the node does not follow {name}"
+        paid = self.chains[chain]
+        standing = view.chain(paid.name)
+        wrong = self._wrong_network(view) or _wrong_chain(view, paid)
         return _health(view, wrong, 0 if standing is None else standing.height)
 
     async def view(self) -> NetworkView:
@@ -139,7 +140,7 @@ class NetworkNode:
         return None
 
     def _followed(self, view: NetworkView) -> list[PaidChain]:
-        return [chain for chain in self.chains.values() if view.chain(chain.name) is not None]
+        return [chain for chain in self.chains.values() if _wrong_chain(view, chain) is None]
 
     # -- work -----------------------------------------------------------------------------------------------------
 
@@ -226,6 +227,16 @@ class NetworkNode:
         del self._asking[key]
         if not task.cancelled():
             task.exception()  # nobody's error when all who asked have given up
+
+
+def _wrong_chain(view: NetworkView, chain: PaidChain) -> str | None:
+    """Why the node cannot be used for a chain."""
+    standing = view.chain(chain.name)
+    if standing is None:
+        return f"the node does not follow {chain.name}"
+    if chain.maturity is not None and standing.maturity > chain.maturity:
+        return f"{chain.name}: {maturity_words(standing.maturity, chain.maturity)}"
+    return None
 
 
 def _health(view: NetworkView, wrong: str | None, height: int) -> Health:

@@ -125,6 +125,7 @@ class ChainStanding:
     context: bytes
     height: int
     unresolved: int
+    maturity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ def parse_view(answer: Any) -> NetworkView:
                 fields.hex_bytes(one, "context", 32),
                 fields.integer(one, "height", 0, fields.MAX_HEIGHT),
                 fields.integer(one, "unresolved", 0, fields.MAX_HEIGHT),
+                fields.integer(one, "maturity_blocks", 1, fields.MAX_HEIGHT),
             )
             for one in _listed(record, "chains")
         ),

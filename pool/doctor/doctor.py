@@ -21,7 +21,7 @@ from pool.doctor.books_checks import database_finding, redis_findings
 from pool.doctor.chain_checks import agreement, template_of, wallet_findings
 from pool.doctor.finding import Finding, Progress, in_thread, wrong
 from pool.doctor.job_trial import JobTrial
-from pool.doctor.leading_checks import leader_finding, maturity_finding
+from pool.doctor.leading_checks import leader_finding
 from pool.doctor.node_checks import ANSWER_S, NodeUnderTest, node_findings
 from pool.doctor.place_checks import certificate_findings, folder_findings, port_findings
 from pool.leader_keys import leader_files
@@ -96,12 +96,9 @@ async def _of_one_datum(chains: Sequence[_Chain]) -> dict[str, AuxTemplate]:
 async def _leading(config: Config, chain: _Chain) -> list[Finding]:
     """Of a chain of votes only."""
     section = chain.section
-    if not isinstance(section, BkChain):
+    if not isinstance(section, BkChain) or not config.pool.serves:
         return []
-    found = [await maturity_finding(chain.name, section, chain.nodes)]
-    if config.pool.serves:
-        found.append(leader_finding(chain.name, leader_files(section, config.pool.data_dir, chain.name)))
-    return found
+    return [leader_finding(chain.name, leader_files(section, config.pool.data_dir, chain.name))]
 
 
 async def _one(finding: Awaitable[Finding]) -> list[Finding]:

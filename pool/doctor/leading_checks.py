@@ -1,19 +1,13 @@
-"""Whether this process could sign the blocks that its votes lead (chains of kind bk), and whether what the books call
-final is so on the chain. Nothing is opened for signing: a pool that runs may hold the key's promises.
+"""Whether this process could sign the blocks that its votes lead (chains of kind bk). Nothing is opened for signing: a
+pool that runs may hold the key's promises.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Sequence
 
-from chains.node_rpc import NodeUnavailableError, RpcError
-from chains.primitives.fields import FieldError, integer, mapping
 from chains.signer.keys import KeyFileError
-from pool.config import BkChain
-from pool.doctor.finding import Finding, good, note, unchecked, wrong
-from pool.doctor.node_checks import ANSWER_S, NodeUnderTest
+from pool.doctor.finding import Finding, good, wrong
 from pool.leader_keys import LeaderFiles, public_leader_key
 
 
@@ -35,22 +29,3 @@ def leader_finding(name: str, files: LeaderFiles) -> Finding:
     if not os.access(files.promises, os.R_OK | os.W_OK):
         return wrong(name, check, f"{files.promises} cannot be written", "Give it to the pool's user, mode 0600.")
     return good(name, check, f"key {public.hex()[:16]}… can sign")
-
-
-async def maturity_finding(name: str, chain: BkChain, nodes: Sequence[NodeUnderTest]) -> Finding:
-    """A reward of height h can be spent at h + maturity: one confirmation later than so many."""
-    check = "maturity"
-    node = next((node for node in nodes if node.is_usable), None)
-    if node is None:
-        return unchecked(name, check, "no node of it answers")
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            answer = await node.rpc.call("getblockchaininfo")
-        theirs = integer(mapping(answer, "getblockchaininfo"), "maturity_blocks", 1, 2**31) + 1
-    except (TimeoutError, NodeUnavailableError, RpcError, FieldError) as error:
-        return unchecked(name, check, f"the node does not tell: {error}")
-    ours = chain.credit_maturity
-    if ours < theirs:
-        words = f"the books call credits available after {ours} confirmations, the chain after {theirs}"
-        return note(name, check, words, f"Set chains.{name}.maturity to {theirs}.")
-    return good(name, check, f"{ours} confirmations, the chain asks for {theirs}")

@@ -157,6 +157,8 @@ def _network(node: NodeUnderTest) -> Finding:
     key = f"chains.{node.chain_name}"
     own = f"{key}.{_network_key(node)}"
     remedy = f"Point {node.key}.url at a node of {_network_words(node.chain)}, or correct {own}."
+    if "can be spent after" in node.health.detail:
+        remedy = f"Set {_maturity_key(node)}: credits would be paid before the chain has the coins for good."
     return wrong(node.subject, "network", node.health.detail, remedy)
 
 
@@ -165,6 +167,14 @@ def _network_words(chain: ChainSection) -> str:
     if isinstance(chain, ParallelChain):
         return f"{words}, chain {chain.chain_name} of {chain.network_name}"
     return f"{words}, context {chain.context_name}" if isinstance(chain, Mm2Chain | BkChain) else words
+
+
+def _maturity_key(node: NodeUnderTest) -> str:
+    """What is to be set, and to what."""
+    key = f"chains.{node.chain_name}"
+    if isinstance(node.chain, ParallelChain):
+        return f"{key}.maturity_blocks to the chain's, and {key}.maturity, where it is set, to one more at least"
+    return f"{key}.maturity to one more than the chain's"
 
 
 def _network_key(node: NodeUnderTest) -> str:

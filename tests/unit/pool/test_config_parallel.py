@@ -50,6 +50,22 @@ def test_config_takes_chains_of_one_network(accepted: Callable[..., Config]) -> 
     assert one.genesis_hash is None
 
 
+@pytest.mark.parametrize(("maturity", "held_to"), [(200, 100), (101, 100), (60, 59)])
+async def test_config_holds_nodes_to_the_smaller_of_both_maturities(
+    accepted: Callable[..., Config], maturity: int, held_to: int
+) -> None:
+    watched = watched_chains(accepted(GOOD + section("one", "ppa", f"    maturity: {maturity}\n")))
+    assert watched["one"].nodes[0].network.chains["one"].maturity == held_to
+
+
+def test_config_of_another_maturity_asks_the_nodes_anew(accepted: Callable[..., Config]) -> None:
+    before = accepted(TEXT)
+    after = accepted(TEXT.replace("maturity_blocks: 10", "maturity_blocks: 20"))
+    assert reload_between(before, after).renewed == ("one", "two")
+    after = accepted(TEXT.replace("maturity_blocks: 10", "maturity: 30"))
+    assert reload_between(before, after).renewed == ("one", "two")
+
+
 async def test_config_chains_of_one_network_share_their_nodes(accepted: Callable[..., Config]) -> None:
     config = accepted(TEXT)
     watched = watched_chains(config)
@@ -58,6 +74,7 @@ async def test_config_chains_of_one_network_share_their_nodes(accepted: Callable
     assert (one.name, two.name, one.network.name) == ("one[0]", "two[0]", "one+two[0]")
     paid = one.network.chains["two"]
     assert (paid.name, paid.script, paid.former) == ("two chain", b"\x00\x14" + b"\x07" * 20, ())
+    assert (one.network.chains["one"].maturity, paid.maturity) == (10, 100)
     assert watched["one"].network.addresses.bech32_hrp == "ppa"
     alone = watched_chains(config, ["two"])["two"].nodes[0]
     assert list(alone.network.chains) == ["one", "two"], "one datum for all, whoever asks"

@@ -196,6 +196,22 @@ async def test_bk_pool_knows_another_networks_node() -> None:
     assert (await Side(name="another").edge.health()).state is NodeState.WRONG_NETWORK
 
 
+async def test_bk_pool_refuses_a_node_whose_rewards_wait_longer_than_its_own_books() -> None:
+    side = Side()
+    side.rpc.change = {"maturity_blocks": DEVNET.maturity}
+    assert (await side.edge.health()).state is NodeState.OK
+    side.rpc.change = {"maturity_blocks": DEVNET.maturity + 1}
+    found = await side.edge.health()
+    assert found.state is NodeState.WRONG_NETWORK
+    assert found.detail == (
+        f"its chain's rewards can be spent after {DEVNET.maturity + 1} blocks, the pool calls them available after "
+        f"{DEVNET.maturity}"
+    )
+    side.rpc.change = {"maturity_blocks": 0}
+    with pytest.raises(NodeUnavailableError, match="maturity_blocks"):
+        await side.edge.health()
+
+
 @pytest.mark.parametrize("change", [{"votes": None}, {"height": "1"}, {"height": 2}, {"confirmations": -1}])
 async def test_bk_pool_takes_an_unusable_block_for_an_outage(change: Mapping[str, Any]) -> None:
     side = Side()

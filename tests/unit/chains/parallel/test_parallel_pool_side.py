@@ -70,6 +70,7 @@ class World:
         chains: dict[str, tuple[str, bytes]] | None = None,
         network: Any = AUX_NETWORK,
         core: ParallelCore | None = None,
+        maturity: int | None = None,
         **options: Any,
     ) -> None:
         self.core = new_node(network=network) if core is None else core
@@ -77,7 +78,7 @@ class World:
             start(self.core)
         self.rpc = CoreRpc(self.core)
         paid = [
-            PaidChain(chain, f"{chain}[0]", name, script, (SCRIPTS[4],))
+            PaidChain(chain, f"{chain}[0]", name, script, (SCRIPTS[4],), maturity)
             for chain, (name, script) in (BOTH if chains is None else chains).items()
         ]
         self.network = NetworkNode("net[0]", self.rpc, AUX_NETWORK.context, paid, **options)
@@ -193,6 +194,23 @@ async def test_parallel_pool_mines_the_chains_that_a_node_follows() -> None:
     assert answers == [SubmitAnswer(SubmitResult.ACCEPTED)]
     by_context = World({"ppb": (CHAIN_A.context.hex(), SCRIPTS[1])})
     assert (await by_context.nodes["ppb"].template()).value_sat == 5000
+
+
+async def test_parallel_pool_leaves_out_a_chain_whose_rewards_wait_longer_than_its_own_books() -> None:
+    world = World(maturity=CHAIN_A.maturity_blocks)
+    assert (await world.network.health()).state is NodeState.OK
+    view = await world.rpc.call("getchainview")
+    longer = {**view["chains"][0], "maturity_blocks": CHAIN_A.maturity_blocks + 1}
+    world.rpc.spoil = {"getchainview": {**view, "chains": [longer, view["chains"][1]]}}
+    found = await world.nodes["ppa"].health()
+    words = f"after {CHAIN_A.maturity_blocks + 1} blocks, the pool calls them available after {CHAIN_A.maturity_blocks}"
+    assert found.state is NodeState.WRONG_NETWORK and words in found.detail
+    assert (await world.nodes["ppb"].health()).state is NodeState.OK
+    assert [template.chain for template in await world.templates()] == ["ppb"]
+    world.rpc.spoil = {"getchainview": {**view, "chains": [longer]}}
+    found = await world.network.health()
+    assert (found.state, found.detail.count("; ")) == (NodeState.WRONG_NETWORK, 1)
+    assert words in found.detail and "does not follow b" in found.detail
 
 
 async def test_parallel_pool_leaves_out_a_chain_that_has_not_begun() -> None:

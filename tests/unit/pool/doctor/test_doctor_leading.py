@@ -1,20 +1,16 @@
-"""What the doctor says of the key that leads blocks, and of a chain of votes' maturity."""
+"""What the doctor says of the key that leads blocks."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from config_file import GOOD
 
-from chains.kind import NodeState
-from chains.node_rpc import NodeUnavailableError
 from chains.signer.signer import create_signer
 from pool.config import BkChain, Config, load
 from pool.doctor.finding import Result
-from pool.doctor.leading_checks import leader_finding, maturity_finding
+from pool.doctor.leading_checks import leader_finding
 from pool.leader_keys import NOBODY, LeaderFiles, leader_files, make_leaders, public_leader_key
 
 VOTES = """\
@@ -73,28 +69,3 @@ def test_doctor_leader_of_another_files_key(tmp_path: Path, config: Config) -> N
     files = leader_files(chain, config.pool.data_dir, "votes")
     assert files == (tmp_path / "lead", tmp_path / "lead.promises", tmp_path / "lead.signed")
     assert leader_finding("votes", files).result is Result.GOOD
-
-
-@pytest.mark.parametrize(
-    ("answer", "result", "words"),
-    [
-        ({"maturity_blocks": 10}, Result.GOOD, "11 confirmations, the chain asks for 11"),
-        ({"maturity_blocks": 20}, Result.NOTE, "available after 11 confirmations, the chain after 21"),
-        ({}, Result.UNCHECKED, "does not tell"),
-        (NodeUnavailableError("away"), Result.UNCHECKED, "away"),
-    ],
-)
-async def test_doctor_holds_the_books_maturity_against_the_chains(
-    config: Config, answer: Any, result: Result, words: str
-) -> None:
-    async def call(method: str) -> Any:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    chain = config.chains["votes"]
-    assert isinstance(chain, BkChain)
-    node: Any = SimpleNamespace(is_usable=True, rpc=SimpleNamespace(call=call), health=NodeState.OK)
-    finding = await maturity_finding("votes", chain, [node])
-    assert (finding.result, words in finding.found) == (result, True), finding
-    assert (await maturity_finding("votes", chain, [])).result is Result.UNCHECKED
