@@ -22,6 +22,7 @@ from pool.services.block_submission import SUBMIT_BOUNDS_S, BlockSubmission
 from pool.services.chain_watch import WatchedChain
 from pool.services.job_broadcast import JobBroadcast
 from pool.services.share_intake import ShareIntake
+from pool.ticks import next_tick, tick_in
 from stratum.buckets import Buckets
 from stratum.counters import BROADCAST_BOUNDS_S, RTT_CLASSES
 from stratum.server import StratumServer
@@ -30,7 +31,7 @@ LAG_SAMPLE_S = 0.5
 LAG_KEPT = 120  # a minute of samples
 FOLD_SAMPLES = 10  # every so many lag samples expected solves are worked out, so that no job is kept alive for them
 MINERS_S = 15.0
-NODES_S = 15.0
+NODES_S = 30.0
 MINERS_SLICE = 250  # connections per turn of the loop: under a millisecond
 
 
@@ -88,8 +89,9 @@ class MetricSamples:
         loop = asyncio.get_running_loop()
         samples = 0
         while True:
-            due = loop.time() + LAG_SAMPLE_S
-            await asyncio.sleep(LAG_SAMPLE_S)
+            pause_s = tick_in(LAG_SAMPLE_S, loop.time())
+            due = loop.time() + pause_s
+            await asyncio.sleep(pause_s)
             self._lags.append(max(0.0, loop.time() - due))
             self.look_at_tips()
             samples += 1
@@ -101,13 +103,13 @@ class MetricSamples:
         """For ever: where the miners are and what they are asked for."""
         while True:
             await self.look_at_miners()
-            await asyncio.sleep(MINERS_S)
+            await next_tick(MINERS_S)
 
     async def watch_nodes(self) -> None:
         """For ever: what usable nodes say of their peers and mempools."""
         while True:
             await self.look_at_nodes()
-            await asyncio.sleep(NODES_S)
+            await next_tick(NODES_S)
 
     async def look_at_nodes(self) -> None:
         """Asks all of them at once; a node that is not usable has nothing to say."""

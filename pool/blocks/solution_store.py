@@ -19,6 +19,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -86,7 +87,8 @@ T = TypeVar("T", SolutionRecord, ClosedSolution)
 
 
 class SolutionStore:
-    """The three folders. `open_count` is a plain attribute for metrics."""
+    """The three folders. `open_count` is a plain attribute for metrics; `changes` counts solutions and outcomes that
+    were added, None for a guest, who does not hear of them."""
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class SolutionStore:
         self._reserve = SpaceReserve(directory / "reserve", reserve_bytes)
         self.open_count = sum(1 for _ in self._open.iterdir())
         self._booked_count = 0
+        self.changes: int | None = None if is_guest else 0
         if not is_guest:
             self._prune_booked()
 
@@ -130,7 +133,7 @@ class SolutionStore:
         Raises ValueError for a chain or hash that cannot name a file, OSError when the disk fails.
         """
         name = _file_name(record.chain, record.block_hash_hex)
-        with self._lock:
+        with self._changing():
             known = next((f for f in (self._open, self._closed, self._booked) if (f / name).exists()), None)
             if known is not None:
                 # Its first writing may have failed at the very last step.
@@ -147,7 +150,7 @@ class SolutionStore:
         Raises LookupError for a solution that was never put, OSError when the disk fails.
         """
         name = _file_name(chain, block_hash_hex)
-        with self._lock:
+        with self._changing():
             if (self._closed / name).exists() or (self._booked / name).exists():
                 return False
             path = self._open / name
@@ -159,6 +162,16 @@ class SolutionStore:
             _remove(path)
             self.open_count -= 1
         return True
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Counted after the files, and although it failed: the record may be there all the same."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                if self.changes is not None:
+                    self.changes += 1
 
     def booked(self, chain: str, block_hash_hex: str) -> None:
         """Tells that the outcome is committed in the books, so that `closed_solutions` does not show it again."""

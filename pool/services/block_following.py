@@ -23,10 +23,8 @@ LOOKS_PER_AGE = 20
 minute.
 """
 
-REREAD_MS = 5000
-"""While no known block is due, the books are asked this often for new ones. Twice a second, three queries per chain
-cost more than a thousand shares.
-"""
+REREAD_MS = 60_000
+"""While no known block is due and nobody told of another one, the books are asked this often all the same."""
 
 ORDER = (
     Step.ORPHAN, Step.FIND, Step.DISPUTE, Step.RETIRE, Step.MATURE, Step.REINSTATE, Step.CREDIT, Step.MOVE,
@@ -68,11 +66,23 @@ class BlockFollowing:
         self._look_at_ms: dict[int, int] = {}
         self._disputed: set[int] = set()
         self._read_ms: int | None = None  # when the books were last asked and all that was due is done
+        self._has_more = True
 
     def look_at_all(self) -> None:
         """Makes every block due at the next pass."""
         self._look_at_ms.clear()
         self._read_ms = None
+
+    def look_for_more(self) -> None:
+        """The books may have another block: they are asked at the next pass."""
+        self._has_more = True
+
+    def rest_s(self) -> float:
+        """How long nothing is due, one pass's interval at least."""
+        if self._has_more or self._read_ms is None:
+            return self._interval_s
+        due_ms = min((self._read_ms + REREAD_MS, *self._look_at_ms.values()))
+        return min(max((due_ms - self._now_ms()) / 1000, self._interval_s), REREAD_MS / 1000)
 
     async def follow(self) -> bool:
         """Looks at every block that is due and takes the steps. False when no node could be asked; raises
@@ -83,7 +93,7 @@ class BlockFollowing:
         now_ms = self._now_ms()
         if self._nothing_due(now_ms):
             return True
-        self._read_ms = None
+        self._read_ms, self._has_more = None, False
         blocks = await self._in_thread(self._books.watched_blocks, self._chain)
         newest = await self._in_thread(self._books.newest_mature, self._chain)
         known = [*blocks, newest] if newest is not None else blocks
@@ -157,7 +167,7 @@ class BlockFollowing:
     def _nothing_due(self, now_ms: int) -> bool:
         """Whether the books were asked a moment ago and none of their blocks has to be looked at. A clock that was put
         back does not make it longer."""
-        if self._read_ms is None or not 0 <= now_ms - self._read_ms < REREAD_MS:
+        if self._has_more or self._read_ms is None or not 0 <= now_ms - self._read_ms < REREAD_MS:
             return False
         return all(at_ms > now_ms for at_ms in self._look_at_ms.values())
 

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -23,6 +24,7 @@ from pool.services.block_following import BlockFollowing
 from pool.services.followed_chain import BlockBooks, ChainAwayError, ChainView
 from pool.services.log_ingest import InThread
 from pool.services.vote_scan import ScanBooks, VoteScan
+from pool.ticks import next_tick
 
 log = logging.getLogger("parapool.books")
 
@@ -32,6 +34,9 @@ SILENT_S = 90.0
 
 LEAD_S = 5.0
 """The lead is asked for so often; it lasts four times as long."""
+
+NEWS_S = 5.0
+"""Who leads asks the books so often whether anybody has found a block."""
 
 T = TypeVar("T")
 
@@ -62,6 +67,9 @@ class Books(BlockBooks, ScanBooks, Protocol):
     def take_lead(self, now_ms: int, lasts_ms: int) -> bool:
         """Whether this process follows the pool's blocks, for so long."""
 
+    def newest_block(self) -> int:
+        """A number that is another one when a block was added since."""
+
 
 def wall_ms() -> int:
     return time.time_ns() // 1_000_000
@@ -90,9 +98,13 @@ class Bookkeeping:
         self._following: dict[str, BlockFollowing] = {}
         self._scans: dict[str, VoteScan] = {}
         self._loops: asyncio.TaskGroup | None = None
+        self._news: dict[str, asyncio.Event] = {}
         self.adopt(chains, terms)
         self._leads = False
         self._lead_asked_s: float | None = None
+        self._asking_lead = asyncio.Lock()
+        self._newest: int | None = None
+        self._newest_asked_s = float("-inf")
         self.faults: dict[str, str] = {}
         self._without_database: set[str] = set()
         self._silent = False
@@ -125,9 +137,12 @@ class Bookkeeping:
         """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
         async with asyncio.TaskGroup() as group:
             self._loops = group
-            group.create_task(self._repeat("shares", self._take_in))
+            group.create_task(self._repeat("shares", self._take_in, partial(next_tick, self._interval_s)))
             for chain in self._following:
-                group.create_task(self._repeat(chain, partial(self._follow, chain)))
+                self._start(group, chain)
+
+    def _start(self, loops: asyncio.TaskGroup, chain: str) -> None:
+        loops.create_task(self._repeat(chain, partial(self._follow, chain), partial(self._rest, chain)))
 
     def adopt(self, chains: Mapping[str, ChainView], terms: Mapping[str, ChainTerms]) -> None:
         """Follows these chains as well, and those that it follows already by these terms. A chain that is not among
@@ -142,12 +157,13 @@ class Bookkeeping:
                 chain, view, self._books, terms[chain], self._in_thread,
                 hurry=self._ingest.hurry, now_ms=self._now_ms, interval_s=self._interval_s,
             )  # fmt: skip
+            self._news[chain] = asyncio.Event()
             if view.votes:
                 self._scans[chain] = VoteScan(
                     chain, view, self._books, terms[chain], self._in_thread, self._now_ms
                 )
             if self._loops is not None:
-                self._loops.create_task(self._repeat(chain, partial(self._follow, chain)))
+                self._start(self._loops, chain)
 
     async def step(self) -> None:
         """One pass of everything, each watched block looked at once; errors are raised."""
@@ -161,8 +177,10 @@ class Bookkeeping:
 
     # -- the loops ---------------------------------------------------------------------------------------------------
 
-    async def _repeat(self, name: str, work: Callable[[], Awaitable[bool]]) -> None:
-        """`work` tells whether it could do anything; a pass that could not ends no outage."""
+    async def _repeat(
+        self, name: str, work: Callable[[], Awaitable[bool]], rest: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`work` tells whether it could do anything; a pass that could not ends no outage. `rest` is between two."""
         while True:
             try:
                 worked = await work()
@@ -175,7 +193,7 @@ class Bookkeeping:
             self._database_answered(name)
             if worked:
                 self._recovered(name)
-            await asyncio.sleep(self._interval_s)
+            await rest()
 
     def _report(self, name: str, error: Exception) -> None:
         """One line per outage, with a traceback unless it is only a node or the database that is away.
@@ -215,17 +233,56 @@ class Bookkeeping:
             log.error("the database has not answered for %g s, the books wait", SILENT_S)
 
     async def _take_in(self) -> bool:
-        return await self._ingest.step(self._in_thread, await self._is_leader())
+        worked = await self._ingest.step(self._in_thread, await self._is_leader())
+        if self._leads and time.monotonic() - self._newest_asked_s >= NEWS_S:
+            await self._look_for_blocks()
+        return worked
+
+    async def _look_for_blocks(self) -> None:
+        """One question for all chains, which otherwise look only when a block of theirs is due."""
+        newest = await self._in_thread(self._books.newest_block)
+        self._newest_asked_s = time.monotonic()
+        if newest != self._newest:
+            self._newest = newest
+            self._tell_news()
+
+    def _tell_news(self) -> None:
+        for chain, news in self._news.items():
+            self._following[chain].look_for_more()
+            news.set()
+
+    async def _rest(self, chain: str) -> None:
+        """Until a block may be due, or there is one more."""
+        rest_s = self._following[chain].rest_s() if self._leads else NEWS_S
+        if rest_s <= self._interval_s or chain in self._scans:
+            await next_tick(self._interval_s)
+            return
+        news = self._news[chain]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                await news.wait()
+        news.clear()
 
     async def _is_leader(self) -> bool:
         """Known for some seconds; while the database is away every pass asks it, and so meets it first of all."""
-        now_s = time.monotonic()
-        if self._without_database or self._lead_asked_s is None or now_s - self._lead_asked_s >= LEAD_S:
-            leads = await self._in_thread(self._books.take_lead, self._now_ms(), int(4 * LEAD_S * 1000))
-            if self._lead_asked_s is not None and leads != self._leads:
-                log.info("this process now %s the pool's blocks", "follows" if leads else "leaves to another one")
-            self._leads, self._lead_asked_s = leads, now_s
+        if self._must_ask_lead():
+            async with self._asking_lead:
+                if self._must_ask_lead():  # and nobody has while we waited
+                    await self._ask_lead()
         return self._leads
+
+    def _must_ask_lead(self) -> bool:
+        asked_s = self._lead_asked_s
+        return bool(self._without_database) or asked_s is None or time.monotonic() - asked_s >= LEAD_S
+
+    async def _ask_lead(self) -> None:
+        now_s = time.monotonic()
+        leads = await self._in_thread(self._books.take_lead, self._now_ms(), int(4 * LEAD_S * 1000))
+        if leads != self._leads:
+            if self._lead_asked_s is not None:
+                log.info("this process now %s the pool's blocks", "follows" if leads else "leaves to another one")
+            self._tell_news()
+        self._leads, self._lead_asked_s = leads, now_s
 
     async def _follow(self, chain: str) -> bool:
         """False when no node of the chain could be asked."""

@@ -22,6 +22,7 @@ from typing import Any
 from chains.kind import Health, Network, NodeState
 from chains.node_glance import NodeGlance
 from chains.node_rpc import NodeTimeoutError, NodeUnavailableError, RpcError
+from pool.ticks import next_tick, tick_in
 
 log = logging.getLogger("parapool.chain")
 
@@ -158,7 +159,7 @@ class WatchedChain:
             self.set_health(index, health)
             if self.template_height is not None and health.height >= self.template_height:
                 self.on_behind()  # its tip is past our template: a long poll that should have told us did not
-            await asyncio.sleep(HEALTH_INTERVAL_S)
+            await next_tick(HEALTH_INTERVAL_S)
 
 
 class TemplateWatch:
@@ -235,7 +236,7 @@ class TemplateWatch:
             self._longpoll_id = getattr(template, "longpoll_id", None)
             self.post(template)
             if not self.longpoll:
-                await self._pause(self.poll_interval_s)
+                await self._pause(tick_in(self.poll_interval_s, asyncio.get_running_loop().time()))
             return
         self._leave_if_due()
         await self._pause(min(1.0, self.poll_interval_s))

@@ -24,6 +24,7 @@ from pool.jobs.pay_rate import PayRate
 from pool.jobs.template_board import TemplateBoard
 from pool.jobs.template_set import Reduction, Shape, TemplateSet, reduce, shape_of
 from pool.jobs.tip import Tip
+from pool.ticks import next_tick
 
 log = logging.getLogger("parapool.jobs")
 
@@ -173,7 +174,7 @@ class JobBroadcast:
     async def refresh(self) -> None:
         """Send a job at least every 30 s, for ever."""
         while True:
-            await asyncio.sleep(1.0)
+            await next_tick(1.0)
             if self._old() and self._due is None and self.board.parent is not None:
                 self.send(clean=False)
 

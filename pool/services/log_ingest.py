@@ -54,7 +54,11 @@ class ShareSource(Protocol):
 
 
 class SolutionSource(Protocol):
-    """The solution store's side towards the books."""
+    """The solution store's side towards the books. `changes` is another number after each solution or outcome that was
+    added; None when it cannot tell, as another process adds them."""
+
+    @property
+    def changes(self) -> int | None: ...
 
     def open_names(self) -> set[tuple[str, str]]: ...
 
@@ -112,6 +116,7 @@ class LogIngest:
         self._position: Position | None = None
         self._read_to_ms = self._read_to_sequence = 0
         self._known_open: set[tuple[str, str]] = set()
+        self._known_changes: int | None = None
         self._trimmed_s = 0.0
         self._stored_s: float | None = None
         self._marked_s: float | None = None
@@ -131,7 +136,7 @@ class LogIngest:
         now_ms = self._now_ms()
         watermark = self._clock.before_reading()
         if not self._is_due():
-            if not await in_thread(self._has_new_solutions):
+            if not await self._has_news(in_thread):
                 return True
             self.hurry()
         self._stored_s = time.monotonic()
@@ -161,6 +166,13 @@ class LogIngest:
     def _is_due(self) -> bool:
         return self._stored_s is None or time.monotonic() - self._stored_s >= STORE_S
 
+    async def _has_news(self, in_thread: InThread) -> bool:
+        """Whether there may be a found block, or an outcome, that the books do not have."""
+        if self._solutions.changes is not None:
+            return self._solutions.changes != self._known_changes
+        found: bool = await in_thread(self._has_new_solutions)
+        return found
+
     def _has_new_solutions(self) -> bool:
         return self._solutions.open_names() != self._known_open or any(self._solutions.closed_solutions())
 
@@ -179,6 +191,7 @@ class LogIngest:
         return len(run.lines)
 
     def _learn_of_solutions(self) -> None:
+        changes = self._solutions.changes  # what is added while we look is for the next pass
         names = self._solutions.open_names()
         for chain, hash_hex in sorted(names - self._known_open):
             record = self._solutions.open_record(chain, hash_hex)
@@ -190,3 +203,4 @@ class LogIngest:
             reason = "" if closed.state == "accepted" else closed.reason
             self._books.book_solution(record, BLOCK_STATES[closed.state], reason, self._now_ms())
             self._solutions.booked(record.chain, record.block_hash_hex)
+        self._known_changes = changes

@@ -60,6 +60,11 @@ def log_name(connection: Connection, block_id: int) -> str:
     return str(connection.execute(query.where(blocks.c.id == block_id)).scalar_one())
 
 
+def newest(connection: Connection) -> int:
+    """The highest row's number, of any pool and chain; 0 when there is none."""
+    return connection.execute(select(func.max(blocks.c.id))).scalar() or 0
+
+
 def watched(connection: Connection, pool: str, chain: str) -> list[FoundBlock]:
     """The chain's blocks, found by front ends of this pool, that something may still move; oldest first."""
     query = select(blocks).join(share_logs, share_logs.c.id == blocks.c.log_id)

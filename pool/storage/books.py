@@ -116,6 +116,11 @@ class SqlBooks:
         with self._database.write() as connection:
             return front_ends.take_lead(connection, self._pool, self._log_name, now_ms, lasts_ms)
 
+    def newest_block(self) -> int:
+        """The number of the newest row, 0 without one. Writers take turns, so a later row has a higher one."""
+        with self._database.read() as connection:
+            return block_store.newest(connection)
+
     def window_drained(self, block: FoundBlock) -> bool:
         """Whether every share that can be in the block's window is stored, of all the pool's front ends."""
         with self._database.read() as connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Iterator
@@ -32,6 +31,7 @@ from pool.storage.database import Database, in_short, upgrade
 from pool.storage.ledger_links import link_first
 from pool.storage.money_views import chain_money, oldest_unpaid_ms
 from pool.storage.settings_books import SettingsBooks
+from pool.ticks import next_tick
 from pool.wiring.mining import Mining
 from pool.wiring.paying import Payers, Spawn, Wallets
 
@@ -113,7 +113,7 @@ class Keeping:
             with suppress(SQLAlchemyError, BooksAwayError):
                 status.blocks_by_state = await self.views.block_counts()
                 await self._count_money(status.samples.money)
-            await asyncio.sleep(BLOCK_COUNTS_S)
+            await next_tick(BLOCK_COUNTS_S)
 
     async def _count_money(self, money: MoneyReadings) -> None:
         found = await self.views.read(chain_money)

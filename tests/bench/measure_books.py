@@ -82,6 +82,8 @@ class WrittenLog:
 
 
 class NoSolutions:
+    changes = 0
+
     def open_names(self) -> set[tuple[str, str]]:
         return set()
 

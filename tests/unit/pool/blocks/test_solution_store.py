@@ -197,6 +197,30 @@ class CrashError(BaseException):
     """The process dies here."""
 
 
+def test_solution_store_counts_what_the_books_have_to_hear_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SolutionStore(tmp_path)
+    guest = SolutionStore(tmp_path, is_guest=True)
+    seen = [store.changes]
+    store.put(solution())
+    seen.append(store.changes)
+    store.outcome("regbtc", HASH, "accepted")
+    seen.append(store.changes)
+    assert len(set(seen)) == 3
+    store.booked("regbtc", HASH)
+    assert store.changes == seen[-1], "the books know that"
+    assert guest.changes is None
+
+    def failing(*_: Any) -> None:
+        raise OSError("disk")
+
+    monkeypatch.setattr(solution_store, "_sync", failing)
+    with pytest.raises(OSError):
+        store.put(solution(block_hash_hex="11" * 32))
+    assert store.open_names() and store.changes != seen[-1], "it has its name although its folder was not synced"
+
+
 class Crashes:
     """Counts the durable steps of the store and dies before the chosen one."""
 

@@ -57,6 +57,32 @@ async def test_block_following_asks_quiet_books_now_and_then():
     assert world.books.asked == 2
 
 
+async def test_block_following_asks_at_once_when_there_may_be_more():
+    world = World()
+    assert world.following.rest_s() == 0.5
+    await world.following.follow()
+    assert world.following.rest_s() == REREAD_MS / 1000
+    world.following.look_for_more()
+    assert world.following.rest_s() == 0.5
+    await world.following.follow()
+    assert world.books.asked == 2
+
+
+async def test_block_following_hears_of_more_while_it_looks():
+    world = World()
+    watched_blocks = world.books.watched_blocks
+
+    def one_more(chain: str) -> list:
+        if world.books.asked == 0:
+            world.following.look_for_more()
+        return watched_blocks(chain)
+
+    world.books.watched_blocks = one_more
+    for _ in range(3):
+        await world.following.follow()
+    assert world.books.asked == 2
+
+
 async def test_block_following_asks_at_once_when_told_to_look_at_all():
     world = World()
     await world.following.follow()

@@ -26,6 +26,8 @@ class Log:
         self.appended_sequence = self.durable_sequence = count
         self._time_ms = NOW_MS - 1000 * ago_s
         self.found: set[tuple[str, str]] = set()
+        self.changes: int | None = None
+        self.looked = 0
 
     def read_run(self, position: Position, limit: int) -> ShareRun | None:
         last = min(position.offset + limit, self.durable_sequence)
@@ -37,7 +39,8 @@ class Log:
         return 0
 
     def open_names(self) -> set[tuple[str, str]]:
-        return self.found
+        self.looked += 1
+        return set(self.found)
 
     def open_record(self, chain: str, block_hash_hex: str) -> SolutionRecord | None:
         return None
@@ -157,6 +160,39 @@ async def test_log_ingest_does_not_wait_when_a_block_is_found(clock: Clock) -> N
     assert (books.stored, books.watermarks) == (20, [10, 20])
     await ingest.step(at_once, leads=True)
     assert books.watermarks == [10, 20], "the same block is no news"
+
+
+async def test_log_ingest_looks_for_blocks_on_disk_when_the_store_counts_one_more(clock: Clock) -> None:
+    log, books = Log(10, 0), Drained()
+    log.changes = 0
+    ingest = LogIngest(log, log, books, lambda: NOW_MS)
+    for _ in range(3):
+        await ingest.step(at_once, leads=True)
+    assert log.looked == 1, "and not at each pass"
+    log.found, log.changes = {("a", "00")}, 1
+    log.appended_sequence = log.durable_sequence = 20
+    for _ in range(3):
+        await ingest.step(at_once, leads=True)
+    assert (books.stored, books.watermarks, log.looked) == (20, [10, 20], 2)
+
+
+async def test_log_ingest_misses_no_block_that_is_found_while_it_looks(clock: Clock) -> None:
+    class Finding(Log):
+        def open_names(self) -> set[tuple[str, str]]:
+            before = super().open_names()
+            if self.looked == 2:
+                self.found, self.changes = {("a", "00"), ("b", "00")}, 2
+            return before
+
+    log, books = Finding(10, 0), Drained()
+    log.changes = 0
+    ingest = LogIngest(log, log, books, lambda: NOW_MS)
+    await ingest.step(at_once, leads=True)
+    log.found, log.changes = {("a", "00")}, 1
+    await ingest.step(at_once, leads=True)
+    assert log.looked == 2
+    await ingest.step(at_once, leads=True)
+    assert log.looked == 3
 
 
 async def test_log_ingest_tries_at_once_after_a_failure(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
