@@ -29,6 +29,9 @@ def watched_chains(config: Config, names: Iterable[str] | None = None) -> dict[s
     """These chains with their nodes; every configured one, the parent first, when none are named. Raises OSError when a
     file with a secret cannot be read."""
     names = [config.parent, *config.aux_chains] if names is None else list(names)
+    if config.transport.jobs == "follow":  # no node is asked here
+        bare = {name: config.chains[name].model_copy(update={"nodes": ()}) for name in names}
+        return {name: _watched(name, chain, config.pool.data_dir, ()) for name, chain in bare.items()}
     shared = network_nodes(config, names, lambda section, name: node_rpc(section, name, AUX_TIMEOUT_S))
     return {
         name: _watched(name, config.chains[name], config.pool.data_dir, shared.get(name, ())) for name in names

@@ -19,11 +19,12 @@ from pool.config_bk_chain import LEADERS
 from pool.config_chain_checks import ChainFacts, Mistake, mapping_at
 from pool.config_lines import Location, dotted
 from pool.config_roles import SERVING, role_in
+from pool.config_transport import follows_in
 
 
 def leader_key_mistakes(values: Mapping[str, Any], chains: list[ChainFacts]) -> Iterator[Mistake]:
     """All mistakes in them. Only who serves miners leads blocks and may read the files; one that is missing is made."""
-    if role_in(values) not in SERVING:
+    if role_in(values) not in SERVING or follows_in(values):
         return
     named = list(_files(values, ()))
     for chain in chains:

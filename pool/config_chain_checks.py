@@ -23,6 +23,7 @@ from pool.config_lines import Location, dotted
 from pool.config_parallel_chain import is_hrp
 from pool.config_roles import role_in
 from pool.config_secret_files import open_to_all
+from pool.config_transport import follows_in
 
 Mistake = tuple[Location, str]
 
@@ -79,9 +80,12 @@ def _with_own_prefix(facts: ChainFacts) -> ChainFacts:
 def chain_mistakes(values: Mapping[str, Any], chains: list[ChainFacts]) -> Iterator[Mistake]:
     """All mistakes in the chains as a whole."""
     yield from _parent(values, chains)
+    follows = follows_in(values)
     for chain in chains:
         yield from _address(chain)
-        yield from _logins(chain, reads_secrets=role_in(values) != "web")
+        if not chain.values.get("nodes", ()) and not follows:
+            yield (*chain.location, "nodes"), "expected at least 1 of them"
+        yield from _logins(chain, reads_secrets=role_in(values) != "web" and not follows)
     yield from _urls(chains)
     yield from _clashes(chains)
 

@@ -110,7 +110,8 @@ class CommonChain(Section):
         "well. Put the old one here when you change `address`.",
     )
     nodes: Annotated[tuple[NodeSection, ...], BeforeValidator(as_tuple)] = Field(
-        min_length=1, description="The chain's nodes, the preferred one first."
+        (),
+        description="The chain's nodes, the preferred one first: one at least, but where `transport.jobs` is `follow`.",
     )
     scheme: Scheme = Field(
         "pplns",

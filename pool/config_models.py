@@ -153,6 +153,12 @@ class Config(Section):
         """The auxiliary chains by name, in the file's order."""
         return {name: chain for name, chain in self.chains.items() if not isinstance(chain, BitcoinChain)}
 
+    @property
+    def leads(self) -> bool:
+        """Whether votes of chains that have them name this process's key, and it leads their blocks: whoever makes
+        jobs for miners."""
+        return self.transport.jobs == "publish" or (self.pool.serves and self.transport.jobs == "own")
+
     def port_schemes(self, port: PortSection) -> dict[str, Scheme]:
         """The scheme of every chain at a port."""
         own = port.scheme

@@ -1,4 +1,4 @@
-"""The configuration of a pool of several processes: what each does, and how shares get from one to the other.
+"""The configuration of a pool of several processes: how shares get from one to the other, and jobs.
 
 The Redis URL may hold a password, so it comes from a file or the environment only.
 """
@@ -12,12 +12,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from pool.config_roles import role_in
+from pool.config_roles import MINING, role_in
 from pool.config_secret_files import secret_file_problem
 from pool.config_section import Section
-from pool.config_values import EnvironmentName, FilePath
+from pool.config_values import EnvironmentName, FilePath, Seconds
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+KEY_BYTES = 32
+"""The least that transport.jobs_key_file may hold."""
+
+MAX_MACHINES = 32
 
 
 def _check_front_end(name: str) -> str:
@@ -31,7 +35,8 @@ FrontEndName = Annotated[str, AfterValidator(_check_front_end)]
 
 class TransportSection(Section):
     """How shares and found blocks get from front ends to the accountant, which keeps the books. `none`: each process
-    writes its own into the database. `redis`: through a stream, for front ends without the database.
+    writes its own into the database. `redis`: through a stream, for front ends without the database; then one process
+    may make the jobs of all (docs/operating/scale-out.md#one-maker-of-jobs).
     """
 
     kind: Literal["none", "redis"] = Field("none", description="What carries them.")
@@ -39,6 +44,26 @@ class TransportSection(Section):
         None, description="File whose first line is the URL, `redis://:PASSWORD@HOST:PORT/0` (`rediss://` with TLS)."
     )
     redis_url_env: EnvironmentName | None = Field(None, description="Or the environment variable that holds it.")
+    jobs: Literal["own", "publish", "follow"] = Field(
+        "own",
+        description="Whose jobs: this process's own, made of what its nodes offer; the same, published to other "
+        "machines; or those that another process publishes: then the chains' `nodes` are not needed, and not asked.",
+    )
+    jobs_key_file: FilePath | None = Field(
+        None,
+        description="File with what the machines of the pool seal jobs and found blocks with, the same everywhere, "
+        "32 characters at least: `openssl rand -hex 32`. Whoever has it can have all miners work for himself.",
+    )
+    jobs_age_s: Seconds = Field(
+        120.0, description="With `follow`: without a job for so long, `/readyz` says that miners should go elsewhere."
+    )
+    machine: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_MACHINES,
+        description="With `follow`: this machine's number, another one on each. It stands for its part of the "
+        "extranonces, so that no two miners ever do the same work.",
+    )
 
     def redis_url(self) -> str:
         """The URL, with its password. Raises ValueError with a sentence when there is none that can be used."""
@@ -54,6 +79,17 @@ class TransportSection(Section):
         if not url.startswith(REDIS_SCHEMES):
             raise ValueError(f"{source} holds no URL that begins with {', '.join(REDIS_SCHEMES)}")
         return url
+
+    def jobs_key(self) -> bytes:
+        """Raises ValueError with a sentence when there is none that can be used."""
+        assert self.jobs_key_file is not None, "load() admits no jobs from or to elsewhere without"
+        try:
+            key = self.jobs_key_file.read_bytes().strip()
+        except OSError as error:
+            raise ValueError(f"transport.jobs_key_file cannot be read: {error}") from error
+        if len(key) < KEY_BYTES:
+            raise ValueError(f"transport.jobs_key_file holds {len(key)} characters, expected {KEY_BYTES} at least")
+        return key
 
 
 class BooksSection(Section):
@@ -81,7 +117,10 @@ class BooksSection(Section):
     )
 
 
-def transport_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+Found = tuple[tuple[str | int, ...], str]
+
+
+def transport_mistakes(values: Mapping[str, Any]) -> Iterator[Found]:
     """A pool of several processes needs something between them, and that one address."""
     transport = values.get("transport")
     transport = transport if isinstance(transport, Mapping) else {}
@@ -95,8 +134,44 @@ def transport_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str | 
     given = [key for key in ("redis_url_file", "redis_url_env") if transport.get(key) is not None]
     if is_redis and len(given) != 1:
         yield ("transport", given[-1] if given else "kind"), "expected one of redis_url_file and redis_url_env"
-    file = transport.get("redis_url_file")
-    if is_redis and isinstance(file, str) and file and "\x00" not in file and not os.access(Path(file), os.R_OK):
-        yield ("transport", "redis_url_file"), "expected a file that can be read"
-    elif is_redis and (problem := secret_file_problem(transport, "redis_url_file")) is not None:
-        yield ("transport", "redis_url_file"), problem
+    if is_redis:
+        yield from _unreadable(transport, "redis_url_file")
+    yield from _job_mistakes(transport, role, is_redis=is_redis)
+    stratum = values.get("stratum")
+    processes = stratum.get("processes", 1) if isinstance(stratum, Mapping) else 1
+    if follows_in(values) and processes != 1:
+        yield ("transport", "jobs"), "expected stratum.processes: 1 with follow"
+
+
+def follows_in(values: Mapping[str, Any]) -> bool:
+    """Whether the process of this file takes its jobs from another one."""
+    transport = values.get("transport")
+    return isinstance(transport, Mapping) and transport.get("jobs") == "follow"
+
+
+def _job_mistakes(transport: Mapping[str, Any], role: Any, *, is_redis: bool) -> Iterator[Found]:
+    """Jobs from or to other machines need Redis, a key, and a place of their own."""
+    jobs = transport.get("jobs", "own")
+    if jobs not in ("publish", "follow"):
+        return
+    if not is_redis:
+        yield ("transport", "jobs"), "expected transport.kind: redis beside it: nothing carries jobs otherwise"
+    if jobs == "follow" and role != "stratum":
+        yield ("transport", "jobs"), f"expected pool.role: stratum beside it, {role} needs nodes of its own"
+    if jobs == "publish" and role not in MINING:
+        yield ("transport", "jobs"), f"expected a role that makes jobs beside it, {role} makes none"
+    if jobs == "follow" and transport.get("machine") is None:
+        yield ("transport", "jobs"), "expected transport.machine beside it, another number on each machine"
+    if jobs == "publish" and transport.get("machine") is not None:
+        yield ("transport", "machine"), "expected it with jobs: follow only, the maker of jobs has a part of its own"
+    if transport.get("jobs_key_file") is None:
+        yield ("transport", "jobs"), "expected transport.jobs_key_file beside it"
+    yield from _unreadable(transport, "jobs_key_file")
+
+
+def _unreadable(transport: Mapping[str, Any], key: str) -> Iterator[Found]:
+    file = transport.get(key)
+    if isinstance(file, str) and file and "\x00" not in file and not os.access(Path(file), os.R_OK):
+        yield ("transport", key), "expected a file that can be read"
+    elif (problem := secret_file_problem(transport, key)) is not None:
+        yield ("transport", key), problem

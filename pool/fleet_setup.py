@@ -18,8 +18,14 @@ MAX_SLOTS = 32
 
 _FOLDER = "front-ends"
 _PART = 1 << (8 * (EXTRANONCE1_BYTES - 1))
-"""A slot's first byte of extranonce1 is its own: 16 million connections each. Those up to 127 are the slots' of
-processes that this machine starts; the rest is left for other makers' front ends."""
+"""A slot's first byte of extranonce1 is its own: 16 million connections each. Those up to 127 are the slots' on the
+machine where the jobs are made."""
+
+_OTHERS = 128 * _PART
+_MACHINE_PART = 4 * _PART
+"""A machine that follows them has four first bytes of the other half for its slots: a million connections each."""
+
+_SLOT_PART = _MACHINE_PART // 64
 
 
 def fleet_folder(data_dir: Path) -> Path:
@@ -51,9 +57,11 @@ def slot_config(config: Config, slot: int) -> Config:
     return config.model_copy(update={"pool": config.pool.model_copy(update=own)})
 
 
-def slot_space(slot: int) -> ExtranonceSpace:
-    """Whoever has the slot hands out these, and nobody else."""
-    return ExtranonceSpace(slot * _PART, _PART)
+def slot_space(slot: int, machine: int | None = None) -> ExtranonceSpace:
+    """Whoever has the slot hands out these, and nobody else: on the machine of that number, or where jobs are made."""
+    if machine is None:
+        return ExtranonceSpace(slot * _PART, _PART)
+    return ExtranonceSpace(_OTHERS + (machine - 1) * _MACHINE_PART + slot * _SLOT_PART, _SLOT_PART)
 
 
 def session_secret(data_dir: Path) -> bytes:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from chains.kind import AuxKind, AuxTemplate, ParentKind
 from chains.node_rpc import NodeUnavailableError, RpcError
@@ -46,6 +46,14 @@ SUBMIT_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 
 Nodes = Mapping[str, list[Any]]
 
+
+class Elsewhere(Protocol):
+    """Submits for a process that has no nodes (pool/services/block_relay.py)."""
+
+    async def submit(self, record: SolutionRecord, until: float, *, again: bool) -> Ending:
+        """`until` is monotonic; `again` tells that somebody may have submitted it before."""
+
+
 T = TypeVar("T")
 
 
@@ -70,6 +78,7 @@ class BlockSubmission:
         self.parent = parent
         self.gate = SolveGate()
         self.on_outcome = on_outcome
+        self.elsewhere: Elsewhere | None = None
         self.results: dict[tuple[str, str], int] = {}
         self.refusals: dict[tuple[str, str], int] = {}
         self.submit_times: dict[str, Buckets] = {}
@@ -156,7 +165,7 @@ class BlockSubmission:
         for record in self.store.open_records():
             if (record.chain, record.block_hash_hex) in self._proofs:
                 continue  # under way already: a front end that died once more
-            if not self.nodes.get(record.chain):
+            if not (self.nodes.get(record.chain) or (self.elsewhere is not None and record.chain in self.nodes)):
                 # Left as it is: the chain may have left the configuration by mistake.
                 log.error("no such chain, its found block waits chain=%s hash=%s", record.chain, record.block_hash_hex)
                 continue
@@ -202,7 +211,7 @@ class BlockSubmission:
         """One record to its end: durable and on its way at the same time, then the outcome written down."""
         started = time.monotonic()
         kept = None if durable else await self._keep(record)
-        ending = await self._until_final(record, started)
+        ending = await self._until_final(record, started, again=durable)
         self._count(record.chain, ending.word)
         if ending.is_refused:
             refusal = (record.chain, ending.reason or ending.word)
@@ -282,11 +291,17 @@ class BlockSubmission:
             return list(nodes)  # every node can judge it
         return [n for n in nodes if n.name in record.nodes] or list(nodes)
 
-    async def _until_final(self, record: SolutionRecord, started: float) -> Ending:
-        """The best answer of the nodes. The first that has the block decides; the others go on being told."""
+    async def _until_final(self, record: SolutionRecord, started: float, *, again: bool) -> Ending:
         until = started + (GIVE_UP_S if record.chain == self.parent else GIVE_UP_AUX_S)
+        if self.elsewhere is not None:
+            return await self.elsewhere.submit(record, until, again=again)
+        return await self.ask_nodes(record, until)
+
+    async def ask_nodes(self, record: SolutionRecord, until: float, *, again: bool = False) -> Ending:
+        """The best answer of the nodes. The first that has the block decides; the others go on being told. There has
+        to be a node of the chain. With `again` a first try's answer got lost."""
         asked: set[asyncio.Task[Ending]] = {
-            self._tell(self._one_node(node, record, until)) for node in self._targets(record)
+            self._tell(self._one_node(node, record, until, again=again)) for node in self._targets(record)
         }
         endings: list[Ending] = []
         while asked and not any(ending.outcome == "accepted" for ending in endings):
@@ -300,12 +315,12 @@ class BlockSubmission:
         task.add_done_callback(self._telling.discard)
         return task
 
-    async def _one_node(self, node: Any, record: SolutionRecord, until: float) -> Ending:
+    async def _one_node(self, node: Any, record: SolutionRecord, until: float, *, again: bool) -> Ending:
         """Tell one node until it answers. Whatever goes wrong on the way is tried again."""
         attempt = 0
         while True:
             try:
-                ending = answered(await node.submit(record.payload), first_try=attempt == 0)
+                ending = answered(await node.submit(record.payload), first_try=attempt == 0 and not again)
                 self._silent.discard(node.name)
                 self._tell_refusal(node, record, ending)
                 return ending

@@ -77,6 +77,8 @@ class JobNews(msgspec.Struct, tag="job", frozen=True, kw_only=True):
     fixed_version_bits: int
     template_age_s: int
     pay_rates: dict[str, tuple[int, int, bytes]]
+    coinbases: dict[int, bytes] = {}
+    """By size of extranonce2, a digest of the coinbase: who makes another one has another configuration."""
 
 
 class Present(msgspec.Struct, tag="present", frozen=True):
@@ -227,7 +229,10 @@ _front_end_decoder = msgspec.msgpack.Decoder(FromFrontEnd)
 
 
 def frame_of(message: FromMother | FromFrontEnd) -> bytes:
-    payload = _encode(message)
+    return framed(_encode(message))
+
+
+def framed(payload: bytes) -> bytes:
     return len(payload).to_bytes(_LENGTH_BYTES, "big") + payload
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from hashlib import blake2s
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -58,6 +59,10 @@ class JobFeed:
         self._recent.append(_Sent(parent, news))
         return frames + frame_of(news)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._recent
+
     def present(self) -> Iterator[bytes]:
         """Ends with the parent template that the next `publish` builds on."""
         before: ParentTemplate | None = None
@@ -81,6 +86,7 @@ def job_news(job: Job, parent: ParentTemplate, uncapped: frozenset[str]) -> JobN
         pay_rates={
             chain: (rate.subsidy, rate.fees, number_bytes(rate.work)) for chain, rate in job.pay_rates.items()
         },
+        coinbases=_coinbases(job),
     )
 
 
@@ -96,7 +102,8 @@ class FollowedJobs:
         self.parent = parent_template(news, self.parent)
 
     def take_job(self, news: JobNews, settings: JobSettings) -> Job | None:
-        """The job, on its tip; None for one that is known. Raises ValueError when it cannot be made."""
+        """The job, on its tip; None for one that is known. Raises ValueError when it cannot be made, or would not be
+        the same: its maker pays another address, has another tag, or other chains."""
         if self._table.get(news.job_id) is not None:
             return None
         if self.parent is None:
@@ -126,11 +133,20 @@ class FollowedJobs:
             extranonce2_sizes=settings.extranonce2_sizes,
             template_age_s=news.template_age_s,
         )
+        if any(news.coinbases.get(size, digest) != digest for size, digest in _coinbases(job).items()):
+            raise ValueError("its maker's configuration is another one (pool.tag, addresses or chains)")
         job.pay_rates = {
             chain: PayRate(subsidy, fees, int.from_bytes(work, "big"))
             for chain, (subsidy, fees, work) in news.pay_rates.items()
         }
         return job
+
+
+def _coinbases(job: Job) -> dict[int, bytes]:
+    """By size of extranonce2, what tells two coinbases apart."""
+    return {
+        size: blake2s(layout.coinb1 + layout.coinb2, digest_size=16).digest() for size, layout in job.layouts.items()
+    }
 
 
 def _wtxids(template: ParentTemplate | None) -> frozenset[bytes]:

@@ -74,7 +74,8 @@ class RunningFleet(RunningPool):
 
     def _extranonces(self) -> ExtranonceAllocator:
         """Front ends of before may still be there, with the same jobs."""
-        return ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32), slot_space(0))
+        space = slot_space(0, self.config.transport.machine)
+        return ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32), space)
 
     def _ingest(self, own: Ingest) -> Ingest:
         if self.config.transport.kind != "none":

@@ -197,7 +197,7 @@ class Mining:
                 group.create_task(_hints(endpoint, watch))
             if isinstance(section, BkChain):
                 group.create_task(tip_hints(self.chains[name], self._voted_for(name), watch.hints.set))
-                if self.config.pool.serves:
+                if self.config.leads:
                     group.create_task(self._leading(name).run(leader_of(section, self.config.pool.data_dir, name)))
 
     def _voted_for(self, name: str) -> Callable[[], bytes | None]:
@@ -281,6 +281,11 @@ class Mining:
                         assert isinstance(user, RoutedLogin), "what authorize() gave"
                         users[login_text] = self.intake.reroute(login_text, user)
                 await asyncio.sleep(0)
+
+    @property
+    def newest_parent(self) -> ParentTemplate | None:
+        """The template that the newest job is of, as its node gave it."""
+        return self.jobs.board.parent
 
     def stop_listening(self) -> None:
         for server in self.servers.values():

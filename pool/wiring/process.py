@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -29,7 +30,7 @@ from pool.chain_setup import watched_chains
 from pool.config import Config, ConfigError
 from pool.config_reload import Reload, ReloadRefusedError, reload_between
 from pool.data_dir import StartError, claim_name, lock_data_dir
-from pool.fleet_setup import slots_on_disk
+from pool.fleet_setup import slot_space, slots_on_disk
 from pool.job_check_metrics import JobCheckCollector
 from pool.leader_keys import make_leaders
 from pool.leading_metrics import LeadingCollector
@@ -53,6 +54,7 @@ from pool.web.server import WebServer
 from pool.web_setup import web_options
 from pool.wiring.beside import RunningBeside
 from pool.wiring.keeping import Books, Keeping
+from pool.wiring.machines import MachineLine, Station, machine_line, mining_class, station_of
 from pool.wiring.mining import Mining
 from pool.wiring.operating import Operating, operating
 from pool.wiring.paying import Wallets, changed_wallets
@@ -83,8 +85,6 @@ class RunningPool:
         """Files and database: what survives a restart. Raises StartError, OSError and whatever damaged files cause.
         `consumed` is the books' answer about the share log, for a process that cannot ask them itself.
         """
-        self._lock = lock_data_dir(self.data_dir)
-        claim_name(self.data_dir, self.config.pool.log_name)
         self.books = Books(self.config, serves=self.transport.serves) if self.transport.keeps_books else None
         self.solutions = SolutionStore(self.data_dir / "solutions", reserve_bytes=RESERVE_BYTES)
         self.share_log = ShareLog(
@@ -98,9 +98,12 @@ class RunningPool:
 
     def _build(self) -> None:
         """The parts, each given what it needs."""
-        if self.config.pool.serves:
+        if self.config.leads:
             make_leaders(self.config)
-        mining = self.mining = Mining(self.config, self.share_log, self.solutions, self._extranonces())
+        mining = self.mining = mining_class(self.config)(
+            self.config, self.share_log, self.solutions, self._extranonces()
+        )
+        self.line = machine_line(self._station, self.config, mining, self._spawn, self._fail)
         self.operating = operating(self.config, mining, self._reload_for_operator)
         sql_books = None if self.books is None else self.books.sql_books
         ingest = self.transport.connect(self.share_log, self.solutions, sql_books, mining)
@@ -123,7 +126,10 @@ class RunningPool:
 
     def _extranonces(self) -> ExtranonceAllocator | None:
         """This process's part of their space; None for all of it."""
-        return None
+        transport = self.config.transport
+        if transport.jobs == "own":
+            return None
+        return ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32), slot_space(0, transport.machine))
 
     def _ingest(self, own: Ingest) -> Ingest:
         """What the bookkeeping takes in."""
@@ -158,7 +164,7 @@ class RunningPool:
             try:
                 new = await asyncio.to_thread(self._read)
                 change = reload_between(self.config, new)
-                if new.pool.serves:
+                if new.leads:
                     make_leaders(new)
                 fresh = watched_chains(new, (*change.added, *change.renewed))
                 options = web_options(new)
@@ -231,6 +237,9 @@ class RunningPool:
         """Everything up to listening; a sentence when something is in the way that an operator can remove."""
         try:
             self.transport = Transport(self.config)
+            self._lock = lock_data_dir(self.data_dir)
+            claim_name(self.data_dir, self.config.pool.log_name)
+            self._station = await station_of(self.config)  # before anybody else hears of this process
             consumed = (BEGINNING, 0)
             if not self.transport.keeps_books:
                 consumed = await self.transport.consumed(self.log_directory, Transport.has_log(self.log_directory))
@@ -259,9 +268,12 @@ class RunningPool:
         self.mining.listen()
 
     def _start(self) -> None:
+        if self.line is not None:
+            self.line.open()
         for name in self.mining.chains:
             self._watching[name] = self._spawn(self.mining.watch(name))
-        for work in (*self.mining.work(), *self.status.samples.work()):
+        line = () if self.line is None else self.line.work()
+        for work in (*self.mining.work(), *self.status.samples.work(), *line):
             self._spawn(work)
         if self.operating is not None:
             for work in self.operating.work():
@@ -324,6 +336,12 @@ class RunningPool:
             await self.web.stop()
         if transport is not None:
             await transport.close()
+        line: MachineLine | None = vars(self).get("line")
+        if line is not None:
+            await line.leave()
+        station: Station | None = vars(self).get("_station")
+        if station is not None:
+            await station.feed.close()
         if mining is not None:
             await mining.close()
         if keeping is not None:

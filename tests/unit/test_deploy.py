@@ -185,3 +185,25 @@ def _connected(port: int) -> socket.socket:
         except ConnectionRefusedError:
             assert time.monotonic() < until
             time.sleep(0.05)
+
+
+def test_deploy_machines_are_one_file_for_the_maker_of_jobs_and_those_that_follow(tmp_path: Path) -> None:
+    file = DEPLOY / "machines.yaml"
+    lines = re.findall(r"pool run (-c machines\.yaml .*)", file.read_text())
+    found = [loaded(_with_addresses(file, tmp_path), shlex.split(line), tmp_path, SECRETS) for line in lines]
+    assert [(config.pool.role, config.transport.jobs, config.transport.machine) for config in found] == [
+        ("accountant", "publish", None), ("stratum", "follow", 1), ("stratum", "follow", 2),
+    ]  # fmt: skip
+    assert len({config.pool.front_end for config in found}) == len(found)
+
+
+SECRETS = ["redis_url", "jobs_key"]
+
+
+def _with_addresses(file: Path, folder: Path) -> Path:
+    text = file.read_text()
+    for name in ("BITCOIN", "NAMECOIN"):
+        address = {"BITCOIN": "1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "NAMECOIN": "N1KHAL5C1CRzy58NdJwp1tbLze3XrkFxx9"}
+        text = text.replace(f"YOUR-{name}-ADDRESS", address[name])
+    (folder / file.name).write_text(text)
+    return folder / file.name

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pool.chain_setup import watched_chains
+from pool.config import ConfigError, load
 from pool.config_models import PoolSection, PortSection
 from pool.config_ports import tls_mistakes
 from pool.config_transport import TransportSection, transport_mistakes
 
+DEVNET = Path(__file__).parents[3] / "deploy" / "devnet.yaml"
 URL = "redis://:secret-word@127.0.0.1:6379/0"
 
 
@@ -104,3 +107,55 @@ def test_config_proxies_are_networks(text: str, good: bool) -> None:
     else:
         with pytest.raises(ValidationError, match="expected an address or a network"):
             PortSection(bind="127.0.0.1:1", proxy_protocol_from=[text])
+
+
+def test_config_transport_jobs_of_another_machine_need_a_way_a_key_and_a_number(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("k" * 64 + "\n")
+    key.chmod(0o600)
+    redis = {"kind": "redis", "redis_url_env": "REDIS_URL", "jobs_key_file": str(key)}
+    assert mistakes("stratum", **redis, jobs="follow", machine=3) == []
+    assert mistakes("accountant", **redis, jobs="publish") == mistakes("all", **redis, jobs="publish") == []
+    assert mistakes("web", jobs="publish") == [], "a file for all roles"
+    expected = {
+        ("all", "follow", 3): "transport.jobs: expected pool.role: stratum beside it, all needs nodes of its own",
+        ("stratum", "follow", None): "transport.jobs: expected transport.machine beside it, another number on each "
+        "machine",
+        ("all", "publish", 3): "transport.machine: expected it with jobs: follow only, the maker of jobs has a part of "
+        "its own",
+    }
+    for (role, jobs, machine), text in expected.items():
+        assert mistakes(role, **redis, jobs=jobs, machine=machine) == [text]
+    del redis["jobs_key_file"]
+    assert mistakes("all", **redis, jobs="publish") == ["transport.jobs: expected transport.jobs_key_file beside it"]
+    assert mistakes("all", jobs="publish", jobs_key_file=str(key)) == [
+        "transport.jobs: expected transport.kind: redis beside it: nothing carries jobs otherwise"
+    ]
+    key.chmod(0o644)
+    (line,) = mistakes("all", **redis, jobs="publish", jobs_key_file=str(key))
+    assert line.startswith("transport.jobs_key_file: expected a file that not everybody")
+    assert TransportSection(jobs_key_file=str(key)).jobs_key() == b"k" * 64
+    key.write_text("short")
+    with pytest.raises(ValueError, match="holds 5 characters, expected 32 at least"):
+        TransportSection(jobs_key_file=str(key)).jobs_key()
+
+
+@pytest.mark.parametrize("jobs", ["own", "follow"])
+def test_config_transport_nodes_are_needed_where_jobs_are_made(tmp_path: Path, jobs: str) -> None:
+    key = tmp_path / "key"
+    key.write_text("k" * 64)
+    key.chmod(0o600)
+    values = {
+        "pool.data_dir": str(tmp_path), "pool.role": "stratum", "transport.kind": "redis", "transport.jobs": jobs,
+        "transport.redis_url_env": "REDIS_URL", "transport.jobs_key_file": str(key), "transport.machine": "1",
+        "chains.regbtc.nodes": "[]",
+    }  # fmt: skip
+    if jobs == "follow":
+        config = load(DEVNET, values)
+        assert config.chains["alpha"].nodes, "one file may serve all"
+        assert [chain.nodes for chain in watched_chains(config).values()] == [[]] * len(config.chains)
+        assert not config.leads
+        return
+    with pytest.raises(ConfigError) as told:
+        load(DEVNET, values)
+    assert told.value.lines == ["--set chains.regbtc.nodes: expected at least 1 of them"]

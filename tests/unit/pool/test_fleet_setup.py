@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from pool.config import load
+from pool.config_transport import MAX_MACHINES
 from pool.data_dir import lock_data_dir
 from pool.fleet_setup import (
     MAX_SLOTS,
@@ -32,7 +33,10 @@ def test_fleet_setup_no_two_slots_share_anything(tmp_path: Path) -> None:
     assert config.pool.log_name not in {slot.pool.log_name for slot in slots}
     assert all(slot.pool.serves and not slot.pool.keeps_books and not slot.pool.pays for slot in slots)
     assert {slot.pool.name for slot in slots} == {config.pool.name}
-    spaces = [slot_space(number) for number in range(MAX_SLOTS + 1)]  # 0 is the mother's
+    numbers = range(MAX_SLOTS + 1)  # 0 is the mother's
+    spaces = [slot_space(number) for number in numbers]
+    spaces += [slot_space(number, machine) for machine in range(1, MAX_MACHINES + 1) for number in numbers]
+    assert min(space.count for space in spaces) >= 2**20, "stratum.limits.connections_total allows as many"
     for one, other in pairwise(spaces):
         assert one.first + one.count <= other.first
 

@@ -144,3 +144,14 @@ def test_job_feed_frames_come_out_whole_however_they_are_cut() -> None:
         assert [f for at in range(0, len(data), step) for f in frames.feed(data[at : at + step])] == whole
     with pytest.raises(ValueError, match="frame of"):
         Frames().feed(b"\xff\xff\xff\xff")
+
+
+def test_job_feed_a_job_of_another_configuration_is_refused() -> None:
+    maker, feed, follower = JobFactory(), JobFeed(), Follower()
+    parent = parent_template()
+    frames = feed.publish(maker.make(parent, tag=b"/other/"), parent, frozenset())
+    with pytest.raises(ValueError, match="another one"):
+        follower.hear(frames)
+    assert follower.table.current is None
+    follower.hear(feed.publish(maker.make(parent), parent, frozenset()))
+    assert len(follower.made) == 1

@@ -1,0 +1,263 @@
+"""The maker's end of the line to other machines: its jobs go out sealed and numbered, found blocks come in.
+
+One process of a pool publishes at a time; another one that is told to waits until the first is silent. What a machine
+needs that knows nothing (a whole piece) is said again at every new tip of the parent, every so many jobs, and whenever
+something may have got lost: so a machine that missed anything reads on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
+
+from chains.kind import ParentTemplate
+from pool.blocks.stream_entry import TransportAwayError
+from pool.jobs.job import Job
+from pool.services.block_relay import RelayedBlocks, Spawn
+from pool.services.block_submission import BlockSubmission
+from pool.services.feed_seal import FEED_VERSION, FeedPiece, Seal, Told
+from pool.services.front_end_messages import Announcement, frame_of
+from pool.services.job_feed import JobFeed
+from pool.services.maker_messages import BlockAnswered, block_found, maker_frame
+
+log = logging.getLogger("parapool.machines")
+
+CLAIM_MS = 15_000
+CLAIM_AGAIN_S = 3.0
+RETRY_S = 0.5
+WAIT_MS = 1000
+WHOLE_AFTER = 32
+"""Jobs, on one tip: a machine that begins reads no more than these and one whole piece."""
+
+LARGE_BYTES = 1 << 16
+"""To seal so much takes a fraction of a millisecond; more is done in a thread."""
+
+Entries = Sequence[tuple[bytes, bytes]]
+
+
+class MakerLine(Protocol):
+    """The maker's side of pool/storage/redis_feed.py. Raises TransportAwayError."""
+
+    async def claim_maker(self, owner: str, keep_ms: int) -> str: ...
+
+    async def publish(self, sealed: bytes, *, whole: bool) -> bytes: ...
+
+    async def whole(self) -> bytes | None: ...
+
+    async def pieces_from(self, entry_id: bytes) -> Entries: ...
+
+    async def found_after(self, entry_id: bytes, wait_ms: int) -> Entries: ...
+
+    async def found(self, ticket: str) -> bytes | None: ...
+
+    async def forget_found(self, ticket: str, ids: Sequence[bytes]) -> None: ...
+
+
+class JobPublisher:
+    """`epoch` is 0 while another process publishes."""
+
+    def __init__(
+        self,
+        line: MakerLine,
+        pool: str,
+        key: bytes,
+        owner: str,
+        blocks: BlockSubmission,
+        spawn: Spawn,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._line = line
+        self._seal = Seal(key, pool, FeedPiece)
+        self._told_seal = Seal(key, pool, Told)
+        self._wall_ms = wall_ms
+        self._feed = JobFeed()
+        self._relayed = RelayedBlocks(blocks, self._answer, spawn)
+        self._owner = owner
+        self._waiting: deque[bytes] = deque()
+        self._answers: dict[str, BlockAnswered] = {}
+        self._notices: dict[str, list[bytes]] = {}  # where each ticket stands that has no answer
+        self._previous_hash = b""
+        self._since_whole = 0
+        self._whole_due = False
+        self._anew = True  # a whole piece comes first, in the place of all that waits
+        self._whole_id: bytes | None = None
+        self._claim_at = 0.0
+        self._sequence = 0
+        self._wake = asyncio.Event()
+        self._fault = ""
+        self._bad = ""
+        self._stands_by = False
+        self.epoch = 0
+
+    # -- what goes out -----------------------------------------------------------------------------------------------
+
+    def job(self, job: Job, parent: ParentTemplate, uncapped: frozenset[str]) -> None:
+        """A new job for everybody. `parent` is the template as its node gave it."""
+        frames = self._feed.publish(job, parent, uncapped)
+        self._since_whole += 1
+        if parent.previous_hash != self._previous_hash or self._since_whole > WHOLE_AFTER:
+            self._previous_hash, self._whole_due = parent.previous_hash, True
+        self._say(frames)
+
+    def announce(self, text: str, realms: set[str]) -> None:
+        self._say(frame_of(Announcement(text, sorted(realms))))
+
+    def _say(self, frames: bytes) -> None:
+        if self.epoch and not self._anew:
+            self._waiting.append(frames)
+        self._wake.set()
+
+    def _answer(self, answer: BlockAnswered) -> None:
+        self._answers[answer.ticket] = answer
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._publish())
+            group.create_task(self._listen())
+
+    async def leave(self) -> None:
+        """The next maker may begin at once."""
+        if self.epoch:
+            self.epoch = 0
+            await self._line.claim_maker(self._owner, 1)
+
+    async def _publish(self) -> NoReturn:
+        while True:
+            self._wake.clear()
+            try:
+                await self._turn()
+            except Exception as error:
+                self._report(error)
+                self._anew = True
+                await asyncio.sleep(RETRY_S)
+                continue
+            if self._fault:
+                self._fault = ""
+                log.info("jobs are published again")
+            wait_s = self._claim_at - time.monotonic()
+            if wait_s > 0:
+                await _either(self._wake, wait_s)
+
+    def _report(self, error: Exception) -> None:
+        """Once per outage."""
+        if not self._fault:
+            away = isinstance(error, TransportAwayError)
+            log.error("jobs are not published: %s", error, exc_info=None if away else error)
+        self._fault = str(error) or repr(error)
+
+    async def _turn(self) -> None:
+        if time.monotonic() >= self._claim_at and not await self._claim():
+            return
+        if not self.epoch:
+            return
+        if self._anew:
+            if self._feed.is_empty:
+                return  # nobody could place what is said before the first job
+            self._anew = False
+            self._waiting.clear()
+            self._sequence += 1  # something may be missing: nobody shall take the whole piece for known
+            await self._write_whole()
+        while self._waiting:
+            await self._write(self._waiting.popleft(), whole=False)
+        for answer in list(self._answers.values()):
+            await self._write(maker_frame(answer), whole=False)
+            self._answers.pop(answer.ticket)
+            await self._line.forget_found(answer.ticket, self._notices.pop(answer.ticket, []))
+        if self._whole_due and not self._feed.is_empty:
+            await self._write_whole()
+
+    async def _write_whole(self) -> None:
+        """All that is known. Jobs that still wait are in it, and known to whoever hears of them again."""
+        self._whole_due, self._since_whole = False, 0
+        self._whole_id = await self._write(b"".join(self._feed.present()), whole=True)
+
+    async def _claim(self) -> bool:
+        """Whether we publish; and that nobody has put anything in the place of our whole piece."""
+        holder = await self._line.claim_maker(self._owner, CLAIM_MS)
+        self._claim_at = time.monotonic() + CLAIM_AGAIN_S
+        if holder != self._owner:
+            if self.epoch or not self._stands_by:
+                log.warning("another process publishes the jobs, this one stands by")
+            self.epoch, self._stands_by, self._anew = 0, True, True
+            return False
+        if not self.epoch:
+            self.epoch, self._sequence, self._anew = await self._next_epoch(), 0, True
+            self._stands_by = False
+            log.info("this process publishes the jobs epoch=%d", self.epoch)
+        elif self._whole_id is not None and await self._line.whole() != self._whole_id:
+            self._anew = True
+        return True
+
+    async def _next_epoch(self) -> int:
+        """Greater than any before, also when our clock is behind that of the maker before us."""
+        place = await self._line.whole()
+        former = 0
+        for _, sealed in (await self._line.pieces_from(place))[:1] if place is not None else ():
+            try:
+                former = self._seal.open(sealed).epoch
+            except ValueError as error:
+                self._tell_bad(error)
+        return max(self._wall_ms(), former + 1)
+
+    async def _write(self, frames: bytes, *, whole: bool) -> bytes:
+        self._sequence += 1
+        piece = FeedPiece(FEED_VERSION, self.epoch, self._sequence, whole, self._wall_ms(), frames)
+        if len(frames) > LARGE_BYTES:
+            sealed = await asyncio.to_thread(self._seal.close, piece)
+        else:
+            sealed = self._seal.close(piece)
+        return await self._line.publish(sealed, whole=whole)
+
+    # -- what comes in -----------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> NoReturn:
+        place = b"0"
+        while True:
+            if not self.epoch:
+                place = b"0"
+                await asyncio.sleep(RETRY_S)
+                continue
+            try:
+                for entry_id, content in await self._line.found_after(place, WAIT_MS):
+                    place = entry_id
+                    await self._take(entry_id, content)
+            except TransportAwayError:  # the other loop tells
+                place = b"0"
+                await asyncio.sleep(RETRY_S)
+
+    async def _take(self, entry_id: bytes, name: bytes) -> None:
+        ticket = name.decode("ascii", "replace")
+        sealed = await self._line.found(ticket)
+        if sealed is None:  # answered long ago
+            await self._line.forget_found(ticket, [entry_id])
+            return
+        try:
+            found = block_found(self._told_seal.open(sealed).content)
+            if found.ticket != ticket:
+                raise ValueError("its ticket is another one's")
+        except ValueError as error:
+            self._tell_bad(error)
+            await self._line.forget_found(ticket, [entry_id])
+            return
+        self._notices.setdefault(ticket, []).append(entry_id)
+        self._relayed.take(found)
+
+    def _tell_bad(self, error: ValueError) -> None:
+        """Once for each reason."""
+        if str(error) != self._bad:
+            self._bad = str(error)
+            log.error("alarm: somebody else writes to the maker of jobs, it is not heeded: %s", error)
+
+
+async def _either(wake: asyncio.Event, wait_s: float) -> None:
+    try:
+        async with asyncio.timeout(wait_s):
+            await wake.wait()
+    except TimeoutError:
+        return
