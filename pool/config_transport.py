@@ -137,10 +137,6 @@ def transport_mistakes(values: Mapping[str, Any]) -> Iterator[Found]:
     if is_redis:
         yield from _unreadable(transport, "redis_url_file")
     yield from _job_mistakes(transport, role, is_redis=is_redis)
-    stratum = values.get("stratum")
-    processes = stratum.get("processes", 1) if isinstance(stratum, Mapping) else 1
-    if follows_in(values) and processes != 1:
-        yield ("transport", "jobs"), "expected stratum.processes: 1 with follow"
 
 
 def follows_in(values: Mapping[str, Any]) -> bool:

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from pool.blocks.solution_store import SolutionRecord
+from pool.services.block_messages import BlockAnswered, BlockFound
 from pool.services.block_submission import GIVE_UP_S, BlockSubmission
-from pool.services.maker_messages import BlockAnswered, BlockFound
 from pool.services.submission_ending import Ending, given_up
 
 log = logging.getLogger("parapool.blocks")

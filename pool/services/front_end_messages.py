@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from chains.kind import AuxTemplate, ParentTemplate, TemplateTransaction
+from pool.services.block_messages import BlockAnswered, BlockFound
 
 VERSION = 2
 MAX_FRAME_BYTES = 64 << 20
@@ -219,9 +220,9 @@ Question = ConnectionsWanted | MinersToTell
 Answer = ConnectionsFound | MinersTold
 FromMother = (
     Welcome | ParentNews | JobNews | Present | Announcement | NewValues | Consumed | DrainOver | BanNews | Question
-    | MinerPaces | Stop
+    | MinerPaces | BlockAnswered | Stop
 )  # fmt: skip
-FromFrontEnd = Hello | Serving | Drained | Figures | WorkWanted | MinerPaces | Answer
+FromFrontEnd = Hello | Serving | Drained | Figures | WorkWanted | MinerPaces | BlockFound | Answer
 
 _encode = msgspec.msgpack.Encoder().encode
 _mother_decoder = msgspec.msgpack.Decoder(FromMother)

@@ -16,10 +16,12 @@ from typing import NoReturn, Protocol
 import msgspec
 
 from pool.blocks.stream_entry import TransportAwayError
+from pool.services.block_messages import BlockAnswered, BlockFound
 from pool.services.block_submission import GIVE_UP_S
 from pool.services.feed_seal import FEED_VERSION, FeedPiece, Seal, Told
+from pool.services.front_end_messages import JobNews
 from pool.services.job_publishing import LARGE_BYTES, RETRY_S, WAIT_MS
-from pool.services.maker_messages import BlockAnswered, BlockFound, FromMaker, JobNews, found_content, from_maker
+from pool.services.maker_messages import FromMaker, found_content, from_maker
 
 log = logging.getLogger("parapool.machines")
 

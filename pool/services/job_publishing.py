@@ -17,12 +17,13 @@ from typing import NoReturn, Protocol
 from chains.kind import ParentTemplate
 from pool.blocks.stream_entry import TransportAwayError
 from pool.jobs.job import Job
+from pool.services.block_messages import BlockAnswered
 from pool.services.block_relay import RelayedBlocks, Spawn
 from pool.services.block_submission import BlockSubmission
 from pool.services.feed_seal import FEED_VERSION, FeedPiece, Seal, Told
 from pool.services.front_end_messages import Announcement, frame_of
 from pool.services.job_feed import JobFeed
-from pool.services.maker_messages import BlockAnswered, block_found, maker_frame
+from pool.services.maker_messages import block_found, maker_frame
 
 log = logging.getLogger("parapool.machines")
 

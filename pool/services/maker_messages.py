@@ -8,27 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from pool.blocks.solution_store import Outcome, SolutionRecord
+from pool.services.block_messages import BlockAnswered, BlockFound
 from pool.services.front_end_messages import Announcement, Frames, JobNews, ParentNews, framed
-
-
-class BlockFound(msgspec.Struct, tag="block", frozen=True):
-    """To be submitted by whoever has nodes. Told until it is answered; `ticket` is one submission's. `again` tells that
-    somebody may have submitted it before, and the answer got lost."""
-
-    ticket: str
-    record: SolutionRecord
-    again: bool
-
-
-class BlockAnswered(msgspec.Struct, tag="answered", frozen=True):
-    """How the submission of a BlockFound ended: a word, what the books are told, and the node's reason."""
-
-    ticket: str
-    word: str
-    outcome: Outcome
-    reason: str
-
 
 FromMaker = ParentNews | JobNews | Announcement | BlockAnswered
 

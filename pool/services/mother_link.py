@@ -24,8 +24,9 @@ RETRY_S = 0.2
 ORPHAN_S = 60.0
 """A mother that is restarted is back within seconds; a Bitcoin job is still worth its work a minute later."""
 
-UNSENT_BYTES = 4 << 20
-"""What may wait for a mother that hangs: hours of figures. Beyond it the link is made anew."""
+UNSENT_BYTES = 32 << 20
+"""What may wait for a mother that hangs: hours of figures, or a few found blocks of 4 MB. Beyond it the link is made
+anew."""
 
 
 class _Link(asyncio.Protocol):

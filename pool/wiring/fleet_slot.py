@@ -93,6 +93,7 @@ class Slot:
                 self.solutions, mining.nodes, mining.kinds, blocks.parent_kind, blocks.parent,
                 on_outcome=mining._ask_for_work,
             )  # fmt: skip
+            self.submission.elsewhere = blocks.elsewhere
             self.submission.results = blocks.results
             self.submission.refusals = blocks.refusals
             self.submission.submit_times = blocks.submit_times

@@ -20,6 +20,7 @@ from pool.config import Config
 from pool.fleet_figures import FleetFigures
 from pool.fleet_setup import session_secret, slot_space, socket_path
 from pool.jobs.job import Job
+from pool.services.block_messages import BlockFound
 from pool.services.front_end_hub import FrontEndHub, Peer
 from pool.services.front_end_messages import (
     VERSION,
@@ -98,6 +99,8 @@ class FleetTalk:
         await self._hub.open()
         self._mining.on_job = self._send_job
         self._mining.on_announcement = self._send_announcement
+        if self._mining.relay is not None:
+            self._mining.relay.on_other = lambda answer: self._hub.publish(frame_of(answer))
 
     async def close(self) -> None:
         await self._hub.close()
@@ -122,6 +125,8 @@ class FleetTalk:
             self._figures.heard(slot.number, message, adopted=slot.adopted)
         elif isinstance(message, WorkWanted):
             self._mining._ask_for_work(message.chain)
+        elif isinstance(message, BlockFound) and self._mining.relay is not None:
+            self._mining.relay.tell(message)
         elif isinstance(message, ConnectionsFound | MinersTold):
             self.questions.heard(peer, message)
         elif isinstance(message, MinerPaces):
@@ -161,7 +166,7 @@ class FleetTalk:
         if self._books is not None and self._ingests is not None:
             self._ingests.others[slot.log_name] = slot.told_ingest(self._books)
         if not hello.welcomed:
-            space = slot_space(slot.number)
+            space = slot_space(slot.number, self._config.transport.machine)
             welcome = Welcome(
                 version=VERSION, values=dict(self._config.values), segment=position.segment, offset=position.offset,
                 sequence=sequence, first=space.first, count=space.count, secret=self._secret,
@@ -203,7 +208,7 @@ class FleetTalk:
     # -- what all of them hear -------------------------------------------------------------------------------------
 
     def _send_job(self, job: Job) -> None:
-        parent = self._mining.jobs.board.parent
+        parent = self._mining.newest_parent
         assert parent is not None, "a job was made of it"
         self._hub.publish(self._feed.publish(job, parent, frozenset(self._mining.jobs.uncapped)))
 

@@ -18,7 +18,6 @@ class FollowingMining(Mining):
     """Tells the mother that a chain's template is used up."""
 
     followed_parent: ParentTemplate | None = None
-    relay: BlockRelay | None = None
 
     def relay_through(self, relay: BlockRelay) -> BlockRelay:
         self.relay = self.blocks.elsewhere = relay

@@ -36,6 +36,8 @@ from pool.live_status import LiveStatus
 from pool.log_setup import set_up_log
 from pool.notifications import notifying
 from pool.services.ban_book import BanBook, BanRefusedError
+from pool.services.block_messages import BlockAnswered
+from pool.services.block_relay import BlockRelay
 from pool.services.bookkeeping import wall_ms
 from pool.services.connection_list import ConnectionList
 from pool.services.drain import Drain
@@ -144,6 +146,8 @@ class RunningFrontEnd:
         elif isinstance(message, Consumed):
             self._books.consumed_through, self._books.lag_ms = message.sequence, message.lag_ms
             self._trim(Position(message.segment, message.offset))
+        elif isinstance(message, BlockAnswered) and self.mining.relay is not None:
+            self.mining.relay.heard(message)
         elif isinstance(message, DrainOver):
             self._drain(message)
         elif isinstance(message, BanNews):
@@ -291,6 +295,8 @@ class RunningFrontEnd:
         extranonces = ExtranonceAllocator(secrets.randbits(32), welcome.secret, space)
         mining = self.mining = FollowingMining(self.config, self.share_log, self.solutions, extranonces)
         mining.ask = lambda chain: self._link.tell(WorkWanted(chain))
+        if whole.transport.jobs == "follow":
+            mining.relay_through(BlockRelay(self._link.tell))
         mining.claim = PortClaim(owner_of(whole))
         self._jobs = FollowedJobs(mining.table)
         self._drains = Drain(list(mining.servers.values()))

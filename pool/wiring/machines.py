@@ -20,6 +20,7 @@ from pool.blocks.stream_entry import TransportAwayError
 from pool.config import Config
 from pool.data_dir import StartError
 from pool.jobs.job import Job
+from pool.services.block_messages import BlockAnswered
 from pool.services.block_relay import BlockRelay, Spawn
 from pool.services.bookkeeping import wall_ms
 from pool.services.chain_watch import NodeHealth
@@ -27,7 +28,7 @@ from pool.services.front_end_messages import JobNews, ParentNews
 from pool.services.job_feed import FollowedJobs
 from pool.services.job_following import CLAIM_MS, JobFollower
 from pool.services.job_publishing import JobPublisher
-from pool.services.maker_messages import BlockAnswered, FromMaker
+from pool.services.maker_messages import FromMaker
 from pool.storage.redis_feed import RedisFeed
 from pool.wiring.following_mining import FollowingMining
 from pool.wiring.mining import Mining

@@ -32,6 +32,7 @@ from pool.jobs.template_board import TemplateBoard
 from pool.parallel_setup import network_members, shared_name
 from pool.scheme_setup import announcement, realm_of, scheme_board
 from pool.services.block_leading import BlockLeading
+from pool.services.block_relay import BlockRelay
 from pool.services.block_submission import BlockSubmission
 from pool.services.chain_watch import TemplateWatch, WatchedChain
 from pool.services.job_broadcast import JobBroadcast
@@ -72,6 +73,7 @@ class Mining:
     ) -> None:
         """Without `extranonces` this process has all of their space."""
         self.config = config
+        self.relay: BlockRelay | None = None  # who submits the blocks of a process without nodes
         self.on_job: Callable[[Job], None] = lambda job: None
         self.on_announcement: Callable[[str, set[str]], None] = lambda text, realms: None
         self.claim = PortClaim(owner_of(config))

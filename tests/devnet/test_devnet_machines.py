@@ -3,6 +3,8 @@ on a machine without nodes get to the nodes, whatever dies meanwhile."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,50 @@ async def _all_on_a_new_tip(world: MachinesWorld, rigs: list[Rig]) -> None:
     for rig in rigs:
         await rig.job_on(tip_hex)
         await rig.share(above=world.devnet.target(PARENT))
+
+
+async def test_devnet_machines_may_have_several_processes(
+    make_devnet: Any, redis: RedisServer, tmp_path: Path
+) -> None:
+    world, binds = await _world(make_devnet, redis, tmp_path)
+    devnet = world.devnet
+    await world.machine("eu", 1, stratum__ports__0__bind=binds[0], stratum__processes="2")
+    rigs: list[Rig] = []
+    while len({_part(rig) for rig in rigs}) < 2:  # the kernel deals them out
+        assert len(rigs) < 100
+        rigs.append(await world.rig(f"{LOGIN}.rig{len(rigs)}", binds[0]))
+    one = rigs[0]
+    other = next(rig for rig in rigs if _part(rig) != _part(one))
+    (tip_hex,) = await devnet.advance(PARENT)
+    jobs = [await rig.job_on(tip_hex) for rig in (one, other)]
+    assert len({(job.coinb1, job.coinb2) for job in jobs if job.job_id == jobs[0].job_id}) == 1
+
+    steps.info("a block of each of its processes, which have no node and no Redis for it")
+    for rig in (one, other):
+        _, blocks = await devnet.solve_all(rig)
+        assert len(blocks) == len(CHAINS)
+
+    steps.info("the maker is dead when one finds a block, and that process is killed: its mother sees to it")
+    await devnet.kill_pool()
+    found = await one.find(devnet.target(PARENT))
+    assert await one.submit(found) is None
+    folders = [devnet.directory / "machine-eu" / "front-ends" / str(slot) for slot in (1, 2)]
+    recorded = await devnet.until(
+        lambda: [folder for folder in folders if list((folder / "solutions" / "open").glob(f"*{found.hash_hex}*"))],
+        "it is written down",
+    )
+    os.kill(int((recorded[0] / "pid").read_text()), signal.SIGKILL)
+    await devnet.until(lambda: "a front end died" in devnet.logs("machine-eu"), "it is missed")
+    await devnet.start_pool()
+    await devnet.until(lambda: _has(devnet, found.hash_hex), "the block is at the node", 90)
+    await devnet.in_state(PARENT, found.hash_hex, "immature")
+    await _all_on_a_new_tip(world, [other])
+    with devnet.database() as connection:
+        assert audit(connection) == []
+
+
+def _part(rig: Rig) -> bytes:
+    """The process of a machine that it is at: the first byte and a half."""
+    assert rig.client.extranonce1 is not None
+    first, second = rig.client.extranonce1[:2]
+    return bytes([first, second & 0xF0])

@@ -16,11 +16,13 @@ from support.machine_line import MemoryLine
 
 from pool.blocks.solution_store import SolutionRecord
 from pool.services import feed_seal, job_following, job_publishing
+from pool.services.block_messages import BlockAnswered, BlockFound
 from pool.services.block_relay import BlockRelay, RelayedBlocks
 from pool.services.feed_seal import FEED_VERSION, FeedPiece, Seal, Told
+from pool.services.front_end_messages import JobNews, ParentNews
 from pool.services.job_following import JobFollower
 from pool.services.job_publishing import JobPublisher
-from pool.services.maker_messages import BlockAnswered, BlockFound, FromMaker, JobNews, ParentNews, maker_frame
+from pool.services.maker_messages import FromMaker, maker_frame
 from pool.services.submission_ending import Ending
 
 POOL, KEY = "devnet", b"k" * 32
