@@ -19,6 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SOURCES = (
     "chains/primitives/_share_kernel.c",
     "stratum/_submit_scan.c",
+    "stratum/_rounds.c",
     "pool/shares/_disk_thread.c",
     "pool/services/_share_desk.c",
 )

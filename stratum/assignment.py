@@ -68,15 +68,17 @@ class Assignment:
 
     def moved(self, now: float, urgent: bool = False) -> None:
         """The difficulty may be another now: want the job again where waiting for the next one would hurt."""
-        self.interrupt()
         terms = self.terms
         sent = terms.sent
         if sent is None:
             return
         self.due = min(self.due, terms.vardiff.silence_at)
+        target = terms.target(self._caps)
+        if target == sent:
+            return
+        self.interrupt()
         if self.wanted:
             return
-        target = terms.target(self._caps)
         if target < sent or target >= sent * REOFFER_RATIO or (urgent and target > sent):
             if now >= self._reoffer_after:
                 self.wanted = True

@@ -206,6 +206,11 @@ class Connection(TwistedProtocol):
             elif session.offer_job(job, now, session.assignment.sequence < clean_from):
                 self._write(session.data_to_send())
 
+    def offer_rest(self, rest: bytes) -> None:
+        """The connection has taken the beginning of a broadcast's line, and counts as having it."""
+        if self.session.closed is None:
+            self._write(rest)
+
     def sweep(self, now: float) -> None:
         """Once a second: timers, and readers too slow to keep."""
         session = self.session

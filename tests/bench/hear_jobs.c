@@ -1,10 +1,10 @@
 /* hear_jobs: how long a new block takes to reach miners who are connected already.
  *
- *     hear_jobs FILE PID GAP_MS
+ *     hear_jobs FILE PID WINDOW_MS
  *
  * FILE holds, little-endian, u32 connections and so many u32 descriptors (inherited). Sends SIGUSR1 to PID, which finds
- * a block, and notes when each connection has its first clean job. Listens for GAP_MS after that, so that the caller may
- * meter what the block cost. Prints one line of JSON, times in ms from the signal on; exit 1 when somebody heard nothing.
+ * a block, and notes when each connection has its first clean job. Listens for WINDOW_MS in all, longer only if somebody
+ * has not heard by then, so that the caller may meter what the block cost. Prints one line of JSON, times in ms from the signal on; exit 1 when somebody heard nothing.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -67,7 +67,7 @@ static int by_size(const void *a, const void *b) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 4) { fprintf(stderr, "usage: hear_jobs FILE PID GAP_MS\n"); return 2; }
+    if (count != 4) { fprintf(stderr, "usage: hear_jobs FILE PID WINDOW_MS\n"); return 2; }
     uint32_t peers = 0, heard = 0, fd;
     FILE *file = fopen(arguments[1], "rb");
     if (!file || fread(&peers, 4, 1, file) != 1) { perror(arguments[1]); return 2; }
@@ -86,13 +86,13 @@ int main(int count, char **arguments) {
         for (int i = 0; i < n; i++) receive(ready[i].data.ptr);
     for (uint32_t i = 0; i < peers; i++) all[i].heard_s = 0;
 
-    double began_s = now_s(), until_s = began_s + SILENCE_S, gap_s = atof(arguments[3]) / 1e3;
+    double began_s = now_s(), window_s = atof(arguments[3]) / 1e3, until_s = began_s + SILENCE_S;
     if (kill((pid_t)atoi(arguments[2]), SIGUSR1)) { perror("kill"); return 2; }
     while (now_s() < until_s) {
         int n = epoll_wait(epoll, ready, 512, 10);
         for (int i = 0; i < n; i++) {
             if (!receive(ready[i].data.ptr)) continue;
-            if (++heard == peers) until_s = now_s() + gap_s;
+            if (++heard == peers) until_s = began_s + window_s;
         }
     }
     for (uint32_t i = 0; i < peers; i++) times[i] = (all[i].heard_s - began_s) * 1e3;

@@ -16,9 +16,10 @@ from servers import Server
 
 MINERS = 5000
 ROUNDS = 3
-GAP_MS = 1500
-"""Metered after the last miner has its job: what the pool does with a new template afterwards counts as well."""
-IDLE_S = 4.0
+WINDOW_MS = 2000
+"""Metered from the block on; the last miner has its job long before the end, but what the pool does with a new template
+afterwards counts as well. And as long without a block, before each one: what a pool does by itself it does once or twice
+in that time."""
 FILES_WANTED = 2 * MINERS + 1000
 
 
@@ -62,11 +63,11 @@ def find_blocks(server: Server, connections: list[Connection], new_work: NewWork
     file = folder / "descriptors"
     file.write_bytes(struct.pack(f"<{len(descriptors) + 1}I", len(descriptors), *descriptors))
     time.sleep(1)  # the logins are over
-    idle_ns = server.cpu_ns()
-    time.sleep(IDLE_S)
-    idle_ns = server.cpu_ns() - idle_ns
-    command = [str(folder / "hear_jobs"), str(file), str(server.finds), str(GAP_MS)]
+    command = [str(folder / "hear_jobs"), str(file), str(server.finds), str(WINDOW_MS)]
     for _ in range(ROUNDS):
+        idle_ns = server.cpu_ns()
+        time.sleep(WINDOW_MS / 1000)
+        idle_ns = server.cpu_ns() - idle_ns
         before_ns = server.cpu_ns()
         done = subprocess.run(command, pass_fds=descriptors, capture_output=True, text=True, timeout=120, check=False)
         spent_ns = server.cpu_ns() - before_ns
@@ -76,5 +77,5 @@ def find_blocks(server: Server, connections: list[Connection], new_work: NewWork
         new_work.first_ms.append(answer["first_ms"])
         new_work.median_ms.append(answer["median_ms"])
         new_work.last_ms.append(answer["last_ms"])
-        net_ns = spent_ns - idle_ns / IDLE_S * answer["seconds"]
+        net_ns = spent_ns - idle_ns * answer["seconds"] * 1000 / WINDOW_MS
         new_work.cost_us.append(net_ns / 1000 / len(connections))

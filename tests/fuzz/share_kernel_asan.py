@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     "chains/primitives/_share_kernel.c",
     "stratum/_submit_scan.c",
+    "stratum/_rounds.c",
     "pool/shares/_disk_thread.c",
     "pool/services/_share_desk.c",
 )
@@ -31,6 +32,7 @@ TESTS = (
     "tests/unit/chains/primitives/test_hash_pairs.py",
     "tests/vectors/test_vectors_share_kernel.py",
     "tests/unit/stratum/test_stratum_submit_scan.py",
+    "tests/unit/stratum/test_stratum_rounds.py",
     "tests/unit/pool/shares/test_share_log.py",
     "tests/unit/pool/services/test_share_lanes.py",
 )

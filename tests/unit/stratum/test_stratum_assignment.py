@@ -34,13 +34,22 @@ def test_assignment_goes_on_with_the_bare_line_shared_by_all():
     assert assignment.go_on(job, 3) is None and assignment.go_on(offer(3), 3) is None, "only newer ones"
 
 
-def test_assignment_does_not_go_on_when_the_difficulty_may_be_another():
+def test_assignment_goes_on_after_a_look_that_changed_nothing():
+    """Each silent miner is looked at every few seconds: after that most have no need of another difficulty."""
+    assignment = settled()
+    assignment.moved(0.0, urgent=True)
+    assignment.check(0.5)
+    assert assignment.due > 0.5 and not assignment.wanted
+    assert assignment.go_on(offer(2), 0) == b"job 2\n"
+    assert assignment.terms.sent == assignment.terms.target((1e9,)) == 64.0
+
+
+def test_assignment_does_not_go_on_when_the_difficulty_is_another():
     for change in (
         lambda assignment: assignment.ask(16.0, 0.0),
         lambda assignment: assignment.ask_minimum(128.0, 0.0),
         lambda assignment: assignment.adopt(PortPolicy(4.0, 4.0, 4.0), 0.0),
         lambda assignment: assignment.want_clean(),
-        lambda assignment: assignment.moved(0.0, urgent=True),
         lambda assignment: assignment.check(1e6),
         lambda assignment: assignment.interrupt(),
     ):

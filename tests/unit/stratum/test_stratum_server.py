@@ -15,7 +15,7 @@ import pytest
 from server_schema import check_server_line
 from stratum_peer import POLICY, make_job, methods, request, submit_request
 
-from stratum import errors
+from stratum import errors, rounds
 from stratum.addresses import AddressBook
 from stratum.counters import RTT_CLASSES, rtt_class
 from stratum.events import Submit
@@ -111,7 +111,7 @@ async def house(reactor: Any, limits: Limits = LENIENT, **more: Any) -> AsyncIte
             await server.stop().asFuture(asyncio.get_running_loop())
         for miner in built.miners:
             miner.writer.close()
-        assert server.connections == set() and len(server.extranonces) == 0
+        assert not server.connections and len(server.extranonces) == 0
 
 
 async def until(condition: Any) -> None:
@@ -254,14 +254,13 @@ async def test_server_broadcast_reaches_everyone_the_biggest_first(reactor: Any,
             await miner.start(f"addr.{index}")
         stranger = await home.miner()
         order: list[float] = []
-        for connection in home.server.connections:
-            offer = connection.offer
+        send_job = rounds.send_job
 
-            def spy(job: JobOffer, clean_from: int, now: float, c: Any = connection, o: Any = offer) -> None:
-                order.append(c.session.assignment.difficulty)
-                o(job, clean_from, now)
+        def spy(direct: type, connections: list[Connection], job: JobOffer, clean_from: int) -> Any:
+            order.extend(connection.session.assignment.difficulty for connection in connections)
+            return send_job(direct, connections, job, clean_from)
 
-            monkeypatch.setattr(connection, "offer", spy)
+        monkeypatch.setattr(rounds, "send_job", spy)
         home.server.broadcast(make_job(2, clean=True))
         assert order == [512.0, 256.0, 128.0], "the rest waits for later turns"
         home.server.broadcast(make_job(3))
@@ -283,17 +282,41 @@ async def test_server_answers_between_the_slices_of_a_broadcast(reactor: Any, mo
             miner.send(request(0, "mining.suggest_difficulty", 2.0 ** (index - 20)))
             await miner.line()
             await miner.start(f"addr.{index}")
-        for connection in home.server.connections:
+        send_job = rounds.send_job
 
-            def slow(job: JobOffer, clean_from: int, now: float, o: Any = connection.offer) -> None:
-                time.sleep(0.002)
-                o(job, clean_from, now)
+        def slow(*arguments: Any) -> Any:
+            time.sleep(0.002)
+            return send_job(*arguments)
 
-            monkeypatch.setattr(connection, "offer", slow)
+        monkeypatch.setattr(rounds, "send_job", slow)
         miners[0].send(request(7, "mining.ping"))  # the last one to have its job
         home.server.broadcast(make_job(2, clean=True))
         said = await miners[0].lines(2)
         assert said[0].get("id") == 7 and said[1]["method"] == "mining.notify"
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+async def test_server_finishes_a_line_that_half_fits_before_the_next_one(
+    reactor: Any, monkeypatch: Any, is_compiled: bool
+) -> None:
+    """Whoever writes them: to a miner that reads slowly every job comes whole."""
+    if not is_compiled:
+        monkeypatch.setattr(rounds, "send_job", rounds.python_send_job)
+    async with house(reactor) as home:
+        miner = await home.miner()
+        await miner.start()
+        (connection,) = home.server.connections
+        miner.writer.transport.pause_reading()
+        sequence = 1
+        while not connection.transport.unsent_bytes:
+            sequence += 1
+            home.server.broadcast(make_job(sequence, filler=20_000))
+        for _ in range(3):
+            sequence += 1
+            home.server.broadcast(make_job(sequence, filler=20_000))
+        miner.writer.transport.resume_reading()
+        told = [(await miner.line())["params"][0] for _ in range(sequence - 1)]
+        assert told == [f"{number:x}" for number in range(2, sequence + 1)]
 
 
 async def test_server_several_ports_share_extranonces_and_have_their_terms(reactor: Any) -> None:
