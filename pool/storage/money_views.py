@@ -16,13 +16,12 @@ MAX_WAITING = 2000
 
 
 class ChainMoney(NamedTuple):
-    """Smallest units; by (chain, kind), and by chain. `last_block_ms` is when the newest block was found."""
+    """Smallest units; by (chain, kind), and by chain."""
 
     liabilities: dict[tuple[str, str], int]
     coins: dict[tuple[str, str], int]
     fees: dict[str, int]
     imbalance: dict[str, int]
-    last_block_ms: dict[str, int]
 
 
 def chain_money(connection: Connection) -> ChainMoney:
@@ -36,7 +35,7 @@ def chain_money(connection: Connection) -> ChainMoney:
     # Summed in two halves: SQLite's SUM fails beyond 63 bits.
     high, low = func.sum(balances.c.amount // 2**31), func.sum(balances.c.amount % 2**31)
     rows = connection.execute(select(balances.c.chain, part, high, low).group_by(balances.c.chain, part))
-    money = ChainMoney({}, {}, {}, {}, _last_blocks(connection))
+    money = ChainMoney({}, {}, {}, {})
     for chain, account, high_sum, low_sum in rows:
         amount = int(high_sum) * 2**31 + int(low_sum)
         owner, _, kind = account.partition(".")
@@ -51,9 +50,11 @@ def chain_money(connection: Connection) -> ChainMoney:
     return money
 
 
-def _last_blocks(connection: Connection) -> dict[str, int]:
+def newest_money(connection: Connection) -> tuple[dict[str, int], int]:
+    """By chain, when its newest block was found; and a number that is another one when money was booked since."""
     newest = select(blocks.c.chain, func.max(blocks.c.found_ms).label("found_ms")).where(blocks.c.state != "rejected")
-    return {row.chain: row.found_ms for row in connection.execute(newest.group_by(blocks.c.chain))}
+    found_ms = {row.chain: row.found_ms for row in connection.execute(newest.group_by(blocks.c.chain))}
+    return found_ms, connection.execute(select(func.max(transfers.c.id))).scalar() or 0
 
 
 def oldest_unpaid_ms(connection: Connection, minimums: Mapping[str, int], now_ms: int) -> dict[str, int]:

@@ -27,6 +27,7 @@ from pool.services.front_end_process import FrontEndProcess, front_end_command, 
 from pool.services.told_log import ManyIngests
 from pool.shares.record import BEGINNING
 from pool.storage.books import SqlBooks
+from pool.ticks import next_tick
 from pool.wiring.fleet_slot import Slot
 from pool.wiring.fleet_talk import FleetTalk, InThread
 from pool.wiring.kept_log import KeptLog, Spawn
@@ -34,7 +35,7 @@ from pool.wiring.mining import Mining
 
 log = logging.getLogger("parapool.frontends")
 
-LOOK_S = 0.2
+LOOK_S = 0.25
 LATE_S = 5.0
 CONSUMED_S = 1.0
 ADOPT_S = 3.0  # a front end without a mother tries five times a second
@@ -124,7 +125,7 @@ class Fleet:
             if olds and not self._handed_over and all(slot.serves for slot in wanted):
                 self._handed_over = True
                 self._hand_over(olds)
-            await asyncio.sleep(LOOK_S)
+            await next_tick(LOOK_S)
 
     def _free_numbers(self) -> list[int]:
         busy = {number for number, slot in self._slots.items() if slot.process is not None}

@@ -70,6 +70,7 @@ from pool.services.pace_telling import PaceTelling, remember
 from pool.shares.log_segment import CorruptShareLog
 from pool.shares.record import Position
 from pool.shares.share_log import ShareLog
+from pool.ticks import next_tick
 from pool.wiring.following_mining import FollowingMining, ToldBooks
 from pool.wiring.mining import owner_of
 from pool.wiring.transport import Transport
@@ -174,7 +175,7 @@ class RunningFrontEnd:
                 self._link.tell(Drained(position.segment, position.offset, watermark.sequence, watermark.time_ms))
             if rounds % FIGURES_ROUNDS == 0:
                 self._link.tell(figures_of(self.status))
-            await asyncio.sleep(TELL_S)
+            await next_tick(TELL_S)
 
     async def _tell_miners(self, message: MinersToTell) -> None:
         self._link.tell(await miners_told(self.mining.servers.values(), message))

@@ -29,7 +29,7 @@ from pool.storage.books import SqlBooks
 from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, in_short, upgrade
 from pool.storage.ledger_links import link_first
-from pool.storage.money_views import chain_money, oldest_unpaid_ms
+from pool.storage.money_views import chain_money, newest_money, oldest_unpaid_ms
 from pool.storage.settings_books import SettingsBooks
 from pool.ticks import next_tick
 from pool.wiring.mining import Mining
@@ -37,8 +37,8 @@ from pool.wiring.paying import Payers, Spawn, Wallets
 
 log = logging.getLogger("parapool")
 
-BLOCK_COUNTS_S = 5.0
-OLDEST_UNPAID_S = 60.0  # looks at a few rows for each account that is owed something
+BLOCK_COUNTS_S = 15.0  # as often as most Prometheus look
+OLDEST_UNPAID_S = 60.0  # looks at a few rows for each account that is owed something, and at all balances
 
 
 class Books:
@@ -67,6 +67,7 @@ class Keeping:
         self.settings = SettingsBooks(books.database, self.sql, self.views, settings_rules(config), wall_ms)
         self.payers = Payers(config, books.database, self.sql)
         self._waits_due_s = float("-inf")
+        self._counted_transfer: int | None = None
 
     def build(self, ingest: Ingest, mining: Mining) -> None:
         """The services. Raises StartError, OSError and whatever a database that is away causes; close() is due then."""
@@ -116,10 +117,13 @@ class Keeping:
             await next_tick(BLOCK_COUNTS_S)
 
     async def _count_money(self, money: MoneyReadings) -> None:
-        found = await self.views.read(chain_money)
-        money.liabilities, money.coins, money.fees = found.liabilities, found.coins, found.fees
-        money.imbalance, money.last_block_ms = found.imbalance, found.last_block_ms
+        """All balances are read when some have changed, and now and then although none should have."""
         now_s = time.monotonic()
+        money.last_block_ms, transfer = await self.views.read(newest_money)
+        if transfer != self._counted_transfer or now_s >= self._waits_due_s:
+            found = await self.views.read(chain_money)
+            money.liabilities, money.coins, money.fees = found.liabilities, found.coins, found.fees
+            money.imbalance, self._counted_transfer = found.imbalance, transfer
         if now_s >= self._waits_due_s:
             self._waits_due_s = now_s + OLDEST_UNPAID_S
             minimums = {name: section.minimum_payout for name, section in paying_chains(self.config).items()}

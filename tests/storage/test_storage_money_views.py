@@ -8,7 +8,7 @@ from pool.ledger import income, payment
 from pool.ledger.transfer import TransferGroup
 from pool.storage import ledger_store
 from pool.storage.database import Database
-from pool.storage.money_views import chain_money, oldest_unpaid_ms
+from pool.storage.money_views import chain_money, newest_money, oldest_unpaid_ms
 from pool.storage.tables import balances
 
 CREDIT = income.credit("alpha", "A", income=1000, fee=10, amounts={1: 600, 2: 390})
@@ -31,6 +31,16 @@ def test_storage_money_sums_each_chain(database: Database) -> None:
     assert money.coins["alpha", "wallet"] == 1000
     assert money.fees == {"alpha": 10, "beta": 0}
     assert money.imbalance == {"alpha": 0, "beta": 0}
+
+
+def test_storage_money_tells_when_it_is_another_sum(database: Database) -> None:
+    with database.write() as connection:
+        seen = [newest_money(connection)]
+        for group in (CREDIT, MATURE):
+            ledger_store.post(connection, group, 5)
+            seen.append(newest_money(connection))
+        assert newest_money(connection) == seen[-1]
+    assert seen[0] == ({}, 0) and len({number for _, number in seen}) == 3
 
 
 def test_storage_money_shows_what_does_not_balance(database: Database) -> None:
