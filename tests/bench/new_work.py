@@ -18,8 +18,8 @@ MINERS = 5000
 ROUNDS = 3
 WINDOW_MS = 2000
 """Metered from the block on; the last miner has its job long before the end, but what the pool does with a new template
-afterwards counts as well. And as long without a block, before each one: what a pool does by itself it does once or twice
-in that time."""
+afterwards counts as well. And as long without a block, before each one: what a pool does by itself it does once or
+twice in that time."""
 FILES_WANTED = 2 * MINERS + 1000
 
 
