@@ -84,12 +84,9 @@ class TransportSection(Section):
         """Raises ValueError with a sentence when there is none that can be used."""
         assert self.jobs_key_file is not None, "load() admits no jobs from or to elsewhere without"
         try:
-            key = self.jobs_key_file.read_bytes().strip()
-        except OSError as error:
-            raise ValueError(f"transport.jobs_key_file cannot be read: {error}") from error
-        if len(key) < KEY_BYTES:
-            raise ValueError(f"transport.jobs_key_file holds {len(key)} characters, expected {KEY_BYTES} at least")
-        return key
+            return _key_in(self.jobs_key_file)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"transport.jobs_key_file cannot be used: {error}") from error
 
 
 class BooksSection(Section):
@@ -162,7 +159,24 @@ def _job_mistakes(transport: Mapping[str, Any], role: Any, *, is_redis: bool) ->
         yield ("transport", "machine"), "expected it with jobs: follow only, the maker of jobs has a part of its own"
     if transport.get("jobs_key_file") is None:
         yield ("transport", "jobs"), "expected transport.jobs_key_file beside it"
-    yield from _unreadable(transport, "jobs_key_file")
+    problems = list(_unreadable(transport, "jobs_key_file"))
+    yield from problems or _too_short(transport.get("jobs_key_file"))
+
+
+def _too_short(key_file: Any) -> Iterator[Found]:
+    if isinstance(key_file, str) and key_file and "\x00" not in key_file:
+        try:
+            _key_in(Path(key_file))
+        except (OSError, ValueError) as error:
+            yield ("transport", "jobs_key_file"), str(error)
+
+
+def _key_in(path: Path) -> bytes:
+    """Raises OSError, and ValueError with a sentence."""
+    key = path.read_bytes().strip()
+    if len(key) < KEY_BYTES:
+        raise ValueError(f"expected {KEY_BYTES} characters at least, the file holds {len(key)}")
+    return key
 
 
 def _unreadable(transport: Mapping[str, Any], key: str) -> Iterator[Found]:

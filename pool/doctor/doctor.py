@@ -64,7 +64,8 @@ async def _examine(config: Config, looks: _Looks) -> None:
         await asyncio.gather(*work)
         work = [looks.look(f"{chain.name} nodes", agreement(chain.nodes)) for chain in chains]
         work += [looks.look(f"{chain.name} leader", _leading(config, chain)) for chain in chains]
-        if role in SERVING and chains[0].watched is not None:
+        makes_jobs = config.transport.jobs != "follow"
+        if role in SERVING and makes_jobs and chains[0].watched is not None:
             trial = JobTrial(config, chains[0].watched, {chain.name: chain.nodes for chain in chains})
             aux = {chain.name: chain.offer for chain in chains if isinstance(chain.offer, AuxTemplate)}
             aux |= await _of_one_datum(chains)
@@ -96,7 +97,7 @@ async def _of_one_datum(chains: Sequence[_Chain]) -> dict[str, AuxTemplate]:
 async def _leading(config: Config, chain: _Chain) -> list[Finding]:
     """Of a chain of votes only."""
     section = chain.section
-    if not isinstance(section, BkChain) or not config.pool.serves:
+    if not isinstance(section, BkChain) or not config.leads:
         return []
     return [leader_finding(chain.name, leader_files(section, config.pool.data_dir, chain.name))]
 

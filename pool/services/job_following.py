@@ -87,6 +87,7 @@ class JobFollower:
         self._place: bytes | None = None
         self._whole = b""  # the whole piece that was passed last
         self._epoch = 0
+        self._former = 0  # the earlier one that was told of
         self._sequence = -1
         self._made_at: float | None = None  # monotonic
         self._fault = ""
@@ -183,6 +184,9 @@ class JobFollower:
     def _take(self, entry_id: bytes, piece: FeedPiece) -> bool:
         """Whether to read on behind it."""
         if piece.epoch < self._epoch:
+            if piece.epoch != self._former:
+                self._former = piece.epoch
+                log.warning("an earlier maker of jobs is not heard epoch=%d newer=%d", piece.epoch, self._epoch)
             return True
         is_next = piece.epoch == self._epoch and piece.sequence == self._sequence + 1
         if piece.whole:

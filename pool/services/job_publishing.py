@@ -34,6 +34,9 @@ WAIT_MS = 1000
 WHOLE_AFTER = 32
 """Jobs, on one tip: a machine that begins reads no more than these and one whole piece."""
 
+WHOLE_DELAY_S = 1.0
+"""After the job that it is due for: megabytes for newcomers, while everybody else waits for the new tip."""
+
 LARGE_BYTES = 1 << 16
 """To seal so much takes a fraction of a millisecond; more is done in a thread."""
 
@@ -83,7 +86,7 @@ class JobPublisher:
         self._notices: dict[str, list[bytes]] = {}  # where each ticket stands that has no answer
         self._previous_hash = b""
         self._since_whole = 0
-        self._whole_due = False
+        self._whole_at: float | None = None
         self._anew = True  # a whole piece comes first, in the place of all that waits
         self._whole_id: bytes | None = None
         self._claim_at = 0.0
@@ -101,7 +104,8 @@ class JobPublisher:
         frames = self._feed.publish(job, parent, uncapped)
         self._since_whole += 1
         if parent.previous_hash != self._previous_hash or self._since_whole > WHOLE_AFTER:
-            self._previous_hash, self._whole_due = parent.previous_hash, True
+            self._previous_hash = parent.previous_hash
+            self._whole_at = self._whole_at or time.monotonic() + WHOLE_DELAY_S
         self._say(frames)
 
     def announce(self, text: str, realms: set[str]) -> None:
@@ -141,7 +145,7 @@ class JobPublisher:
             if self._fault:
                 self._fault = ""
                 log.info("jobs are published again")
-            wait_s = self._claim_at - time.monotonic()
+            wait_s = min(self._claim_at, self._whole_at or self._claim_at) - time.monotonic()
             if wait_s > 0:
                 await _either(self._wake, wait_s)
 
@@ -170,12 +174,12 @@ class JobPublisher:
             await self._write(maker_frame(answer), whole=False)
             self._answers.pop(answer.ticket)
             await self._line.forget_found(answer.ticket, self._notices.pop(answer.ticket, []))
-        if self._whole_due and not self._feed.is_empty:
+        if self._whole_at is not None and time.monotonic() >= self._whole_at:
             await self._write_whole()
 
     async def _write_whole(self) -> None:
         """All that is known. Jobs that still wait are in it, and known to whoever hears of them again."""
-        self._whole_due, self._since_whole = False, 0
+        self._whole_at, self._since_whole = None, 0
         self._whole_id = await self._write(b"".join(self._feed.present()), whole=True)
 
     async def _claim(self) -> bool:

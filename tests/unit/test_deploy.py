@@ -22,7 +22,7 @@ from stratum.proxy_header import parse_proxy_header
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-SECRET = "redis://redis:6379/0\n"  # a good first line for each of them
+SECRET = "redis://redis.example.org:6379/0\n"  # a good first line for each of them
 
 
 def documents(path: Path) -> list[Any]:

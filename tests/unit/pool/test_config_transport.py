@@ -136,7 +136,11 @@ def test_config_transport_jobs_of_another_machine_need_a_way_a_key_and_a_number(
     assert line.startswith("transport.jobs_key_file: expected a file that not everybody")
     assert TransportSection(jobs_key_file=str(key)).jobs_key() == b"k" * 64
     key.write_text("short")
-    with pytest.raises(ValueError, match="holds 5 characters, expected 32 at least"):
+    key.chmod(0o600)
+    assert mistakes("all", **redis, jobs="publish", jobs_key_file=str(key)) == [
+        "transport.jobs_key_file: expected 32 characters at least, the file holds 5"
+    ]
+    with pytest.raises(ValueError, match="expected 32 characters at least, the file holds 5"):
         TransportSection(jobs_key_file=str(key)).jobs_key()
 
 

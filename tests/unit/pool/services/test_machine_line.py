@@ -38,6 +38,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (job_publishing, job_following):
         monkeypatch.setattr(module, "RETRY_S", 0.02)
         monkeypatch.setattr(module, "CLAIM_AGAIN_S", 0.05)
+    monkeypatch.setattr(job_publishing, "WHOLE_DELAY_S", 0.2)
     monkeypatch.setattr(job_following, "LOOK_S", 0.02)
     monkeypatch.setattr(job_following, "AGAIN_S", 0.1)
 
@@ -130,9 +131,14 @@ async def test_machine_line_jobs_come_in_order_and_a_late_machine_hears_what_is_
         ids += [maker.job(102), maker.job(102)]
         await until(lambda: first.jobs == ids)
         async with running(late.follower):
-            await until(lambda: late.jobs == ids[3:])
+            await until(lambda: late.jobs[-2:] == ids[3:])
             ids.append(maker.job(102))
-            await until(lambda: first.jobs == ids and late.jobs == ids[3:])
+            await until(lambda: first.jobs == ids and late.jobs[-3:] == ids[3:])
+        pieces = len(line.pieces)
+        await until(lambda: len(line.pieces) < pieces)
+        newest = Machine(line, number=3)
+        async with running(newest.follower):
+            await until(lambda: newest.jobs == ids[3:])
     assert first.follower.gaps == first.follower.refused == late.follower.gaps == 0
     assert first.follower.age_s is not None and first.follower.age_s < LIMIT_S
     assert sum(isinstance(message, ParentNews) for message in first.heard) == 2, "a template is sent once"
@@ -182,6 +188,7 @@ async def test_machine_line_what_others_say_is_told_once_and_not_heeded(
         await until(lambda: machine.follower.refused == len(bad) + 1)
     alarms = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert 4 <= len(alarms) < len(bad)
+    assert caplog.text.count("an earlier maker of jobs is not heard") == 1
 
 
 async def test_machine_line_the_next_maker_is_heard_and_the_former_is_not() -> None:
