@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from support.devnet import CHAINS, PARENT, Devnet, steps
 from support.machines_world import KEY, Link, MachinesWorld
 from support.ports import free_port
@@ -65,6 +66,24 @@ async def test_devnet_machines_have_the_same_jobs_and_their_blocks_get_to_the_no
             assert {credit["miner"] for credit in block["credits"]} == {LOGIN}
     with devnet.database() as connection:
         assert audit(connection) == []
+
+    steps.info("another tag: the machines refuse its jobs until their configuration has it, too")
+    values = YAML(typ="safe").load(devnet.config_path)
+    values["pool"]["tag"] = "/other/"
+    with devnet.config_path.open("w") as file:
+        YAML(typ="safe").dump(values, file)
+    assert devnet.pool is not None
+    devnet.pool.process.send_signal(signal.SIGHUP)
+    await devnet.until(lambda: "configuration taken over" in devnet.logs(), "the maker has it")
+    refused = "alarm: a job of the maker's cannot be made here"
+    await devnet.advance(PARENT)
+    await devnet.until(lambda: all(refused in devnet.logs(f"machine-{name}") for name in world.machines), "they refuse")
+    for name, child in world.machines.items():
+        child.process.send_signal(signal.SIGHUP)
+        await devnet.until(lambda name=name: "configuration taken over" in devnet.logs(f"machine-{name}"), "it has it")
+    await _all_on_a_new_tip(world, rigs)
+    job = await rigs[0].job()
+    assert b"/other/" in job.coinb1 + job.coinb2
 
 
 async def test_devnet_machines_outlive_redis_the_maker_and_each_other(
