@@ -206,7 +206,7 @@ class NetworkPool:
         """What `pool ledger audit` says of the books, which must be that nothing is wrong."""
         done = subprocess.run(
             pool_command("ledger", "audit", "-c", str(self.pool.config_path)),
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=900,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
