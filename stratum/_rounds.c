@@ -109,35 +109,75 @@ static int descriptor_of(PyObject *transport) {
     return (int)descriptor;
 }
 
-/* What could not be sent, or None for all of it: a new reference. NULL when the connection has the whole job, or with an
- * exception. */
-static PyObject *send_one(PyObject *connection, Offer *offer) {
-    PyObject *session = get(connection, str_session), *assignment = NULL, *transport = NULL, *rest = Py_None;
-    int clean, descriptor;
+/* What is sent to one connection, or nothing. */
+typedef struct {
+    PyObject *assignment; /* NULL for who is left to Python */
+    int descriptor, clean;
+    ssize_t sent;
+} Sending;
+
+static void plan(PyObject *connection, Offer *offer, Sending *sending) {
+    PyObject *session = get(connection, str_session), *assignment = NULL, *transport = NULL;
+    sending->assignment = NULL;
     if (!is_none(session, str_closed)) goto end;
     assignment = get(session, str_assignment);
-    if (assignment == NULL || !goes_on(assignment, offer, &clean)) goto end;
+    if (assignment == NULL || !goes_on(assignment, offer, &sending->clean)) goto end;
     transport = get(connection, str_transport);
-    if (!is_free(transport, offer->direct) || (descriptor = descriptor_of(transport)) < 0) goto end;
-
-    PyObject *line = offer->lines[clean];
-    ssize_t size = PyBytes_GET_SIZE(line), sent = send(descriptor, PyBytes_AS_STRING(line), (size_t)size, SEND_FLAGS);
-    if (sent <= 0) goto end; /* no room, or a lost connection: Python tries again, and knows what then */
-    rest = NULL;
-    if (PyObject_SetAttr(assignment, str_sequence, offer->sequence) == 0 && sent < size)
-        rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(line) + sent, size - sent);
+    if (is_free(transport, offer->direct) && (sending->descriptor = descriptor_of(transport)) >= 0)
+        sending->assignment = Py_NewRef(assignment);
 end:
     Py_XDECREF(session);
     Py_XDECREF(assignment);
     Py_XDECREF(transport);
-    return rest == Py_None ? Py_NewRef(rest) : rest;
+}
+
+/* -1 with an exception. What could not be sent is put into `left`. */
+static int note(PyObject *connection, const Offer *offer, const Sending *sending, PyObject *left) {
+    PyObject *rest = Py_None;
+    if (sending->assignment != NULL && sending->sent > 0) { /* else no room, or a lost connection: Python knows what then */
+        PyObject *line = offer->lines[sending->clean];
+        Py_ssize_t size = PyBytes_GET_SIZE(line);
+        if (PyObject_SetAttr(sending->assignment, str_sequence, offer->sequence) < 0) return -1;
+        if (sending->sent >= size) return 0;
+        rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(line) + sending->sent, size - sending->sent);
+        if (rest == NULL) return -1;
+    } else
+        Py_INCREF(rest);
+    PyObject *pair = PyTuple_Pack(2, connection, rest);
+    int done = pair == NULL ? -1 : PyList_Append(left, pair);
+    Py_DECREF(rest);
+    Py_XDECREF(pair);
+    return done;
+}
+
+/* All sends together, without a look at an object in between: the kernel's memory stays in the cache, and a peer on the
+ * same machine is still awake from the one before, so that it need not be woken for each. */
+static PyObject *send_to(PyObject *connections, Offer *offer) {
+    Py_ssize_t count = PyList_GET_SIZE(connections);
+    Sending *sendings = PyMem_New(Sending, count ? count : 1);
+    PyObject *left = sendings == NULL ? PyErr_NoMemory() : PyList_New(0);
+    if (left == NULL) goto end;
+    for (Py_ssize_t i = 0; i < count; i++) plan(PyList_GET_ITEM(connections, i), offer, &sendings[i]);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (sendings[i].assignment == NULL) continue;
+        PyObject *line = offer->lines[sendings[i].clean];
+        sendings[i].sent =
+            send(sendings[i].descriptor, PyBytes_AS_STRING(line), (size_t)PyBytes_GET_SIZE(line), SEND_FLAGS);
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (left != NULL && note(PyList_GET_ITEM(connections, i), offer, &sendings[i], left) < 0) Py_CLEAR(left);
+        Py_XDECREF(sendings[i].assignment);
+    }
+end:
+    PyMem_Free(sendings);
+    return left;
 }
 
 /* send_job(direct, connections, job, clean_from) */
 static PyObject *send_job(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     (void)module;
     Offer offer = {0};
-    PyObject *left = NULL;
+    PyObject *connections = NULL, *left = NULL;
     if (count != 4 || !PyList_Check(args[1])) {
         PyErr_SetString(PyExc_TypeError, "expected a type, a list of connections, a job and a number");
         return NULL;
@@ -156,20 +196,10 @@ static PyObject *send_job(PyObject *module, PyObject *const *args, Py_ssize_t co
     }
     offer.number = PyLong_AsLongLong(offer.sequence);
     if (offer.number == -1 && PyErr_Occurred()) goto end;
-    left = PyList_New(0);
-    for (Py_ssize_t i = 0; left != NULL && i < PyList_GET_SIZE(args[1]); i++) {
-        PyObject *connection = Py_NewRef(PyList_GET_ITEM(args[1], i));
-        PyObject *rest = send_one(connection, &offer);
-        PyObject *pair = rest == NULL ? NULL : PyTuple_Pack(2, connection, rest);
-        Py_XDECREF(rest);
-        Py_DECREF(connection);
-        if (pair != NULL) {
-            if (PyList_Append(left, pair) < 0) Py_CLEAR(left);
-            Py_DECREF(pair);
-        } else if (PyErr_Occurred())
-            Py_CLEAR(left);
-    }
+    connections = PyList_GetSlice(args[1], 0, PyList_GET_SIZE(args[1])); /* ours: nobody changes it meanwhile */
+    if (connections != NULL) left = send_to(connections, &offer);
 end:
+    Py_XDECREF(connections);
     Py_XDECREF(offer.sequence);
     Py_XDECREF(offer.caps);
     Py_XDECREF(offer.even_caps);
