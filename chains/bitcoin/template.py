@@ -6,6 +6,7 @@ The node has checked the transactions and their order, which is never changed he
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, TypedDict
@@ -142,7 +143,7 @@ def _target(record: Record, bits: int) -> int:
 
 def _transactions(items: list[Any]) -> list[TemplateTransaction]:
     """In one go where nothing is wrong with them."""
-    parse, missing, found = bytes.fromhex, msgspec.UNSET, []
+    parse, missing, found = unhexlify, msgspec.UNSET, []  # takes two thirds of bytes.fromhex's time, and no blanks
     for place, item in enumerate(items):
         if type(item) is not OfferedTransaction:
             found.append(_transaction(item, place))
@@ -151,13 +152,12 @@ def _transactions(items: list[Any]) -> list[TemplateTransaction]:
         if wtxid_hex is missing:
             wtxid_hex = txid_hex
         try:
-            data, txid, wtxid = parse(data_hex), parse(txid_hex), parse(wtxid_hex)  # blanks show in the lengths
+            data, txid, wtxid = parse(data_hex), parse(txid_hex), parse(wtxid_hex)
         except ValueError:
             data = txid = wtxid = b""
         if (
-            len(txid_hex) == len(wtxid_hex) == 64
-            and len(txid) == len(wtxid) == 32
-            and 2 * len(data) == len(data_hex) >= 2 * MIN_TRANSACTION_SIZE
+            len(txid) == len(wtxid) == 32
+            and len(data) >= MIN_TRANSACTION_SIZE
             and type(fee_sat) is int
             and -fields.MAX_AMOUNT <= fee_sat <= fields.MAX_AMOUNT
         ):

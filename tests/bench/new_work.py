@@ -17,9 +17,11 @@ from servers import Server
 MINERS = 5000
 ROUNDS = 3
 WINDOW_MS = 2000
-"""Metered from the block on; the last miner has its job long before the end, but what the pool does with a new template
-afterwards counts as well. And as long without a block, before each one: what a pool does by itself it does once or
-twice in that time."""
+"""Metered from each block on; the last miner has its job long before the end, but what the pool does with a new
+template afterwards counts as well."""
+IDLE_S = 4.0
+"""Metered without a block, before the first and after the last one: what a pool does by itself is not the same in each
+second, and less later than soon after the logins."""
 FILES_WANTED = 2 * MINERS + 1000
 
 
@@ -64,10 +66,9 @@ def find_blocks(server: Server, connections: list[Connection], new_work: NewWork
     file.write_bytes(struct.pack(f"<{len(descriptors) + 1}I", len(descriptors), *descriptors))
     time.sleep(1)  # the logins are over
     command = [str(folder / "hear_jobs"), str(file), str(server.finds), str(WINDOW_MS)]
+    idle_ns = meter_idle(server)
+    spent: list[tuple[int, float]] = []
     for _ in range(ROUNDS):
-        idle_ns = server.cpu_ns()
-        time.sleep(WINDOW_MS / 1000)
-        idle_ns = server.cpu_ns() - idle_ns
         before_ns = server.cpu_ns()
         done = subprocess.run(command, pass_fds=descriptors, capture_output=True, text=True, timeout=120, check=False)
         spent_ns = server.cpu_ns() - before_ns
@@ -77,5 +78,15 @@ def find_blocks(server: Server, connections: list[Connection], new_work: NewWork
         new_work.first_ms.append(answer["first_ms"])
         new_work.median_ms.append(answer["median_ms"])
         new_work.last_ms.append(answer["last_ms"])
-        net_ns = spent_ns - idle_ns * answer["seconds"] * 1000 / WINDOW_MS
+        spent.append((spent_ns, answer["seconds"]))
+    idle_ns += meter_idle(server)
+    for spent_ns, seconds in spent:
+        net_ns = spent_ns - idle_ns * seconds / (2 * IDLE_S)
         new_work.cost_us.append(net_ns / 1000 / len(connections))
+
+
+def meter_idle(server: Server) -> int:
+    """The CPU time of IDLE_S without a block."""
+    before_ns = server.cpu_ns()
+    time.sleep(IDLE_S)
+    return server.cpu_ns() - before_ns

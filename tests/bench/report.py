@@ -26,7 +26,7 @@ answer is compared with the verdict that it should be.
 
 A new block is timed from the parent node's finding it, its long poll being answered with the whole template, to the
 clean job of the last of 5,000 miners; the null server has its job ready. The CPU time of a block is everything that the
-pool spends in the 2 s after it, template and jobs included, less what it spends in the 2 s before.
+pool spends in the 2 s after it, template and jobs included, less what it spends in that time without a block.
 
 """
 TITLES = {"paced": "1,000 shares/s over 100 connections", "closed": "closed loop, 1,000 connections"}
