@@ -46,6 +46,7 @@ class BlockRelay:
         try:
             while not answer.done():
                 self.tell(found)
+                found = msgspec.structs.replace(found, again=True)  # told once, it may be submitted
                 await asyncio.wait([answer], timeout=self._again_s)
                 if not answer.done() and time.monotonic() >= until:
                     return given_up(TimeoutError("the maker of jobs gave no answer"))

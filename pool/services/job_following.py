@@ -92,6 +92,7 @@ class JobFollower:
         self._made_at: float | None = None  # monotonic
         self._fault = ""
         self._bad = ""
+        self._untellable = ""
         self._odd_whole = b""
         self._is_missing = False
         self._untold: dict[str, _Untold] = {}
@@ -122,10 +123,11 @@ class JobFollower:
         while True:
             try:
                 heard = await self._read()
-            except TransportAwayError as error:
+            except Exception as error:
                 if not self._fault:
-                    self._fault = str(error)
-                    log.error("no jobs come from the maker, miners stay on the last one: %s", error)
+                    self._fault = str(error) or repr(error)
+                    trace = None if isinstance(error, TransportAwayError) else error
+                    log.error("no jobs come from the maker, miners stay on the last one: %s", error, exc_info=trace)
                 await asyncio.sleep(RETRY_S)
                 continue
             if self._fault:
@@ -179,7 +181,8 @@ class JobFollower:
         self.refused += 1
         if str(error) != self._bad:
             self._bad = str(error)
-            log.error("alarm: what is said to be the maker's is not heeded: %s", error)
+            trace = None if isinstance(error, ValueError) else error
+            log.error("alarm: what is said to be the maker's is not heeded: %s", error, exc_info=trace)
 
     def _take(self, entry_id: bytes, piece: FeedPiece) -> bool:
         """Whether to read on behind it."""
@@ -211,6 +214,9 @@ class JobFollower:
                 self._pass_on(message, piece.made_ms)
         except KeyError:
             return self._missed(piece)
+        except Exception as error:  # a maker of another release
+            self._refuse(error)
+            return True
         self._is_missing = False
         return True
 
@@ -239,6 +245,12 @@ class JobFollower:
                 for untold in list(self._untold.values()):
                     await self._tell(untold)
             except TransportAwayError:  # the other loop tells
+                await asyncio.sleep(RETRY_S)
+                continue
+            except Exception as error:
+                if str(error) != self._untellable:
+                    self._untellable = str(error)
+                    log.error("found blocks do not get to the maker: %s", error, exc_info=error)
                 await asyncio.sleep(RETRY_S)
                 continue
             try:

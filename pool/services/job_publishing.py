@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
 
+import msgspec
+
 from chains.kind import ParentTemplate
 from pool.blocks.stream_entry import TransportAwayError
 from pool.jobs.job import Job
@@ -145,9 +147,14 @@ class JobPublisher:
             if self._fault:
                 self._fault = ""
                 log.info("jobs are published again")
-            wait_s = min(self._claim_at, self._whole_at or self._claim_at) - time.monotonic()
-            if wait_s > 0:
-                await _either(self._wake, wait_s)
+            await _either(self._wake, self._next_at - time.monotonic())
+
+    @property
+    def _next_at(self) -> float:
+        """When there is something to do that nobody wakes us for. Who stands by, or has no job yet, owes no piece."""
+        if self._whole_at is None or self._anew or not self.epoch:
+            return self._claim_at
+        return min(self._claim_at, self._whole_at)
 
     def _report(self, error: Exception) -> None:
         """Once per outage."""
@@ -222,21 +229,27 @@ class JobPublisher:
     # -- what comes in -----------------------------------------------------------------------------------------------
 
     async def _listen(self) -> NoReturn:
-        place = b"0"
+        """What was there when we began may have been submitted by the maker before us, who died before he said so."""
+        place, is_left = b"0", True
         while True:
             if not self.epoch:
-                place = b"0"
+                place, is_left = b"0", True
                 await asyncio.sleep(RETRY_S)
                 continue
             try:
-                for entry_id, content in await self._line.found_after(place, WAIT_MS):
+                entries = await self._line.found_after(place, 1 if is_left else WAIT_MS)
+                for entry_id, content in entries:
                     place = entry_id
-                    await self._take(entry_id, content)
+                    await self._take(entry_id, content, is_left=is_left)
+                is_left = is_left and bool(entries)
             except TransportAwayError:  # the other loop tells
-                place = b"0"
+                place, is_left = b"0", True
+                await asyncio.sleep(RETRY_S)
+            except Exception as error:  # of one entry, or of Redis; what lies behind it may be a good block
+                self._tell_bad(error)
                 await asyncio.sleep(RETRY_S)
 
-    async def _take(self, entry_id: bytes, name: bytes) -> None:
+    async def _take(self, entry_id: bytes, name: bytes, *, is_left: bool) -> None:
         ticket = name.decode("ascii", "replace")
         sealed = await self._line.found(ticket)
         if sealed is None:  # answered long ago
@@ -251,16 +264,21 @@ class JobPublisher:
             await self._line.forget_found(ticket, [entry_id])
             return
         self._notices.setdefault(ticket, []).append(entry_id)
-        self._relayed.take(found)
+        self._relayed.take(msgspec.structs.replace(found, again=found.again or is_left))
 
-    def _tell_bad(self, error: ValueError) -> None:
+    def _tell_bad(self, error: Exception) -> None:
         """Once for each reason."""
         if str(error) != self._bad:
             self._bad = str(error)
-            log.error("alarm: somebody else writes to the maker of jobs, it is not heeded: %s", error)
+            trace = None if isinstance(error, ValueError) else error
+            log.error("alarm: somebody else writes to the maker of jobs, it is not heeded: %s", error, exc_info=trace)
 
 
 async def _either(wake: asyncio.Event, wait_s: float) -> None:
+    """What came, or the time; the loop has its turn in any case."""
+    if wait_s <= 0.0:
+        await asyncio.sleep(0)
+        return
     try:
         async with asyncio.timeout(wait_s):
             await wake.wait()

@@ -5,32 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.job_factory import JobFactory, parent_template
+from support.machine_ends import KEY, LIMIT_S, POOL, RECORD, Machine, Maker, running, until, wall_ms
 from support.machine_line import MemoryLine
 
-from pool.blocks.solution_store import SolutionRecord
 from pool.services import feed_seal, job_following, job_publishing
 from pool.services.block_messages import BlockAnswered, BlockFound
 from pool.services.block_relay import BlockRelay, RelayedBlocks
 from pool.services.feed_seal import FEED_VERSION, FeedPiece, Seal, Told
-from pool.services.front_end_messages import JobNews, ParentNews
-from pool.services.job_following import JobFollower
-from pool.services.job_publishing import JobPublisher
-from pool.services.maker_messages import FromMaker, maker_frame
+from pool.services.front_end_messages import ParentNews
+from pool.services.maker_messages import maker_frame
 from pool.services.submission_ending import Ending
-
-POOL, KEY = "devnet", b"k" * 32
-LIMIT_S = 10.0
-RECORD = SolutionRecord(
-    chain="regbtc", block_hash_hex="ab" * 32, height=7, payload={"block": "00"}, nodes=["regbtc[0]"], share_sequence=1,
-    found_ms=1, reward_hint=5, stale=False, target_hex="ff" * 32, share_weight=1,
-)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -41,81 +29,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_publishing, "WHOLE_DELAY_S", 0.2)
     monkeypatch.setattr(job_following, "LOOK_S", 0.02)
     monkeypatch.setattr(job_following, "AGAIN_S", 0.1)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-class Blocks:
-    """The part of BlockSubmission that is asked. `open` holds its answers back."""
-
-    def __init__(self) -> None:
-        self.nodes = {"regbtc": ["node"]}
-        self.asked: list[tuple[SolutionRecord, bool]] = []
-        self.open = asyncio.Event()
-        self.open.set()
-        self.outcomes: list[str] = []
-
-    async def ask_nodes(self, record: SolutionRecord, until: float, *, again: bool = False) -> Ending:
-        self.asked.append((record, again))
-        await self.open.wait()
-        return Ending("accepted", "accepted")
-
-    def on_outcome(self, chain: str) -> None:
-        self.outcomes.append(chain)
-
-
-class Maker:
-    def __init__(self, line: MemoryLine, owner: str, wall_ms: Callable[[], int]) -> None:
-        self.blocks: Any = Blocks()
-        self.factory = JobFactory()
-        spawn = asyncio.ensure_future
-        self.publisher = JobPublisher(line, POOL, KEY, owner, self.blocks, spawn, wall_ms)
-        self.parent = parent_template()
-
-    def job(self, height: int = 101) -> str:
-        """Publishes one; its id."""
-        if height != self.parent.height:
-            self.parent = parent_template(height, bytes([height]) * 32)
-        job = self.factory.make(self.parent)
-        self.publisher.job(job, self.parent, frozenset())
-        return str(job.job_id)
-
-
-class Machine:
-    def __init__(self, line: MemoryLine, owner: str = "family eu@here 1", number: int = 1) -> None:
-        self.heard: list[FromMaker] = []
-        self.lost: list[str] = []
-        self.follower = JobFollower(line, POOL, KEY, number, owner, self._hear, self.lost.append, wall_ms)
-        self.relay = BlockRelay(self.follower.tell, again_s=0.05)
-
-    def _hear(self, message: FromMaker) -> None:
-        self.heard.append(message)
-        if isinstance(message, BlockAnswered):
-            self.relay.heard(message)
-
-    @property
-    def jobs(self) -> list[str]:
-        return [message.job_id for message in self.heard if isinstance(message, JobNews)]
-
-
-def wall_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-@asynccontextmanager
-async def running(*work: Any) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(part.run()) for part in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [one for one in ended if not isinstance(one, asyncio.CancelledError)] == []
 
 
 def sealed(epoch: int, sequence: int, frames: bytes = b"", *, whole: bool = False, key: bytes = KEY) -> bytes:
@@ -253,6 +166,8 @@ async def test_machine_line_blocks_are_submitted_once_and_answered() -> None:
     maker, machine = Maker(line, "a", wall_ms), Machine(line)
     async with running(maker.publisher, machine.follower):
         maker.job()
+        await until(lambda: maker.publisher.epoch)
+        await asyncio.sleep(0.1)  # what was there before it may have been submitted before
         maker.blocks.open.clear()
         waiting = asyncio.ensure_future(machine.relay.submit(RECORD, time.monotonic() + 60, again=False))
         await until(lambda: maker.blocks.asked)
