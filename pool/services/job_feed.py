@@ -99,7 +99,8 @@ class FollowedJobs:
 
     def take_parent(self, news: ParentNews) -> None:
         """Raises KeyError when a template before it was missed."""
-        self.parent = parent_template(news, self.parent)
+        before, self.parent = self.parent, None  # nothing is built on it when this one cannot be read
+        self.parent = parent_template(news, before)
 
     def take_job(self, news: JobNews, settings: JobSettings) -> Job | None:
         """The job, on its tip; None for one that is known. Raises ValueError when it cannot be made, or would not be
@@ -130,10 +131,11 @@ class FollowedJobs:
             uncapped=frozenset(news.uncapped),
             difficulty_of=settings.difficulty_of,
             fixed_version_bits=news.fixed_version_bits,
-            extranonce2_sizes=settings.extranonce2_sizes,
+            extranonce2_sizes=tuple(dict.fromkeys((*settings.extranonce2_sizes, *news.coinbases))),  # to compare
             template_age_s=news.template_age_s,
         )
-        if any(news.coinbases.get(size, digest) != digest for size, digest in _coinbases(job).items()):
+        made = _coinbases(job)
+        if any(made[size] != digest for size, digest in news.coinbases.items()):
             raise ValueError("its maker's configuration is another one (pool.tag, addresses or chains)")
         job.pay_rates = {
             chain: PayRate(subsidy, fees, int.from_bytes(work, "big"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 from support.job_factory import KINDS, SCRIPT, JobFactory, aux_template, parent_template
 
@@ -31,6 +34,7 @@ class Follower:
         self.table = JobTable()
         self.jobs = FollowedJobs(self.table)
         self.made: list = []
+        self.settings = SETTINGS
 
     def hear(self, frames: bytes) -> None:
         for payload in Frames().feed(frames):
@@ -39,7 +43,7 @@ class Follower:
                 self.jobs.take_parent(message)
             else:
                 assert isinstance(message, JobNews)
-                job = self.jobs.take_job(message, SETTINGS)
+                job = self.jobs.take_job(message, self.settings)
                 if job is not None:
                     self.table.add(job, 0.0)
                     self.made.append(job)
@@ -155,3 +159,32 @@ def test_job_feed_a_job_of_another_configuration_is_refused() -> None:
     assert follower.table.current is None
     follower.hear(feed.publish(maker.make(parent), parent, frozenset()))
     assert len(follower.made) == 1
+
+
+@pytest.mark.parametrize("sizes", [(4,), (8,), (4, 8)])
+def test_job_feed_a_job_that_pays_somebody_else_here_is_refused_whatever_the_ports_promise(
+    sizes: tuple[int, ...],
+) -> None:
+    """The maker says what coinbases of his ports' sizes of extranonce2 are; ours may be others."""
+    maker, feed, follower = JobFactory(), JobFeed(), Follower()
+    parent = parent_template()
+    follower.settings = replace(SETTINGS, extranonce2_sizes=sizes)
+    follower.hear(feed.publish(maker.make(parent), parent, frozenset()))
+    assert set(sizes) <= set(follower.made[0].layouts)
+    follower.settings = replace(follower.settings, payout_script=b"\x00\x14" + bytes([9]) * 20)
+    with pytest.raises(ValueError, match="configuration is another one"):
+        follower.hear(feed.publish(maker.make(parent), parent, frozenset()))
+    assert len(follower.made) == 1
+
+
+def test_job_feed_nothing_is_built_on_the_template_before_one_that_cannot_be_read() -> None:
+    maker, feed, follower = JobFactory(), JobFeed(), Follower()
+    first, second = parent_template(transactions=transactions(1)), parent_template(transactions=transactions(1, 2))
+    follower.hear(feed.publish(maker.make(first), first, frozenset()))
+    frames = feed.publish(maker.make(second), second, frozenset())
+    news = from_mother(Frames().feed(frames)[0])
+    assert isinstance(news, ParentNews)
+    with pytest.raises(TypeError):
+        follower.jobs.take_parent(msgspec.structs.replace(news, fields={**news.fields, "what": 1}))
+    with pytest.raises(ValueError, match="before its template"):
+        follower.hear(feed.publish(maker.make(second), second, frozenset()))
