@@ -130,6 +130,8 @@ class _Connection(asyncio.Protocol):
 
     def ask(self, request: bytes, limit_bytes: int) -> asyncio.Future[HttpAnswer]:
         assert self._answer is None and self._transport is not None
+        if self._parser is None or self._transport.is_closing():
+            raise ConnectionError("the node hung up")  # before it was asked: nobody would hear of it any more
         self._begin(limit_bytes)
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)

@@ -4,11 +4,12 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from yarl import URL
 
-from chains.http_calls import HttpAnswer, HttpCalls, HttpError, TooLargeError
+from chains.http_calls import HttpAnswer, HttpCalls, HttpError, TooLargeError, _Connection
 
 TLS = Path(__file__).parents[2] / "fixtures" / "tls"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -225,3 +226,14 @@ async def test_http_calls_speak_tls_with_who_proves_its_name(wire: Wire, monkeyp
     assert wire.connections == 1
     calls.close()
     server.close()
+
+
+async def test_http_calls_a_connection_that_ended_before_its_question_fails_at_once() -> None:
+    connection = _Connection()
+    transport = Mock()
+    transport.is_closing.return_value = False
+    connection.connection_made(transport)
+    connection.connection_lost(None)
+    with pytest.raises(ConnectionError):
+        async with asyncio.timeout(1):
+            await connection.ask(b"POST", 100)
