@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -147,7 +148,9 @@ class Following:
         )  # fmt: skip
         self._jobs = FollowedJobs(mining.table)
         self._failure = ""
-        self._was_fresh = False
+        self._failing_since: float | None = None  # no job could be made since
+        self._began = time.monotonic()
+        self._was_fresh = self._is_told = False
         self.relay = mining.relay_through(BlockRelay(self.follower.tell))
 
     def open(self) -> None:
@@ -181,9 +184,11 @@ class Following:
             if repr(error) != self._failure:
                 log.error("alarm: a job of the maker's cannot be made here, miners stay on the last one: %s", error)
             self._failure = repr(error)
+            self._failing_since = self._failing_since or time.monotonic()
             return
         self._failure = ""
         if job is not None:
+            self._failing_since = None
             self._mining.jobs.deliver(job)
             self._look()
 
@@ -193,12 +198,17 @@ class Following:
             await asyncio.sleep(LOOK_S)
 
     def _look(self) -> None:
-        """The chains are as well as the newest job says, for as long as it is not too old."""
-        age_s, job = self.follower.age_s, self._mining.table.current
-        is_fresh = age_s is not None and age_s < self._age_s and job is not None
-        if is_fresh != self._was_fresh:
-            self._was_fresh = is_fresh
-            if not is_fresh:
+        """The chains are as well as the newest job that could be made here says, for as long as it is not too old."""
+        now, age_s, job = time.monotonic(), self.follower.age_s, self._mining.table.current
+        fails = self._failing_since is not None and now - self._failing_since >= self._age_s
+        is_fresh = age_s is not None and age_s < self._age_s and job is not None and not fails
+        if is_fresh:
+            self._was_fresh, self._is_told = True, False
+        elif not self._is_told and (self._was_fresh or now - self._began >= self._age_s):
+            self._is_told = True
+            if fails:
+                log.error("alarm: none of the maker's jobs can be made here, miners should go elsewhere")
+            else:
                 log.error("alarm: the maker of jobs is silent, miners should go elsewhere seconds=%d", self._age_s)
         for name, chain in self._mining.chains.items():
             template = None
@@ -217,6 +227,8 @@ class Following:
 def own_family(data_dir: Path) -> str:
     """What this machine's processes are known by, for the life of its data_dir. Raises OSError."""
     path = data_dir / "machine"
-    if not path.exists():
-        path.write_text(secrets.token_hex(8) + "\n")
-    return path.read_text().strip()
+    family = path.read_text().strip() if path.exists() else ""
+    if not family:  # also of a file that a full disk left empty: every other name begins with nothing
+        family = secrets.token_hex(8)
+        path.write_text(family + "\n")
+    return family
