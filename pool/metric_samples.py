@@ -31,7 +31,8 @@ LAG_SAMPLE_S = 0.5
 LAG_KEPT = 120  # a minute of samples
 FOLD_SAMPLES = 10  # every so many lag samples expected solves are worked out, so that no job is kept alive for them
 MINERS_S = 15.0
-NODES_S = 30.0
+NODES_S = 15.0
+FIRST_NODES_S = 5.0  # by then it is known which are usable
 MINERS_SLICE = 250  # connections per turn of the loop: under a millisecond
 
 
@@ -107,6 +108,7 @@ class MetricSamples:
 
     async def watch_nodes(self) -> None:
         """For ever: what usable nodes say of their peers and mempools."""
+        await next_tick(FIRST_NODES_S)
         while True:
             await self.look_at_nodes()
             await next_tick(NODES_S)
