@@ -280,5 +280,6 @@ class JobFollower:
                 return
             found = msgspec.structs.replace(found, again=True)  # whoever had it: his answer did not get here
         content = Told(FEED_VERSION, found_content(found))
-        await self._line.tell(found.ticket, await asyncio.to_thread(self._told_seal.close, content))
+        # Here, which takes some milliseconds of 8 MB: threads may all wait for a disk that hangs.
+        await self._line.tell(found.ticket, self._told_seal.close(content))
         untold.told_at = now

@@ -138,3 +138,20 @@ async def test_machine_line_a_message_that_cannot_be_used_does_not_end_a_machine
         ids.append(maker.job())
         await until(lambda: machine.jobs == ids)
     assert machine.follower.refused == 1 and "unexpected keyword" in caplog.text
+
+
+async def test_machine_line_a_block_gets_to_the_maker_although_all_threads_wait_for_the_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = MemoryLine()
+    maker, machine = Maker(line, "a", wall_ms), Machine(line)
+
+    async def hang(*given: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async with running(maker.publisher, machine.follower):
+        ids = [maker.job()]
+        await until(lambda: machine.jobs == ids)
+        monkeypatch.setattr(asyncio, "to_thread", hang)
+        async with asyncio.timeout(5):
+            assert (await machine.relay.submit(RECORD, time.monotonic() + 60, again=False)).word == "accepted"

@@ -62,6 +62,7 @@ async def test_pace_telling_looks_at_once_when_miners_are_about_to_move() -> Non
             await asyncio.sleep(0.001)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    assert [paces for message in heard for paces in message.paces] == [(miner.extranonce1, 2.0, True)]
 
 
 def test_pace_telling_arrives_as_it_was_in_messages_of_some_size(monkeypatch: Any) -> None:
