@@ -20,6 +20,7 @@ SOURCES = (
     "chains/primitives/_share_kernel.c",
     "stratum/_submit_scan.c",
     "stratum/_rounds.c",
+    "stratum/_read_ready.c",
     "pool/shares/_disk_thread.c",
     "pool/services/_share_desk.c",
 )

@@ -17,9 +17,9 @@
 #endif
 
 #define NAMES(X) \
-    X(_closing_since) X(_leaving_since) X(_stalled_since) X(_steady_caps) X(_tempDataLen) X(assignment) X(caps) \
+    X(_closing_since) X(_leaving_since) X(_reader) X(_stalled_since) X(_steady_caps) X(_tempDataLen) X(assignment) X(caps) \
     X(closed) X(connected) X(dataBuffer) X(deadlines) X(difficulty) X(disconnecting) X(due) X(fileno) X(notify) \
-    X(notify_clean) X(sent) X(sequence) X(session) X(subscribed) X(terms) X(transport) X(users)
+    X(notify_clean) X(send) X(sent) X(sequence) X(session) X(subscribed) X(terms) X(transport) X(users)
 
 #define DECLARE(name) static PyObject *str_##name;
 NAMES(DECLARE)
@@ -112,20 +112,27 @@ static int descriptor_of(PyObject *transport) {
 /* What is sent to one connection, or nothing. */
 typedef struct {
     PyObject *assignment; /* NULL for who is left to Python */
+    PyObject *by;         /* what sends to a socket that another thread writes to as well, or NULL */
     int descriptor, clean;
     ssize_t sent;
 } Sending;
 
+#define KEPT (-2) /* for `sent`: who sends has it, and keeps what could not be sent */
+
 static void plan(PyObject *connection, Offer *offer, Sending *sending) {
-    PyObject *session = get(connection, str_session), *assignment = NULL, *transport = NULL;
-    sending->assignment = NULL;
+    PyObject *session = get(connection, str_session), *assignment = NULL, *transport = NULL, *reader = NULL;
+    sending->assignment = sending->by = NULL;
     if (!is_none(session, str_closed)) goto end;
     assignment = get(session, str_assignment);
     if (assignment == NULL || !goes_on(assignment, offer, &sending->clean)) goto end;
     transport = get(connection, str_transport);
-    if (is_free(transport, offer->direct) && (sending->descriptor = descriptor_of(transport)) >= 0)
+    if (is_free(transport, offer->direct) && (sending->descriptor = descriptor_of(transport)) >= 0) {
         sending->assignment = Py_NewRef(assignment);
+        reader = get(transport, str__reader);
+        if (reader != NULL && reader != Py_None) sending->by = get(reader, str_send);
+    }
 end:
+    Py_XDECREF(reader);
     Py_XDECREF(session);
     Py_XDECREF(assignment);
     Py_XDECREF(transport);
@@ -134,12 +141,13 @@ end:
 /* -1 with an exception. What could not be sent is put into `left`. */
 static int note(PyObject *connection, const Offer *offer, const Sending *sending, PyObject *left) {
     PyObject *rest = Py_None;
-    if (sending->assignment != NULL && sending->sent > 0) { /* else no room, or a lost connection: Python knows what then */
+    if (sending->assignment != NULL && (sending->sent > 0 || sending->sent == KEPT)) { /* else no room, or a lost connection: Python knows what then */
         PyObject *line = offer->lines[sending->clean];
         Py_ssize_t size = PyBytes_GET_SIZE(line);
         if (PyObject_SetAttr(sending->assignment, str_sequence, offer->sequence) < 0) return -1;
         if (sending->sent >= size) return 0;
-        rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(line) + sending->sent, size - sending->sent);
+        rest = sending->sent == KEPT ? PyBytes_FromStringAndSize(NULL, 0)
+                                     : PyBytes_FromStringAndSize(PyBytes_AS_STRING(line) + sending->sent, size - sending->sent);
         if (rest == NULL) return -1;
     } else
         Py_INCREF(rest);
@@ -161,12 +169,20 @@ static PyObject *send_to(PyObject *connections, Offer *offer) {
     for (Py_ssize_t i = 0; i < count; i++) {
         if (sendings[i].assignment == NULL) continue;
         PyObject *line = offer->lines[sendings[i].clean];
+        if (sendings[i].by != NULL) {
+            PyObject *gone = left == NULL ? NULL : PyObject_CallOneArg(sendings[i].by, line);
+            if (gone == NULL) Py_CLEAR(left); /* with an exception: nobody else has the job from here */
+            sendings[i].sent = gone == Py_True ? PyBytes_GET_SIZE(line) : KEPT;
+            Py_XDECREF(gone);
+            continue;
+        }
         sendings[i].sent =
             send(sendings[i].descriptor, PyBytes_AS_STRING(line), (size_t)PyBytes_GET_SIZE(line), SEND_FLAGS);
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         if (left != NULL && note(PyList_GET_ITEM(connections, i), offer, &sendings[i], left) < 0) Py_CLEAR(left);
         Py_XDECREF(sendings[i].assignment);
+        Py_XDECREF(sendings[i].by);
     }
 end:
     PyMem_Free(sendings);

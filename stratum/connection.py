@@ -19,6 +19,7 @@ from stratum.events import AuthorizeRequest, Submit, TransactionsRequest
 from stratum.offer import Authorized, JobOffer, PortPolicy, Refused
 from stratum.session import Session
 from stratum.standing import Standing
+from stratum.transport import Reader
 
 if TYPE_CHECKING:
     from stratum.server import StratumServer
@@ -48,11 +49,8 @@ class Pool(Protocol):
         """The job's transactions but the coinbase, hex; None for an unknown job."""
 
 
-class Lane(Protocol):
+class Lane(Reader, Protocol):
     """Reads a connection's socket and keeps what it can deal with; the rest goes to the transport's take()."""
-
-    def __call__(self) -> None:
-        """There is something to read."""
 
     def close(self) -> None:
         """The connection is gone."""
@@ -137,8 +135,16 @@ class Connection(TwistedProtocol):
         if session.closed is not None:
             self._end()
 
+    def catch_up(self) -> None:
+        """There are answers that the lane could not send."""
+        self.transport.catch_up()
+        self._look_at_unsent()
+
     def _write(self, data: bytes) -> None:
         self.transport.write(data)
+        self._look_at_unsent()
+
+    def _look_at_unsent(self) -> None:
         if self.transport.unsent_bytes > self._server.limits.unsent_bytes:
             self.abort("slow_reader")
 
@@ -207,9 +213,14 @@ class Connection(TwistedProtocol):
                 self._write(session.data_to_send())
 
     def offer_rest(self, rest: bytes) -> None:
-        """The connection has taken the beginning of a broadcast's line, and counts as having it."""
-        if self.session.closed is None:
+        """The connection has taken the beginning of a broadcast's line, and counts as having it. Nothing: its lane has
+        kept the rest."""
+        if self.session.closed is not None:
+            return
+        if rest:
             self._write(rest)
+        else:
+            self.catch_up()
 
     def sweep(self, now: float) -> None:
         """Once a second: timers, and readers too slow to keep."""

@@ -13,9 +13,15 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet import main, tcp
+
+native_read_ready: Any
+try:
+    from stratum._read_ready import read_ready as native_read_ready
+except ImportError:
+    native_read_ready = None
 
 log = logging.getLogger("parapool.stratum")
 
@@ -45,6 +51,7 @@ class ReadGate:
         self._readers: dict[int, Callable[[], None]] = {}
         self._armed = False
         self._due: Any = None  # the next turn, while it is gathered for
+        self._read_ready = native_read_ready or self._python_read_ready
         self.lonely_s: float | None = None  # gathered for after a turn with little company; None: GATHER_S
 
     @classmethod
@@ -89,18 +96,25 @@ class ReadGate:
             self._due.cancel()
             self._due = None
 
-    def _turn(self) -> None:
-        self._due = None
-        ready = self._epoll.poll(0, TURN_CONNECTIONS)
-        readers = self._readers
+    def _python_read_ready(
+        self, epoll: int, readers: dict[int, Callable[[], None]], most: int, failed: Callable[[BaseException], None]
+    ) -> int:
+        """What _read_ready.c does."""
+        ready = self._epoll.poll(0, most)
         for descriptor, _ in ready:
             read = readers.get(descriptor)
             if read is None:  # an earlier one of this turn ended it
                 continue
             try:
                 read()
-            except Exception:
-                log.exception("connection dropped by an error of ours")  # the others are read on
+            except Exception as error:
+                failed(error)
+        return len(ready)
+
+    def _turn(self) -> None:
+        self._due = None
+        readers = self._readers
+        ready = self._read_ready(self._epoll.fileno(), readers, TURN_CONNECTIONS, _failed)
         if not readers:
             return
         if not ready:
@@ -110,10 +124,31 @@ class ReadGate:
         if self._armed:
             self._armed = False
             self._loop.remove_reader(self._epoll.fileno())
-        wait_s = GATHER_S if len(ready) < TURN_CONNECTIONS else 0.0
-        if self.lonely_s is not None and len(ready) < COMPANY:
+        wait_s = GATHER_S if ready < TURN_CONNECTIONS else 0.0
+        if self.lonely_s is not None and ready < COMPANY:
             wait_s = self.lonely_s
         self._due = self._loop.call_later(wait_s, self._turn)
+
+
+class Reader(Protocol):
+    """Who reads a socket in the transport's place, and may write to it from another thread too."""
+
+    def __call__(self) -> None:
+        """There is something to read."""
+
+    def send(self, data: bytes, /) -> bool:
+        """Sends what is left(), and this. Whether all of it is gone. Only while the transport has nothing queued."""
+
+    def left(self) -> bytes:
+        """Takes what could not be sent, to be queued."""
+
+    def hang_up(self) -> None:
+        """The socket is about to be closed."""
+
+
+def _failed(error: BaseException) -> None:
+    """An error of ours costs one connection; the others are read on."""
+    log.error("connection dropped by an error of ours", exc_info=error)
 
 
 class DirectServer(tcp.Server):
@@ -122,7 +157,7 @@ class DirectServer(tcp.Server):
     bufferSize = READ_BYTES
     _watched = -1  # file descriptor registered with the gate
     _queued_bytes = 0
-    _reader: Callable[[], None] | None = None
+    _reader: Reader | None = None
 
     @property
     def unsent_bytes(self) -> int:
@@ -151,15 +186,30 @@ class DirectServer(tcp.Server):
         if not data or not self.connected or self.disconnecting:
             return
         if not self.dataBuffer and not self._tempDataLen:
-            try:
-                sent = self.socket.send(data)
-            except OSError:
-                sent = 0  # no room, or a lost connection: the queued write below knows how to wait and how to end it
-            if sent == len(data):
+            if self._reader is not None:
+                data = b"" if self._reader.send(data) else self._reader.left()
+            else:
+                try:
+                    sent = self.socket.send(data)
+                except OSError:
+                    sent = 0
+                data = data[sent:]
+            if not data:
                 return
-            data = data[sent:]
+        # No room, or a lost connection: the queued write knows how to wait and how to end it.
         self._queued_bytes += len(data)
         super().write(data)
+
+    def catch_up(self) -> None:
+        """Take over what the reader could not send."""
+        if self._reader is None or not self.connected or self.disconnecting:
+            return
+        if not self.dataBuffer and not self._tempDataLen and self._reader.send(b""):
+            return
+        data = self._reader.left()
+        if data:
+            self._queued_bytes += len(data)
+            super().write(data)
 
     def startReading(self) -> None:
         gate = ReadGate.of(self.reactor)
@@ -169,7 +219,12 @@ class DirectServer(tcp.Server):
             self._watched = self.fileno()
             gate.watch(self._watched, self._reader or self._readable)
 
-    def read_through(self, reader: Callable[[], None]) -> None:
+    def connectionLost(self, reason: Any) -> None:
+        if self._reader is not None:
+            self._reader.hang_up()  # the descriptor is another connection's at once
+        super().connectionLost(reason)
+
+    def read_through(self, reader: Reader) -> None:
         """Somebody else reads the socket from now on, and hands to take() what is not for it."""
         self._reader = reader
         if self._watched >= 0:

@@ -9,7 +9,7 @@
     X(_chain_sets) X(_closing) X(_failed) X(_failure) X(_gathered) X(_gathered_bytes) X(_generation) X(_hand_over) \
     X(_jobs) X(_loop) X(_queued_bytes) X(_realms) X(_routes) X(_segment) X(_segment_bytes) X(_segment_size) \
     X(_sequence) X(_targets) X(_tempDataLen) X(_timed_at) X(_timed_sequence) X(accepted) X(accepted_by_rtt) X(add) \
-    X(ban_shares) X(call_soon) X(connected) X(counted_chains) X(counted_generation) X(counted_until) X(dataBuffer) \
+    X(ban_shares) X(call_soon) X(catch_up) X(connected) X(counted_chains) X(counted_generation) X(counted_until) X(dataBuffer) \
     X(digest) X(disconnecting) X(fast_s) X(flood_s) X(flush) X(invalid_drop_s) X(invalid_fresh_job_s) \
     X(invalid_reconnect_s) X(invalid_run_shares) X(job_id) X(kernel) X(layouts) X(line) X(maximum_time) X(messages) \
     X(minimum_time) X(notable) X(penalty) X(pending_limit) X(realm) X(reason) X(rejected) X(route) X(rtt_class) \

@@ -21,17 +21,14 @@
 
 #include "../../chains/primitives/_share_kernel.h"
 #include "../../stratum/_submit_scan.h"
+#include "../shares/_disk_thread.h"
+#include "_answers.h"
 #include "_desk_slots.h"
 #include "_log_frame.h"
 #include "_refusals.h"
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0
-#endif
-
 #define READ_BYTES 12288 /* as stratum/transport.py */
 #define LINE_BYTES 1024  /* what is longer may be too long for a session */
-#define ANSWER_BYTES 64
 #define OUTPUT_BYTES 16384
 
 static const ShareKernelCalls *kernel_calls;
@@ -45,6 +42,7 @@ typedef struct {
     struct desk *desk;
     PyObject *connection, *transport, *session; /* NULL after close() */
     int descriptor;
+    Outlet *outlet;
 } Lane;
 
 /* A share that waits for the disk. */
@@ -70,6 +68,8 @@ typedef struct desk {
     Known known;
     Waiting *waiting;
     size_t first, count, room;
+    AnswerQueue *queue;
+    int direct; /* whether the queue is answered by the disk's thread */
 } Desk;
 
 static void forget(Known *known) {
@@ -421,6 +421,10 @@ static int take_line(Lane *lane, const char *line, Py_ssize_t size, double now, 
     Py_INCREF(job_id);
     Py_INCREF(difficulty);
     Py_INCREF(weight);
+    if (desk->direct && queue_add(desk->queue, share.sequence, lane->outlet, share.id) < 0) {
+        PyErr_NoMemory();
+        goto end;
+    }
     if (add_to_tally(desk->tally, job, weight, farthest) < 0) goto end;
     long long timed;
     if (number_of(desk->intake, str__timed_sequence, &timed) < 0) goto end;
@@ -561,9 +565,40 @@ failed:
     return NULL;
 }
 
+/* send(data): for a transport that has nothing queued. Whether all is gone; the rest is left(). */
+static PyObject *lane_send(PyObject *object, PyObject *data) {
+    char *text;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(data, &text, &size) < 0) return NULL;
+    return PyBool_FromLong(outlet_send(((Lane *)object)->outlet, text, (size_t)size));
+}
+
+/* left(): what could not be sent, from here or from the disk's thread, to be queued. */
+static PyObject *lane_left(PyObject *object, PyObject *none) {
+    (void)none;
+    Outlet *outlet = ((Lane *)object)->outlet;
+    pthread_mutex_lock(&outlet->lock);
+    PyObject *left = PyBytes_FromStringAndSize(outlet->left, (Py_ssize_t)outlet->left_size);
+    if (left != NULL) {
+        free(outlet->left);
+        outlet->left = NULL;
+        outlet->left_size = 0;
+    }
+    pthread_mutex_unlock(&outlet->lock);
+    return left;
+}
+
+/* hang_up(): before the socket is closed. */
+static PyObject *lane_hang_up(PyObject *object, PyObject *none) {
+    (void)none;
+    outlet_close(((Lane *)object)->outlet);
+    Py_RETURN_NONE;
+}
+
 static PyObject *lane_close(PyObject *object, PyObject *none) {
     (void)none;
     Lane *lane = (Lane *)object;
+    outlet_close(lane->outlet);
     lane->descriptor = -1;
     Py_CLEAR(lane->transport);
     Py_CLEAR(lane->session);
@@ -573,6 +608,8 @@ static PyObject *lane_close(PyObject *object, PyObject *none) {
 
 static void lane_dealloc(PyObject *object) {
     Lane *lane = (Lane *)object;
+    outlet_close(lane->outlet);
+    outlet_drop(lane->outlet);
     Py_XDECREF(lane->transport);
     Py_XDECREF(lane->session);
     Py_XDECREF(lane->connection);
@@ -582,6 +619,9 @@ static void lane_dealloc(PyObject *object) {
 
 static PyMethodDef lane_methods[] = {
     {"close", lane_close, METH_NOARGS, NULL},
+    {"hang_up", lane_hang_up, METH_NOARGS, NULL},
+    {"left", lane_left, METH_NOARGS, NULL},
+    {"send", lane_send, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -656,32 +696,45 @@ static int is_writable(PyObject *transport) {
     return may;
 }
 
-/* Connection.flush() of these answers. */
-static int say(Lane *lane, const char *text, size_t size) {
-    PyObject *session = lane->session, *out = get(session, SESSION_OUT), *rest, *done;
-    int direct = get(session, SESSION_CLOSED) == Py_None &&
-                 get(get(session, SESSION_ASSIGNMENT), ASSIGNMENT_WANTED) == Py_False &&
-                 !PyList_GET_SIZE(get(out, OUT_CHUNKS));
-    if (direct && (direct = is_writable(lane->transport)) < 0) return -1;
-    if (direct) {
-        ssize_t sent = send(lane->descriptor, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent == (ssize_t)size) return 0;
-        if (sent > 0) {
-            text += sent;
-            size -= (size_t)sent;
-        }
-    }
-    rest = PyBytes_FromStringAndSize(text, (Py_ssize_t)size); /* the outbox knows order, the transport how to wait or end */
-    done = rest == NULL ? NULL : PyObject_CallMethodOneArg(out, str_line, rest);
-    Py_XDECREF(rest);
-    if (done == NULL) return -1;
-    Py_DECREF(done);
-    done = PyObject_CallMethodNoArgs(lane->connection, str_flush);
+/* What an outlet could not send goes to its transport. */
+static int catch_up(Lane *lane) {
+    pthread_mutex_lock(&lane->outlet->lock);
+    int left = lane->outlet->left_size != 0;
+    pthread_mutex_unlock(&lane->outlet->lock);
+    if (!left || lane->connection == NULL) return 0;
+    PyObject *done = PyObject_CallMethodNoArgs(lane->connection, str_catch_up);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }
 
-/* answer(sequence): what is durable up to there is answered. (shares, their weight) */
+static int flush_connection(Lane *lane) {
+    PyObject *done = PyObject_CallMethodNoArgs(lane->connection, str_flush);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* Whether the session has something to say or to do. */
+static int has_more(PyObject *session) {
+    return get(session, SESSION_CLOSED) != Py_None || PyList_GET_SIZE(get(get(session, SESSION_OUT), OUT_CHUNKS)) ||
+           get(get(session, SESSION_ASSIGNMENT), ASSIGNMENT_WANTED) != Py_False;
+}
+
+/* Connection.flush() of these answers. */
+static int say(Lane *lane, const char *text, size_t size) {
+    PyObject *session = lane->session, *rest, *done;
+    int direct = !has_more(session);
+    if (direct && (direct = is_writable(lane->transport)) < 0) return -1;
+    if (direct) return outlet_say(lane->outlet, text, size) ? catch_up(lane) : 0;
+    rest = PyBytes_FromStringAndSize(text, (Py_ssize_t)size); /* the outbox knows order, the transport how to wait or end */
+    done = rest == NULL ? NULL : PyObject_CallMethodOneArg(get(session, SESSION_OUT), str_line, rest);
+    Py_XDECREF(rest);
+    if (done == NULL) return -1;
+    Py_DECREF(done);
+    return flush_connection(lane);
+}
+
+/* answer(sequence): what is durable up to there is credited, and answered where the disk's thread has not done that.
+ * (shares, their weight) */
 static PyObject *desk_answer(PyObject *object, PyObject *value) {
     static char output[OUTPUT_BYTES];
     Desk *desk = (Desk *)object;
@@ -704,11 +757,13 @@ static PyObject *desk_answer(PyObject *object, PyObject *value) {
             Py_SETREF(work, PyNumber_Add(work, share.weight));
             if (work && !failed && lane->session && get(lane->session, SESSION_CLOSED) == Py_None) {
                 failed = credit(lane, &share, now) < 0;
-                used += (size_t)snprintf(output + used, ANSWER_BYTES, "{\"id\":%s,\"result\":true,\"error\":null}\n", share.id);
+                if (!desk->direct) used += put_true(output + used, share.id);
             }
             drop(&share);
         }
         if (work && !failed && used && lane->session) failed = say(lane, output, used) < 0;
+        if (work && !failed && desk->direct && lane->session)
+            failed = catch_up(lane) < 0 || (lane->session && has_more(lane->session) && flush_connection(lane) < 0);
         if (failed && fail(lane) < 0) Py_CLEAR(work);
         Py_DECREF((PyObject *)lane);
     }
@@ -720,6 +775,7 @@ static PyObject *desk_refuse(PyObject *object, PyObject *none) {
     (void)none;
     Desk *desk = (Desk *)object;
     PyObject *given = PyList_New(0);
+    queue_clear(desk->queue);
     while (given && desk->count) {
         Waiting share = desk->waiting[desk->first];
         desk->first = (desk->first + 1) % desk->room;
@@ -748,14 +804,43 @@ static PyObject *desk_lane(PyObject *object, PyObject *args) {
         PyErr_SetString(PyExc_TypeError, "the session is of another make");
         return NULL;
     }
+    Outlet *outlet = outlet_open(descriptor);
+    if (outlet == NULL) return PyErr_NoMemory();
     Lane *lane = PyObject_New(Lane, &lane_type);
-    if (lane == NULL) return NULL;
+    if (lane == NULL) {
+        outlet_drop(outlet);
+        return NULL;
+    }
+    lane->outlet = outlet;
     lane->desk = (Desk *)Py_NewRef(object);
     lane->connection = Py_NewRef(connection);
     lane->transport = Py_NewRef(transport);
     lane->session = Py_NewRef(session);
     lane->descriptor = descriptor;
     return (PyObject *)lane;
+}
+
+static void close_answers(PyObject *capsule) {
+    DiskAnswers *answers = PyCapsule_GetPointer(capsule, DISK_ANSWERS);
+    queue_drop(answers->with);
+    free(answers);
+}
+
+/* answers(): what a disk's thread takes to answer this desk's shares. From now on nobody else answers them. */
+static PyObject *desk_answers(PyObject *object, PyObject *none) {
+    (void)none;
+    Desk *desk = (Desk *)object;
+    DiskAnswers *answers = malloc(sizeof *answers);
+    if (answers == NULL) return PyErr_NoMemory();
+    *answers = (DiskAnswers){desk->queue, queue_durable};
+    PyObject *capsule = PyCapsule_New(answers, DISK_ANSWERS, close_answers);
+    if (capsule == NULL) {
+        free(answers);
+        return NULL;
+    }
+    atomic_fetch_add(&desk->queue->references, 1);
+    desk->direct = 1;
+    return capsule;
 }
 
 static int desk_init(PyObject *object, PyObject *args, PyObject *keywords) {
@@ -768,6 +853,10 @@ static int desk_init(PyObject *object, PyObject *args, PyObject *keywords) {
     }
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOOO", names, given, given + 1, given + 2, given + 3, given + 4))
         return -1;
+    if ((desk->queue = queue_open()) == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
     desk->intake = Py_NewRef(given[0]);
     desk->table = Py_NewRef(given[1]);
     desk->log = Py_NewRef(given[2]);
@@ -781,6 +870,7 @@ static void desk_dealloc(PyObject *object) {
     forget(&desk->known);
     for (; desk->count; desk->count--, desk->first = (desk->first + 1) % desk->room) drop(&desk->waiting[desk->first]);
     PyMem_Free(desk->waiting);
+    if (desk->queue) queue_drop(desk->queue);
     Py_XDECREF(desk->intake);
     Py_XDECREF(desk->table);
     Py_XDECREF(desk->log);
@@ -794,6 +884,7 @@ static Py_ssize_t desk_length(PyObject *object) { return (Py_ssize_t)((Desk *)ob
 static PyMethodDef desk_methods[] = {
     {"lane", desk_lane, METH_VARARGS, NULL},
     {"answer", desk_answer, METH_O, NULL},
+    {"answers", desk_answers, METH_NOARGS, NULL},
     {"refuse", desk_refuse, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -16,8 +16,12 @@ class ShareDesk:
     def lane(self, connection: Connection, transport: object, session: Session, descriptor: int, /) -> Lane:
         """Raises TypeError for what is no session."""
 
+    def answers(self) -> object:
+        """The capsule for DiskThread.answer_with(). From now on nobody else answers this desk's shares."""
+
     def answer(self, sequence: int, /) -> tuple[int, int]:
-        """Answers what is durable up to there: how many shares, and their weight."""
+        """Credits what is durable up to there, and answers what is not answered elsewhere: how many shares, and their
+        weight."""
 
     def refuse(self) -> list[tuple[Connection | None, bytes]]:
         """Gives up what waits: the connection, where it is still there, and the submission's id."""

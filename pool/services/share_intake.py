@@ -181,7 +181,8 @@ class ShareIntake:
     # -- durability ---------------------------------------------------------------------------------------------
 
     def on_durable(self, sequence: int) -> None:
-        """Everything up to this share is on disk: answer those miners, each connection with one write."""
+        """Everything up to this share is on disk: answer those miners, each connection with one write. Shares of lanes
+        may be answered before, and are only credited here."""
         waiting = self._waiting
         answered: dict[Connection, None] = {}
         while waiting and waiting[0][0] <= sequence:
@@ -199,7 +200,7 @@ class ShareIntake:
             self.accepted += accepted
             self.accepted_work += work
         if self._timed_sequence and self._timed_sequence <= sequence:
-            self.answer_s.observe(time.monotonic() - self._timed_at)
+            self.answer_s.observe(max(0.0, (self.log.answered_at_s or time.monotonic()) - self._timed_at))
             self._timed_sequence = 0
 
     def refuse_waiting(self) -> None:

@@ -23,10 +23,13 @@ except ImportError:
 
 
 def make_desk(intake: ShareIntake) -> Any:
-    """The desk of an intake; None without the C, and where a share's proof of work is not the hash of its header."""
+    """The desk of an intake; None without the C, and where a share's proof of work is not the hash of its header. The
+    disk's thread answers its shares where that is one of C's."""
     if ShareDesk is None or intake.pow_hash is not None:
         return None
-    return ShareDesk(intake, intake.table, intake.log, intake.tally, intake.schemes)
+    desk = ShareDesk(intake, intake.table, intake.log, intake.tally, intake.schemes)
+    intake.log.answer_with(desk.answers)
+    return desk
 
 
 class Lanes:

@@ -2,7 +2,8 @@
  *
  * share_log.py has the same in Python (_write_all) and says what everything means; it is used where this cannot be built
  * and for files that are not the system's own. The loop hands over bytes with put(); what has come since the last commit
- * is written and synced together; then a count on the eventfd `tell` wakes the loop, which asks progress(). A thread
+ * is written and synced together; then the shares are answered, where somebody does that here (_disk_thread.h), and a count
+ * on the eventfd `tell` wakes the loop, if that waits for it, which asks progress(). A thread
  * of Python's takes the interpreter's lock three times for each commit, each time from the loop or with a wait.
  *
  * An error of write or fdatasync is never retried: after it nothing more is written, whatever is put.
@@ -21,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "_disk_thread.h"
+
 #define PATH_LIMIT 4096
 #define TOGETHER (1 << 20) /* joined for one write; what is larger goes in several */
 
@@ -28,6 +31,7 @@ typedef struct piece {
     struct piece *next;
     unsigned long long segment, sequence, shares;
     size_t size;
+    int tell; /* the loop at once when it is durable */
     char bytes[];
 } Piece;
 
@@ -48,7 +52,9 @@ typedef struct {
     int closing, failed;
     unsigned long long durable_segment, durable_offset, durable_sequence;
     unsigned long long shares_waiting, bytes_waiting, bytes_written;
-    double sync_s;
+    double sync_s, synced_at_s;
+    PyObject *capsule; /* keeps `answers`; NULL: nobody answers here */
+    const DiskAnswers *answers;
 } DiskThread;
 
 static double now_s(void) {
@@ -86,8 +92,9 @@ static int rotate(DiskThread *self, unsigned long long segment) {
     return error;
 }
 
-/* Writes pieces of one segment and frees them; `*size`, `*shares` and `*sequence` say what was written. */
-static int commit(DiskThread *self, Piece *piece, size_t *size, unsigned long long *shares, unsigned long long *sequence) {
+/* Writes pieces of one segment and frees them; `*size`, `*shares` and `*sequence` say what was written, `*tell` whether the
+ * loop waits for it. */
+static int commit(DiskThread *self, Piece *piece, size_t *size, unsigned long long *shares, unsigned long long *sequence, int *tell) {
     int error = piece->segment == self->segment ? 0 : rotate(self, piece->segment);
     size_t held = 0;
     *size = 0;
@@ -107,6 +114,7 @@ static int commit(DiskThread *self, Piece *piece, size_t *size, unsigned long lo
         *size += piece->size;
         *shares += piece->shares;
         *sequence = piece->sequence;
+        *tell |= piece->tell;
         free(piece);
         piece = next;
     }
@@ -144,13 +152,17 @@ static void *run(void *argument) {
     for (;;) {
         size_t size;
         unsigned long long shares, sequence = 0;
+        int tell = 0;
         while (self->first == NULL && !self->closing) pthread_cond_wait(&self->put, &self->lock);
         Piece *pieces = take(self);
         if (pieces == NULL) break;
+        const DiskAnswers *answers = self->answers;
         pthread_mutex_unlock(&self->lock);
         double began_s = now_s();
-        int error = commit(self, pieces, &size, &shares, &sequence);
-        double took_s = now_s() - began_s;
+        int error = commit(self, pieces, &size, &shares, &sequence, &tell);
+        double ended_s = now_s();
+        if (error) tell = 1;
+        else if (answers) tell |= answers->durable(answers->with, sequence);
         pthread_mutex_lock(&self->lock);
         if (error) {
             self->failed = error;
@@ -162,11 +174,12 @@ static void *run(void *argument) {
             self->shares_waiting -= shares;
             self->bytes_waiting -= size;
             self->bytes_written += size;
-            self->sync_s = took_s;
+            self->sync_s = ended_s - began_s;
+            self->synced_at_s = ended_s;
         }
         pthread_mutex_unlock(&self->lock);
         /* Full only when the loop has been told and did not listen yet. */
-        if (write(self->tell, &one, sizeof one) < 0) { /* nobody listens any more: the shares are on disk all the same */ }
+        if (tell && write(self->tell, &one, sizeof one) < 0) { /* nobody listens any more: the shares are on disk all the same */ }
         pthread_mutex_lock(&self->lock);
         if (error) break;
         pause_for(self, began_s);
@@ -249,6 +262,7 @@ static void thread_dealloc(PyObject *object) {
     end(self);
     free_pieces(self->first);
     free(self->joined);
+    Py_XDECREF(self->capsule);
     if (self->locks) {
         pthread_mutex_destroy(&self->lock);
         pthread_cond_destroy(&self->put);
@@ -308,14 +322,38 @@ static Piece *make_piece(PyObject *list, Py_ssize_t *at) {
     return piece;
 }
 
-/* put([(segment, data, sequence, shares), ...]): the log's next bytes, whose last share has that number. Segments never
- * fall. All of them, or none with an exception. The shares and bytes that wait now. */
-static PyObject *thread_put(PyObject *object, PyObject *list) {
+typedef struct {
+    unsigned long long segment, offset, sequence, shares, bytes, written;
+    double sync_s, synced_at_s;
+    int failed;
+} Progress;
+
+/* Under the lock. */
+static Progress progress_of(const DiskThread *self) {
+    return (Progress){
+        self->durable_segment, self->durable_offset, self->durable_sequence, self->shares_waiting, self->bytes_waiting,
+        self->bytes_written, self->sync_s, self->synced_at_s, self->failed,
+    };
+}
+
+/* (segment, offset, sequence) up to which everything is durable, the seconds that the last commit took, the error that
+ * ended the thread (0 for none), the shares and bytes that wait, the bytes written, and when the last commit ended
+ * (monotonic seconds). */
+static PyObject *tell_progress(const Progress *now) {
+    return Py_BuildValue("KKKdiKKKd", now->segment, now->offset, now->sequence, now->sync_s, now->failed, now->shares,
+                         now->bytes, now->written, now->synced_at_s);
+}
+
+/* put([(segment, data, sequence, shares), ...], tell): the log's next bytes, whose last share has that number. Segments
+ * never fall. All of them, or none with an exception. What progress() says. */
+static PyObject *thread_put(PyObject *object, PyObject *const *args, Py_ssize_t arguments) {
     DiskThread *self = (DiskThread *)object;
+    PyObject *list = arguments ? args[0] : Py_None;
+    int tell = arguments == 2 ? PyObject_IsTrue(args[1]) : -1;
     Piece *first = NULL, **last = &first;
     unsigned long long shares = 0, size = 0;
-    if (!PyList_CheckExact(list)) {
-        PyErr_SetString(PyExc_TypeError, "expected a list");
+    if (!PyList_CheckExact(list) || tell < 0) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "expected a list, and whether to tell");
         return NULL;
     }
     for (Py_ssize_t at = 0; at < PyList_GET_SIZE(list);) {
@@ -325,6 +363,7 @@ static PyObject *thread_put(PyObject *object, PyObject *list) {
         }
         shares += (*last)->shares;
         size += (*last)->size;
+        (*last)->tell = tell;
         last = &(*last)->next;
     }
     pthread_mutex_lock(&self->lock); /* held by the thread for moments only, never while it writes */
@@ -332,28 +371,40 @@ static PyObject *thread_put(PyObject *object, PyObject *list) {
         *self->last = first;
         self->last = last;
     }
-    shares = self->shares_waiting += shares;
-    size = self->bytes_waiting += size;
+    self->shares_waiting += shares;
+    self->bytes_waiting += size;
+    Progress now = progress_of(self);
     pthread_mutex_unlock(&self->lock);
     if (first) pthread_cond_signal(&self->put);
-    return Py_BuildValue("KK", shares, size);
+    return tell_progress(&now);
 }
 
-/* progress(): (segment, offset, sequence) up to which everything is durable, the seconds that the last commit took, the
- * error that ended the thread (0 for none), the shares and bytes that wait, and the bytes written. Takes what `tell` has to
- * read. */
+/* progress(): what tell_progress() says. Takes what `tell` has to read. */
 static PyObject *thread_progress(PyObject *object, PyObject *none) {
     (void)none;
     DiskThread *self = (DiskThread *)object;
     uint64_t told;
     if (read(self->tell, &told, sizeof told) < 0) { /* nothing to read: asked without having been told */ }
     pthread_mutex_lock(&self->lock);
-    unsigned long long segment = self->durable_segment, offset = self->durable_offset, sequence = self->durable_sequence;
-    double sync_s = self->sync_s;
-    unsigned long long shares = self->shares_waiting, bytes = self->bytes_waiting, written = self->bytes_written;
-    int failed = self->failed;
+    Progress now = progress_of(self);
     pthread_mutex_unlock(&self->lock);
-    return Py_BuildValue("KKKdiKKK", segment, offset, sequence, sync_s, failed, shares, bytes, written);
+    return tell_progress(&now);
+}
+
+/* answer_with(capsule): who hears first of what is durable, once and for all. */
+static PyObject *thread_answer_with(PyObject *object, PyObject *capsule) {
+    DiskThread *self = (DiskThread *)object;
+    const DiskAnswers *answers = PyCapsule_GetPointer(capsule, DISK_ANSWERS);
+    if (answers == NULL) return NULL;
+    if (self->capsule != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "somebody answers already");
+        return NULL;
+    }
+    self->capsule = Py_NewRef(capsule);
+    pthread_mutex_lock(&self->lock);
+    self->answers = answers;
+    pthread_mutex_unlock(&self->lock);
+    Py_RETURN_NONE;
 }
 
 static PyObject *thread_close(PyObject *object, PyObject *none) {
@@ -363,7 +414,8 @@ static PyObject *thread_close(PyObject *object, PyObject *none) {
 }
 
 static PyMethodDef thread_methods[] = {
-    {"put", thread_put, METH_O, NULL},
+    {"put", (PyCFunction)(void (*)(void))thread_put, METH_FASTCALL, NULL},
+    {"answer_with", thread_answer_with, METH_O, NULL},
     {"progress", thread_progress, METH_NOARGS, NULL},
     {"close", thread_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

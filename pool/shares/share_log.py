@@ -20,7 +20,7 @@ import logging
 import os
 import threading
 import time
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,6 +62,9 @@ SEGMENT_BYTES = 64 << 20
 PENDING_BYTES_LIMIT = 64 << 20
 """What may wait for a disk that hangs, about 400,000 shares; beyond it append raises ShareLogStopped."""
 
+LOOK_S = 0.1
+"""Shares that the disk's thread answers are credited when the next ones come, and after so long when none do."""
+
 SEQUENCE_GAP = 1_000_000
 """Left free at each opening; more shares than PENDING_BYTES_LIMIT can hold."""
 
@@ -85,7 +88,7 @@ class ShareLog:
 
     Plain attributes for metrics: `bytes_written`, `pending` (shares not yet durable), `last_fsync_s`,
     `durable_sequence` and `durable_position` (all sequences up to the first are before the second, or never became
-    durable).
+    durable), `answered_at_s` (when the disk's thread last answered shares, monotonic; 0 where the loop does that).
     """
 
     def __init__(
@@ -153,6 +156,10 @@ class ShareLog:
         self._disk: Any = None
         self._told_by = -1  # the eventfd by which _disk wakes the loop
         self._told_sequence = self.durable_sequence
+        self._answered = False  # by _disk, shares of which nobody waits to be told
+        self._asked = False  # somebody waits for the shares of this turn
+        self._looking: TimerHandle | None = None
+        self.answered_at_s = 0.0
         self._untold_failure: BaseException | None = None
         if DiskThread is not None and type(self._file) is SegmentFile:
             self._begin_disk_thread(self._file)
@@ -203,6 +210,7 @@ class ShareLog:
         data = data + share if data else share
         self._sequence = sequence
         self._segment_size += len(data)
+        self._asked = True
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
         self._gathered.append((self._segment, data, sequence, 1))
@@ -213,6 +221,10 @@ class ShareLog:
         """What one turn of the loop appended goes to the writer together, so that one commit carries it."""
         if self._disk is not None:
             self._put()
+            if self._answered:
+                self._spread()
+                if self._looking is None and not self._closing:
+                    self._looking = self._loop.call_later(LOOK_S, self._look_again)
             return
         with self._condition:
             self._queue += self._gathered
@@ -248,19 +260,33 @@ class ShareLog:
         )  # fmt: skip
         self._loop.add_reader(self._told_by, self._look)
 
+    def answer_with(self, answers: Callable[[], object]) -> bool:
+        """Let the disk's thread answer shares that were queued without append(): `answers` gives what
+        DiskThread.answer_with() takes, once for a log. False without such a thread."""
+        if self._disk is None:
+            return False
+        self._disk.answer_with(answers())
+        self._answered = True
+        return True
+
     def _put(self) -> None:
         with self._lock:  # close() may come from another thread
             gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            tell, self._asked = self._asked or not self._answered, False
             try:
-                self.pending, self._queued_bytes = self._disk.put(gathered)
+                self._note(self._disk.put(gathered, tell))
             except Exception as error:
                 # These will never be durable, so nothing after them may be.
                 self._fail(self._segment, error)
                 self._tell(lambda _: self._look(), None)
 
     def _look(self) -> None:
-        """The thread has something to tell: first what is durable, then that nothing more will be."""
+        """The thread may have something to tell."""
         self._take_progress()
+        self._spread()
+
+    def _spread(self) -> None:
+        """First what is durable, then that nothing more will be."""
         if self.durable_sequence > self._told_sequence:
             self._told_sequence = self.durable_sequence
             self._on_durable(self.durable_sequence)
@@ -268,16 +294,28 @@ class ShareLog:
         if failure is not None:
             self._on_error(failure)
 
+    def _look_again(self) -> None:
+        """Nobody was told that these are durable, and no others came."""
+        self._looking = None
+        self._look()
+        if self.durable_sequence < self._sequence and self._failure is None and not self._closing:
+            self._looking = self._loop.call_later(LOOK_S, self._look_again)
+
     def _take_progress(self) -> None:
-        """Brings the attributes up to date."""
         with self._lock:
-            progress = self._disk.progress()
-            segment, offset, sequence, self.last_fsync_s, code, self.pending, self._queued_bytes, size = progress
+            self._note(self._disk.progress())
+
+    def _note(self, progress: tuple[int, int, int, float, int, int, int, int, float]) -> None:
+        """Brings the attributes up to date."""
+        segment, offset, sequence, sync_s, code, self.pending, self._queued_bytes, size, at_s = progress
+        if sequence != self.durable_sequence:
             self.durable_position = Position(segment, offset)  # before the sequence
             self.durable_sequence = sequence
+            self.last_fsync_s = sync_s
             self.bytes_written = size
-            if code and self._failure is None:
-                self._fail(segment, OSError(code, os.strerror(code)))
+            self.answered_at_s = at_s if self._answered else 0.0
+        if code and self._failure is None:
+            self._fail(segment, OSError(code, os.strerror(code)))
 
     def _fail(self, segment: int, error: BaseException) -> None:
         """Never retried. Whoever waits for an answer gets none, and the pool exits."""
@@ -295,6 +333,8 @@ class ShareLog:
 
     def _end_looking(self, _: None) -> None:
         self._look()
+        if self._looking is not None:
+            self._looking.cancel()
         self._loop.remove_reader(self._told_by)
         os.close(self._told_by)
 

@@ -21,6 +21,7 @@ SOURCES = (
     "chains/primitives/_share_kernel.c",
     "stratum/_submit_scan.c",
     "stratum/_rounds.c",
+    "stratum/_read_ready.c",
     "pool/shares/_disk_thread.c",
     "pool/services/_share_desk.c",
 )
@@ -33,6 +34,7 @@ TESTS = (
     "tests/vectors/test_vectors_share_kernel.py",
     "tests/unit/stratum/test_stratum_submit_scan.py",
     "tests/unit/stratum/test_stratum_rounds.py",
+    "tests/unit/stratum/test_stratum_read_gate.py",
     "tests/unit/pool/shares/test_share_log.py",
     "tests/unit/pool/services/test_share_lanes.py",
 )

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from stratum import transport
+from stratum._read_ready import read_ready  # not there: the package was installed without a C compiler
 from stratum.transport import ReadGate
 
 
@@ -34,7 +35,8 @@ class Reader:
 
 
 class World:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+        monkeypatch.setattr(transport, "native_read_ready", read_ready if native else None)
         self.turns = 0
         gate = self.gate = ReadGate(asyncio.get_running_loop())
         turn = gate._turn
@@ -56,9 +58,9 @@ class World:
                 await asyncio.sleep(0.001)
 
 
-@pytest.fixture
-async def world(monkeypatch):
-    world = World(monkeypatch)
+@pytest.fixture(params=["C", "Python"])
+async def world(monkeypatch, request):
+    world = World(monkeypatch, request.param == "C")
     yield world
     for reader in world.readers:
         if reader.ours.fileno() >= 0:

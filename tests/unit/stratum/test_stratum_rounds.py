@@ -264,3 +264,29 @@ def test_rounds_are_made_in_python_where_nothing_was_compiled() -> None:
         "assert rounds.by_difficulty is rounds.python_by_difficulty\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_rounds_write_by_the_reader_to_a_socket_that_two_threads_write_to(transport: Direct, room: bool) -> None:
+    sent: list[bytes] = []
+    transport._reader = SimpleNamespace(send=lambda line: sent.append(line) or room)  # type: ignore[attr-defined]
+    connection = make(transport)
+    assert send(connection) == (None if room else (connection, b""))
+    assert sent == [LINES[0]] and connection.session.assignment.sequence == 7
+    with pytest.raises(BlockingIOError):
+        transport.peer.recv(100, socket.MSG_DONTWAIT)
+
+
+def test_rounds_an_error_of_who_sends_is_told(transport: Direct) -> None:
+    transport._reader = SimpleNamespace(send=lambda: True)  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        send(make(transport))
+
+
+def test_rounds_the_rest_that_a_reader_kept_is_taken_over() -> None:
+    caught: list[int] = []
+    connection = SimpleNamespace(session=SimpleNamespace(closed=None), catch_up=lambda: caught.append(1))
+    Connection.offer_rest(connection, b"")  # type: ignore[arg-type]
+    connection.session.closed = "banned"
+    Connection.offer_rest(connection, b"")  # type: ignore[arg-type]
+    assert caught == [1]
