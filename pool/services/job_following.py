@@ -242,22 +242,30 @@ class JobFollower:
             self._wake.clear()
             try:
                 await self._claim()
-                for untold in list(self._untold.values()):
-                    await self._tell(untold)
-            except TransportAwayError:  # the other loop tells
-                await asyncio.sleep(RETRY_S)
-                continue
+                for ticket, untold in list(self._untold.items()):
+                    try:
+                        await self._tell(untold)
+                    except Exception:
+                        if ticket in self._untold:  # one that never gets through lets the others go first
+                            self._untold[ticket] = self._untold.pop(ticket)
+                        raise
             except Exception as error:
-                if str(error) != self._untellable:
-                    self._untellable = str(error)
-                    log.error("found blocks do not get to the maker: %s", error, exc_info=error)
+                self._report(error)
                 await asyncio.sleep(RETRY_S)
                 continue
+            self._untellable = ""
             try:
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    def _report(self, error: Exception) -> None:
+        """That no word comes is told by the other loop; here, that a block waits, and what is no outage."""
+        is_away = isinstance(error, TransportAwayError)
+        if (self._untold or not is_away) and str(error) != self._untellable:
+            self._untellable = str(error)
+            log.error("a found block does not get to the maker: %s", error, exc_info=None if is_away else error)
 
     async def _claim(self) -> None:
         if time.monotonic() < self._claim_at:

@@ -39,6 +39,9 @@ WHOLE_AFTER = 32
 WHOLE_DELAY_S = 1.0
 """After the job that it is due for: megabytes for newcomers, while everybody else waits for the new tip."""
 
+UNHEARD_S = 15.0
+"""Twice as long as the other loop may need to notice that Redis is away."""
+
 LARGE_BYTES = 1 << 16
 """To seal so much takes a fraction of a millisecond; more is done in a thread."""
 
@@ -96,6 +99,7 @@ class JobPublisher:
         self._wake = asyncio.Event()
         self._fault = ""
         self._bad = ""
+        self._unheard_at: float | None = None  # no found block can be read since
         self._stands_by = False
         self.epoch = 0
 
@@ -242,12 +246,24 @@ class JobPublisher:
                     place = entry_id
                     await self._take(entry_id, content, is_left=is_left)
                 is_left = is_left and bool(entries)
-            except TransportAwayError:  # the other loop tells
+            except TransportAwayError as error:
                 place, is_left = b"0", True
+                self._report_unheard(error)
                 await asyncio.sleep(RETRY_S)
+                continue
             except Exception as error:  # of one entry, or of Redis; what lies behind it may be a good block
                 self._tell_bad(error)
                 await asyncio.sleep(RETRY_S)
+                continue
+            self._unheard_at = None
+
+    def _report_unheard(self, error: TransportAwayError) -> None:
+        """Of an outage the other loop tells. Redis may also refuse this loop alone, by its list of rights."""
+        now = time.monotonic()
+        self._unheard_at = self._unheard_at or now
+        if now - self._unheard_at >= UNHEARD_S and not self._fault:
+            self._unheard_at = float("inf")  # told
+            log.error("found blocks of other machines cannot be read: %s", error)
 
     async def _take(self, entry_id: bytes, name: bytes, *, is_left: bool) -> None:
         ticket = name.decode("ascii", "replace")

@@ -7,10 +7,12 @@ import logging
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from support.machine_ends import RECORD, Machine, Maker, running, until, wall_ms
 from support.machine_line import MemoryLine
 
+from pool.blocks.stream_entry import TransportAwayError
 from pool.services import job_following, job_publishing
 from pool.services.block_messages import BlockFound
 from pool.services.block_relay import BlockRelay
@@ -155,3 +157,54 @@ async def test_machine_line_a_block_gets_to_the_maker_although_all_threads_wait_
         monkeypatch.setattr(asyncio, "to_thread", hang)
         async with asyncio.timeout(5):
             assert (await machine.relay.submit(RECORD, time.monotonic() + 60, again=False)).word == "accepted"
+
+
+async def test_machine_line_a_redis_that_only_takes_no_blocks_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Full, or with too few rights: jobs come all the same."""
+    line = MemoryLine()
+    maker, machine = Maker(line, "a", wall_ms), Machine(line)
+    good, tries = line.tell, []
+
+    async def refuse(ticket: str, sealed: bytes) -> None:
+        if len(sealed) < 1000:
+            await good(ticket, sealed)
+            return
+        tries.append(ticket)
+        raise TransportAwayError("OOM command not allowed")
+
+    monkeypatch.setattr(line, "tell", refuse)
+    large = msgspec.structs.replace(RECORD, payload={"block": "00" * 1000})
+    async with running(maker.publisher, machine.follower):
+        ids = [maker.job()]
+        await until(lambda: machine.jobs == ids)
+        waiting = asyncio.ensure_future(machine.relay.submit(large, time.monotonic() + 60, again=False))
+        await until(lambda: len(tries) > 3)
+        small = await machine.relay.submit(RECORD, time.monotonic() + 60, again=False)
+        assert small.word == "accepted", "one that does not get through keeps nobody else back"
+        assert errors(caplog) == ["a found block does not get to the maker: OOM command not allowed"]
+        monkeypatch.setattr(line, "tell", good)
+        assert (await waiting).word == "accepted"
+
+
+async def test_machine_line_a_maker_that_cannot_read_blocks_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(job_publishing, "UNHEARD_S", 0.1)
+    line = MemoryLine()
+    maker, machine = Maker(line, "a", wall_ms), Machine(line)
+    good = line.found
+
+    async def refuse(ticket: str) -> bytes:
+        raise TransportAwayError("NOPERM no permissions")
+
+    monkeypatch.setattr(line, "found", refuse)
+    async with running(maker.publisher, machine.follower):
+        maker.job()
+        waiting = asyncio.ensure_future(machine.relay.submit(RECORD, time.monotonic() + 60, again=False))
+        await until(lambda: errors(caplog))
+        await asyncio.sleep(0.2)
+        assert errors(caplog) == ["found blocks of other machines cannot be read: NOPERM no permissions"]
+        monkeypatch.setattr(line, "found", good)
+        assert (await waiting).word == "accepted"
