@@ -25,6 +25,9 @@ from pool.blocks.stream_entry import TransportAwayError
 
 FIELD = b"e"
 TIMEOUT_S = 5.0
+SLOWEST_BYTES_PER_S = 1_000_000
+"""A block of 8 MB has to get through a line on which jobs do."""
+
 ENTRIES_AT_ONCE = 16
 
 Entries = list[tuple[bytes, bytes]]
@@ -127,7 +130,7 @@ class RedisFeed:
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hset(self._found, ticket, sealed)
         pipeline.xadd(self._found_at, {FIELD: ticket})
-        await _asked(pipeline.execute())
+        await _asked(pipeline.execute(), len(sealed))
 
     async def is_told(self, ticket: str) -> bool:
         """Whether the maker can still find it."""
@@ -139,11 +142,13 @@ class RedisFeed:
         return [(place, fields.get(FIELD, b"")) for _, entries in streams for place, fields in entries]
 
 
-async def _asked(call: Awaitable[T]) -> T:
+async def _asked(call: Awaitable[T], size: int = 0) -> T:
+    """`size` are the bytes that go there, where they may be many."""
+    limit_s = TIMEOUT_S + size / SLOWEST_BYTES_PER_S
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(limit_s):
             return await call
     except TimeoutError as error:
-        raise TransportAwayError(f"no answer within {TIMEOUT_S:g} s") from error
+        raise TransportAwayError(f"no answer within {limit_s:.3g} s") from error
     except (RedisError, OSError) as error:
         raise TransportAwayError(str(error).strip().partition("\n")[0] or type(error).__name__) from error

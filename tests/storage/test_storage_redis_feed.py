@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
 from support.redis import PASSWORD, RedisServer
 
 from pool.blocks.stream_entry import TransportAwayError
+from pool.storage import redis_feed
 from pool.storage.redis_feed import ENTRIES_AT_ONCE, RedisFeed
 
 _pools = count()
@@ -84,3 +86,31 @@ async def test_storage_redis_feed_tells_an_outage_without_the_password() -> None
         await feed.whole()
     assert PASSWORD not in str(told.value) and "127.0.0.1" in str(told.value)
     await feed.close()
+
+
+async def test_storage_redis_feed_a_large_block_has_the_time_of_a_slow_line(
+    feeds: tuple[RedisFeed, RedisFeed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_feed, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(redis_feed, "SLOWEST_BYTES_PER_S", 1000)
+    _, machine = feeds
+    redis = machine._redis
+
+    class Slow:
+        """A pipeline on whose line a thousand bytes take a third of a second."""
+
+        def __init__(self) -> None:
+            self._pipeline = redis.pipeline(transaction=True)
+            self.hset, self.xadd = self._pipeline.hset, self._pipeline.xadd
+
+        async def execute(self) -> object:
+            await asyncio.sleep(0.3)
+            return await self._pipeline.execute()
+
+    monkeypatch.setattr(machine, "_redis", SimpleNamespace(pipeline=lambda transaction: Slow(), hexists=redis.hexists))
+    with pytest.raises(TransportAwayError, match="no answer within"):
+        await machine.tell("small", b"x" * 10)
+    await machine.tell("large", b"x" * 10_000)
+    monkeypatch.setattr(redis_feed, "TIMEOUT_S", 5.0)
+    assert await machine.is_told("large")
+    monkeypatch.setattr(machine, "_redis", redis)
