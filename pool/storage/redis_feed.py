@@ -26,7 +26,7 @@ from pool.blocks.stream_entry import TransportAwayError
 FIELD = b"e"
 TIMEOUT_S = 5.0
 SLOWEST_BYTES_PER_S = 1_000_000
-"""A block of 8 MB has to get through a line on which jobs do."""
+"""A block of 8 MB, or a whole piece, has to get through a line on which the rest does."""
 
 ENTRIES_AT_ONCE = 16
 
@@ -85,7 +85,7 @@ class RedisFeed:
     async def publish(self, sealed: bytes, *, whole: bool) -> bytes:
         """Says it to all machines; what lies before a whole piece is dropped. Its id. When it raises, it may have been
         said all the same."""
-        entry_id: bytes = await _asked(self._redis.xadd(self._jobs, {FIELD: sealed}))
+        entry_id: bytes = await _asked(self._redis.xadd(self._jobs, {FIELD: sealed}), len(sealed))
         if whole:
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.set(self._whole, entry_id)

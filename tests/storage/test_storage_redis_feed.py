@@ -114,3 +114,14 @@ async def test_storage_redis_feed_a_large_block_has_the_time_of_a_slow_line(
     monkeypatch.setattr(redis_feed, "TIMEOUT_S", 5.0)
     assert await machine.is_told("large")
     monkeypatch.setattr(machine, "_redis", redis)
+
+    async def slow_xadd(*given: object) -> bytes:
+        await asyncio.sleep(0.3)
+        return b"1-0"
+
+    monkeypatch.setattr(redis_feed, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(machine, "_redis", SimpleNamespace(xadd=slow_xadd))
+    assert await machine.publish(b"x" * 10_000, whole=False) == b"1-0"
+    with pytest.raises(TransportAwayError, match="no answer within"):
+        await machine.publish(b"x" * 10, whole=False)
+    monkeypatch.setattr(machine, "_redis", redis)
