@@ -356,7 +356,7 @@ async def test_wiring_changes_terms_for_who_is_connected(reactor, config, monkey
         assert connection.session.policy.minimum_difficulty == 32
         assert connection.difficulty_for(0) >= 32
         assert pool.keeping.bookkeeping._following["regnmc"].terms.fee_ppm == 7
-        assert server.connections == {connection} and not reader.at_eof()
+        assert list(server.connections) == [connection] and not reader.at_eof()
         writer.close()
 
 
