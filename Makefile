@@ -47,7 +47,7 @@ unit: install
 
 # Ten thousand seeds of each simulation; SEEDS=500 for fewer. What fails is printed with how to play it again. Between them an
 # hour of each of our own networks under faults, and one of each with a pool above it; SOAK_MINUTES=5 for less. Then 200 rounds of kill -9 of front end, accountant,
-# Redis and PostgreSQL under load, and of one process of several; ROUNDS=20 for fewer. Then twenty faults under load until 1,000
+# Redis and PostgreSQL under load, and of one process of several; ROUNDS=20 for fewer. A restart under 5,000 miners. Then twenty faults under load until 1,000
 # blocks were found meanwhile, and eight floods beside honest miners. What is held to what: docs/reliability.md.
 nightly: install
 	@$(BIN)/python tests/sim/nightly.py --seeds $(SEEDS)
@@ -62,6 +62,7 @@ nightly: install
 	@PARAPOOL_ALL_POINTS=1 $(BIN)/pytest tests/storage/test_storage_bookkeeping.py
 	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py tests/devnet/test_devnet_front_ends.py \
 	  -k "kill_rounds or killed_lose" -o log_cli=true -o log_cli_level=INFO
+	@PARAPOOL_RESTART_MINERS=5000 $(BIN)/pytest tests/devnet/test_devnet_front_ends.py -k restart_gracefully
 	@$(BIN)/python tests/faults/faults.py
 	@$(BIN)/python tests/attacks/attacks.py
 

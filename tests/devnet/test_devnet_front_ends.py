@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 from contextlib import suppress
 from itertools import count
@@ -30,7 +31,7 @@ LOGIN = address("miner", 0)
 NO_BLOCKS = dict.fromkeys(CHAINS, RARE_BITS)
 PROCESSES = 2
 RIGS = 8  # by the kernel's dealing of connections they all meet one of two processes once in 128 tries
-IDLE = 200
+IDLE = int(os.environ.get("PARAPOOL_RESTART_MINERS", "200"))
 ROUNDS = int(os.environ.get("PARAPOOL_KILL_ROUNDS", "3"))
 
 
@@ -331,6 +332,8 @@ async def test_devnet_front_ends_serve_on_while_the_mother_is_killed_and_end_wit
 
 
 async def test_devnet_front_ends_restart_gracefully(make_devnet: Any) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * IDLE + 1000)), hard))
     devnet = await _start(make_devnet, bits=NO_BLOCKS)
     idle = [_Idle(devnet, f"{LOGIN}.idle{number}") for number in range(IDLE)]
     idle_tasks = [asyncio.ensure_future(one.run()) for one in idle]
