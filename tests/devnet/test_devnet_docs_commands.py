@@ -54,6 +54,7 @@ ONLY_PARSED: Mapping[str, str] = {
     r".*pool devnet up ": "networks of five nodes: tests/network/test_network_up.py types it",
     r".*pool .*(-c deploy/bk-devnet\.yaml|127\.0\.0\.1:(3353|8083))":
         "a network of five nodes: tests/network/test_network_start_page.py types it",
+    r"pool run -c machines\.yaml ": "three machines and a Redis: tests/devnet/test_devnet_machines.py",
     r".*pool mine \S+ -u \$MINER": "wants a real daemon: tests/nodes/test_nodes_payouts.py",
 }
 """Commands of ours that change what is not there: their words are understood, with these very options."""

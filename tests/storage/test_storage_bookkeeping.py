@@ -513,5 +513,7 @@ async def test_bookkeeping_ends_with_the_same_books_wherever_it_is_killed(
         points = CrashPoints()
         points.at = at
         dump, crashes = await play(tmp_path / f"crash{at}", new_url(), points)
-        assert crashes == 1
+        if not crashes:  # how often the lead is renewed in between depends on the machine: there are fewer points now
+            assert points.count < at and at > 0.8 * total
+            break
         assert dump == whole, f"killed at point {at} of {total}"
