@@ -39,13 +39,14 @@ class HttpCalls:
     """POST to one URL. Nothing here takes a time: who calls gives up, which ends the connection of that call."""
 
     def __init__(self, url: URL, keep_alive_s: float) -> None:
-        """A connection that was idle for longer is not used again."""
+        """A connection that was idle for so long is closed: a node that stops waits for those that are open."""
         self._url = url
         self._keep_alive_s = keep_alive_s
         self._start = f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n".encode()
         self._tls: ssl.SSLContext | None = None
         self._idle: list[tuple[float, _Connection]] = []  # the longest idle first
         self._busy: set[_Connection] = set()
+        self._look: asyncio.TimerHandle | None = None  # at what is idle
         self._closed = False
 
     async def post(self, headers: bytes, body: bytes, limit_bytes: int) -> HttpAnswer:
@@ -63,6 +64,8 @@ class HttpCalls:
         for connection in (*self._busy, *(kept for _, kept in self._idle)):
             connection.abort()
         self._idle.clear()
+        if self._look is not None:
+            self._look.cancel()
 
     async def _ask(self, connection: _Connection, request: bytes, limit_bytes: int) -> HttpAnswer:
         if self._closed:
@@ -78,12 +81,23 @@ class HttpCalls:
             self._busy.discard(connection)
         if connection.is_open:
             self._idle.append((asyncio.get_running_loop().time(), connection))
+            self._look_later()
         return answer
 
-    def _kept(self) -> _Connection | None:
+    def _end_idle(self) -> None:
+        """Closes what was idle for too long, and looks again when the next one is."""
+        self._look = None
         since_s = asyncio.get_running_loop().time() - self._keep_alive_s
-        while self._idle and self._idle[0][0] < since_s:
+        while self._idle and self._idle[0][0] <= since_s:
             self._idle.pop(0)[1].abort()
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._look is None and self._idle:
+            loop = asyncio.get_running_loop()
+            self._look = loop.call_at(self._idle[0][0] + self._keep_alive_s, self._end_idle)
+
+    def _kept(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()[1]
             if connection.is_open:

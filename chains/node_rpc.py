@@ -133,6 +133,7 @@ class JsonRpc:
         """For good: calls under way fail, and so do further ones, which is no outage of the node."""
         self._closed = True
         self._http.close()
+        await asyncio.sleep(0)  # the loop closes the sockets in its next turn, and a node that stops waits for them
 
     async def _call(
         self, method: str, params: tuple[Any, ...], timeout_s: float, decode: Decode = _decode
