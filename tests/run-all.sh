@@ -1,20 +1,22 @@
 #!/bin/sh
-# Run the whole suite in six processes at once: whole devnets; networks and pools of several processes; real chain daemons and a
-# browser; the books on PostgreSQL, and on SQLite; and everything else. Divided so that they end at about the same time. Exit 1
-# when any fails; the reports of all but the last come last. What is marked nightly is no part of it. Usage: run-all.sh PYTEST
+# Run the whole suite in six processes at once: whole devnets; networks and pools of several processes; real chain daemons, a
+# browser and what spans machines; the books on PostgreSQL, and on SQLite; and everything else. Divided so that they end at
+# about the same time. Exit 1 when any fails; the reports of all but the last come last. What is marked nightly is no part of
+# it. Usage: run-all.sh PYTEST
 set -u
 several="tests/devnet/test_devnet_front_ends.py tests/devnet/test_devnet_haproxy.py tests/devnet/test_devnet_roles.py"
+machines="tests/devnet/test_devnet_machines.py tests/network/test_network_split_roles.py"
 reports=$(mktemp -d)
 processes=
 ignored=
-for file in $several; do
+for file in $several $machines; do
   ignored="$ignored --ignore=$file"
 done
 "$1" tests/devnet $ignored >"$reports/1" 2>&1 &
 processes="$processes $!"
-"$1" tests/network $several >"$reports/2" 2>&1 &
+"$1" tests/network $several --ignore=tests/network/test_network_split_roles.py >"$reports/2" 2>&1 &
 processes="$processes $!"
-"$1" tests/nodes tests/monitoring tests/browser tests/tables tests/soak >"$reports/3" 2>&1 &
+"$1" tests/nodes tests/monitoring tests/browser tests/tables tests/soak $machines >"$reports/3" 2>&1 &
 processes="$processes $!"
 "$1" tests/storage -k postgresql >"$reports/4" 2>&1 &
 processes="$processes $!"

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from support.network import until
-from support.ports import free_port
+from support.ports import free_ports
 
 from pool.demo.children import pool_command
 
@@ -30,7 +30,7 @@ def started(command: list[str], log_path: Path) -> subprocess.Popen[bytes]:
 
 
 async def test_network_up_shows_a_network_that_survives_kill_and_ends_cleanly(tmp_path: Path) -> None:
-    port = free_port()
+    port = free_ports(20)
     command = pool_command(
         "devnet", "up", "--kind", "bk", "--nodes", "3", "--k", "2", "--seconds", "2",
         "--data-dir", str(tmp_path / "net"), "--port", str(port),
