@@ -12,26 +12,15 @@ All of it is written again by whoever is at work after Redis lost it. What entri
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
-from pool.blocks.stream_entry import TransportAwayError
+from pool.storage.redis_connection import asked, connection
 
 FIELD = b"e"
-TIMEOUT_S = 5.0
-SLOWEST_BYTES_PER_S = 1_000_000
-"""A block of 8 MB, or a whole piece, has to get through a line on which the rest does."""
-
 ENTRIES_AT_ONCE = 16
 
 Entries = list[tuple[bytes, bytes]]
-T = TypeVar("T")
 
 # Takes or renews a claim, one that is free or begins with our own name. Returns who has it.
 _CLAIM = """
@@ -49,13 +38,7 @@ class RedisFeed:
 
     def __init__(self, url: str, pool: str) -> None:
         """Raises ValueError for a URL that is none."""
-        self._redis: Any = Redis.from_url(
-            url,
-            socket_timeout=None,  # see pool/storage/redis_stream.py
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            client_name="parapool-feed",
-        )
+        self._redis = connection(url, "parapool-feed")
         self._jobs = f"parapool:{{{pool}}}:jobs"
         self._whole = f"parapool:{{{pool}}}:jobs-whole"
         self._found = f"parapool:{{{pool}}}:found"
@@ -77,7 +60,7 @@ class RedisFeed:
         return await self._claim(f"{self._machine}:{number}", family, owner, keep_ms)
 
     async def _claim(self, key: str, family: str, owner: str, keep_ms: int) -> str:
-        found: bytes = await _asked(self._redis.eval(_CLAIM, 1, key, family, owner, keep_ms))
+        found: bytes = await asked(self._redis.eval(_CLAIM, 1, key, family, owner, keep_ms))
         return found.decode(errors="replace")
 
     # -- the maker's side --------------------------------------------------------------------------------------------
@@ -85,17 +68,17 @@ class RedisFeed:
     async def publish(self, sealed: bytes, *, whole: bool) -> bytes:
         """Says it to all machines; what lies before a whole piece is dropped. Its id. When it raises, it may have been
         said all the same."""
-        entry_id: bytes = await _asked(self._redis.xadd(self._jobs, {FIELD: sealed}), len(sealed))
+        entry_id: bytes = await asked(self._redis.xadd(self._jobs, {FIELD: sealed}), len(sealed))
         if whole:
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.set(self._whole, entry_id)
             pipeline.xtrim(self._jobs, minid=entry_id, approximate=False)
-            await _asked(pipeline.execute())
+            await asked(pipeline.execute())
         return entry_id
 
     async def whole(self) -> bytes | None:
         """The id of the newest whole piece."""
-        found: bytes | None = await _asked(self._redis.get(self._whole))
+        found: bytes | None = await asked(self._redis.get(self._whole))
         return found
 
     async def found_after(self, entry_id: bytes, wait_ms: int) -> Entries:
@@ -103,7 +86,7 @@ class RedisFeed:
         return await self._after(self._found_at, entry_id, wait_ms)
 
     async def found(self, ticket: str) -> bytes | None:
-        content: bytes | None = await _asked(self._redis.hget(self._found, ticket))
+        content: bytes | None = await asked(self._redis.hget(self._found, ticket))
         return content
 
     async def forget_found(self, ticket: str, ids: Sequence[bytes]) -> None:
@@ -112,13 +95,13 @@ class RedisFeed:
         pipeline.hdel(self._found, ticket)
         if ids:
             pipeline.xdel(self._found_at, *ids)
-        await _asked(pipeline.execute())
+        await asked(pipeline.execute())
 
     # -- a machine's side --------------------------------------------------------------------------------------------
 
     async def pieces_from(self, entry_id: bytes) -> Entries:
         """From this piece on."""
-        found: Any = await _asked(self._redis.xrange(self._jobs, min=entry_id, count=ENTRIES_AT_ONCE))
+        found: Any = await asked(self._redis.xrange(self._jobs, min=entry_id, count=ENTRIES_AT_ONCE))
         return [(place, fields.get(FIELD, b"")) for place, fields in found]
 
     async def pieces_after(self, entry_id: bytes, wait_ms: int) -> Entries:
@@ -130,25 +113,13 @@ class RedisFeed:
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hset(self._found, ticket, sealed)
         pipeline.xadd(self._found_at, {FIELD: ticket})
-        await _asked(pipeline.execute(), len(sealed))
+        await asked(pipeline.execute(), len(sealed))
 
     async def is_told(self, ticket: str) -> bool:
         """Whether the maker can still find it."""
-        return bool(await _asked(self._redis.hexists(self._found, ticket)))
+        return bool(await asked(self._redis.hexists(self._found, ticket)))
 
     async def _after(self, stream: str, entry_id: bytes, wait_ms: int) -> Entries:
-        answer: Any = await _asked(self._redis.xread({stream: entry_id}, count=ENTRIES_AT_ONCE, block=wait_ms))
+        answer: Any = await asked(self._redis.xread({stream: entry_id}, count=ENTRIES_AT_ONCE, block=wait_ms))
         streams = answer.items() if isinstance(answer, dict) else answer or ()
         return [(place, fields.get(FIELD, b"")) for _, entries in streams for place, fields in entries]
-
-
-async def _asked(call: Awaitable[T], size: int = 0) -> T:
-    """`size` are the bytes that go there, where they may be many."""
-    limit_s = TIMEOUT_S + size / SLOWEST_BYTES_PER_S
-    try:
-        async with asyncio.timeout(limit_s):
-            return await call
-    except TimeoutError as error:
-        raise TransportAwayError(f"no answer within {limit_s:.3g} s") from error
-    except (RedisError, OSError) as error:
-        raise TransportAwayError(str(error).strip().partition("\n")[0] or type(error).__name__) from error

@@ -14,26 +14,19 @@ keys on one node of a cluster.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from pool.blocks.stream_entry import TransportAwayError
 from pool.blocks.stream_news import FeedAgain, FrontEndNews
 from pool.shares.record import Position
+from pool.storage.redis_connection import asked, connection
 
 GROUP = "accountant"
 FIELD = b"e"
-TIMEOUT_S = 5.0
 ALIVE_S = 15
 """An accountant that has not been heard of for so long is not at work."""
-
-T = TypeVar("T")
 
 
 class RedisStream:
@@ -41,15 +34,7 @@ class RedisStream:
 
     def __init__(self, url: str, pool: str, name: str) -> None:
         """`name` is this process's own, for the consumer group. Raises ValueError for a URL that is none."""
-        self._redis: Any = Redis.from_url(
-            url,
-            # With a time limit of its own redis-py uses wait_for, which before Python 3.12 swallows cancellations: a
-            # pool would not stop. _asked has the limit.
-            socket_timeout=None,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-            client_name="parapool",
-        )
+        self._redis = connection(url, "parapool")
         self._name = name
         self._stream = f"parapool:{{{pool}}}:shares"
         self._consumed = f"parapool:{{{pool}}}:consumed"
@@ -68,7 +53,7 @@ class RedisStream:
         pipeline = self._redis.pipeline(transaction=False)
         for entry in entries:
             pipeline.xadd(self._stream, {FIELD: entry})
-        await _asked(pipeline.execute())
+        await asked(pipeline.execute())
 
     async def news(self, log: str) -> FrontEndNews:
         """What the accountant says about a share log."""
@@ -77,7 +62,7 @@ class RedisStream:
         pipeline.hget(self._wanted, log)
         pipeline.exists(self._accountant)
         pipeline.hgetall(self._reserves)
-        consumed, wanted, attended, reserves = await _asked(pipeline.execute())
+        consumed, wanted, attended, reserves = await asked(pipeline.execute())
         again = None
         if wanted is not None:
             ticket, _, place = wanted.decode().partition(":")
@@ -87,30 +72,30 @@ class RedisStream:
 
     async def booked(self, names: Sequence[str]) -> list[str]:
         """Which of these found blocks have their answer in SQL."""
-        found = await _asked(self._redis.hmget(self._booked, list(names)))
+        found = await asked(self._redis.hmget(self._booked, list(names)))
         return [name for name, value in zip(names, found, strict=True) if value is not None]
 
     async def forget_booked(self, names: Sequence[str]) -> None:
-        await _asked(self._redis.hdel(self._booked, *names))
+        await asked(self._redis.hdel(self._booked, *names))
 
     # -- the accountant's side ---------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Makes stream and group when they are not there."""
         try:
-            await _asked(self._redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True))
+            await asked(self._redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True))
         except TransportAwayError as error:
             if not (isinstance(error.__cause__, ResponseError) and "BUSYGROUP" in str(error)):
                 raise
 
     async def reclaim(self, count: int) -> list[tuple[bytes, bytes]]:
         """The oldest entries that were given to a consumer, this one or one that died, and never acknowledged."""
-        answer = await _asked(self._redis.xautoclaim(self._stream, GROUP, self._name, 0, "0-0", count=count))
+        answer = await asked(self._redis.xautoclaim(self._stream, GROUP, self._name, 0, "0-0", count=count))
         return [(entry_id, fields[FIELD]) for entry_id, fields in answer[1] if FIELD in fields]
 
     async def read(self, count: int) -> list[tuple[bytes, bytes]]:
         """The next entries as (id, content), none when there are none."""
-        answer = await _asked(self._redis.xreadgroup(GROUP, self._name, {self._stream: ">"}, count=count))
+        answer = await asked(self._redis.xreadgroup(GROUP, self._name, {self._stream: ">"}, count=count))
         streams = answer.items() if isinstance(answer, dict) else answer
         return [(entry_id, fields.get(FIELD, b"")) for _, entries in streams for entry_id, fields in entries]
 
@@ -121,7 +106,7 @@ class RedisStream:
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.xack(self._stream, GROUP, *ids)
         pipeline.xtrim(self._stream, minid=_after(ids[-1]), approximate=False)
-        await _asked(pipeline.execute())
+        await asked(pipeline.execute())
         await self.publish(consumed, {}, booked)
 
     async def publish(
@@ -144,26 +129,11 @@ class RedisStream:
         if reserves:
             pipeline.hset(self._reserves, mapping=dict(reserves))
         pipeline.set(self._accountant, self._name, ex=ALIVE_S)
-        await _asked(pipeline.execute())
+        await asked(pipeline.execute())
 
     async def length(self) -> int:
         """Entries in the stream."""
-        return int(await _asked(self._redis.xlen(self._stream)))
-
-
-async def _asked(call: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            return await call
-    except TimeoutError as error:
-        raise TransportAwayError(f"no answer within {TIMEOUT_S:g} s") from error
-    except (RedisError, OSError) as error:
-        raise TransportAwayError(_in_short(error)) from error
-
-
-def _in_short(error: Exception) -> str:
-    """One line for people; redis-py's own words name host and port, never a password."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+        return int(await asked(self._redis.xlen(self._stream)))
 
 
 def _text(position: Position) -> str:

@@ -13,7 +13,7 @@ import pytest_asyncio
 from support.redis import PASSWORD, RedisServer
 
 from pool.blocks.stream_entry import TransportAwayError
-from pool.storage import redis_feed
+from pool.storage import redis_connection
 from pool.storage.redis_feed import ENTRIES_AT_ONCE, RedisFeed
 
 _pools = count()
@@ -91,8 +91,8 @@ async def test_storage_redis_feed_tells_an_outage_without_the_password() -> None
 async def test_storage_redis_feed_a_large_block_has_the_time_of_a_slow_line(
     feeds: tuple[RedisFeed, RedisFeed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_feed, "TIMEOUT_S", 0.05)
-    monkeypatch.setattr(redis_feed, "SLOWEST_BYTES_PER_S", 1000)
+    monkeypatch.setattr(redis_connection, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(redis_connection, "SLOWEST_BYTES_PER_S", 1000)
     _, machine = feeds
     redis = machine._redis
 
@@ -111,7 +111,7 @@ async def test_storage_redis_feed_a_large_block_has_the_time_of_a_slow_line(
     with pytest.raises(TransportAwayError, match="no answer within"):
         await machine.tell("small", b"x" * 10)
     await machine.tell("large", b"x" * 10_000)
-    monkeypatch.setattr(redis_feed, "TIMEOUT_S", 5.0)
+    monkeypatch.setattr(redis_connection, "TIMEOUT_S", 5.0)
     assert await machine.is_told("large")
     monkeypatch.setattr(machine, "_redis", redis)
 
@@ -119,7 +119,7 @@ async def test_storage_redis_feed_a_large_block_has_the_time_of_a_slow_line(
         await asyncio.sleep(0.3)
         return b"1-0"
 
-    monkeypatch.setattr(redis_feed, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(redis_connection, "TIMEOUT_S", 0.05)
     monkeypatch.setattr(machine, "_redis", SimpleNamespace(xadd=slow_xadd))
     assert await machine.publish(b"x" * 10_000, whole=False) == b"1-0"
     with pytest.raises(TransportAwayError, match="no answer within"):
