@@ -15,6 +15,9 @@ import msgspec
 
 SEAL_BYTES = 32
 MAX_SEALED_BYTES = 64 << 20
+LARGE_BYTES = 1 << 16
+"""To seal so much takes a fraction of a millisecond; more is done in a thread."""
+
 FEED_VERSION = 1
 """Of the messages between machines; a machine does not use what a maker of another version says."""
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from collections.abc import Callable
+from typing import NoReturn
 
 import msgspec
 
 from pool.blocks.stream_entry import TransportAwayError
 from pool.services.block_messages import BlockAnswered, BlockFound
 from pool.services.block_submission import GIVE_UP_S
-from pool.services.feed_seal import FEED_VERSION, FeedPiece, Seal, Told
+from pool.services.feed_seal import FEED_VERSION, LARGE_BYTES, FeedPiece, Seal, Told
 from pool.services.front_end_messages import JobNews
-from pool.services.job_publishing import LARGE_BYTES, RETRY_S, WAIT_MS
+from pool.services.machine_line import RETRY_S, WAIT_MS, MachineLine
 from pool.services.maker_messages import FromMaker, found_content, from_maker
 
 log = logging.getLogger("parapool.machines")
@@ -31,24 +31,6 @@ CLAIM_MS = 3_600_000
 CLAIM_AGAIN_S = 10.0
 AGAIN_S = 5.0
 LOOK_S = 0.5
-
-Entries = Sequence[tuple[bytes, bytes]]
-
-
-class MachineLine(Protocol):
-    """A machine's side of pool/storage/redis_feed.py. Raises TransportAwayError."""
-
-    async def claim_machine(self, number: int, family: str, owner: str, keep_ms: int) -> str: ...
-
-    async def whole(self) -> bytes | None: ...
-
-    async def pieces_from(self, entry_id: bytes) -> Entries: ...
-
-    async def pieces_after(self, entry_id: bytes, wait_ms: int) -> Entries: ...
-
-    async def tell(self, ticket: str, sealed: bytes) -> None: ...
-
-    async def is_told(self, ticket: str) -> bool: ...
 
 
 class _Untold:

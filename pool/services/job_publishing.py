@@ -11,8 +11,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from collections.abc import Callable
+from typing import NoReturn
 
 import msgspec
 
@@ -22,17 +22,16 @@ from pool.jobs.job import Job
 from pool.services.block_messages import BlockAnswered
 from pool.services.block_relay import RelayedBlocks, Spawn
 from pool.services.block_submission import BlockSubmission
-from pool.services.feed_seal import FEED_VERSION, FeedPiece, Seal, Told
+from pool.services.feed_seal import FEED_VERSION, LARGE_BYTES, FeedPiece, Seal, Told
 from pool.services.front_end_messages import Announcement, frame_of
 from pool.services.job_feed import JobFeed
+from pool.services.machine_line import RETRY_S, WAIT_MS, MakerLine
 from pool.services.maker_messages import block_found, maker_frame
 
 log = logging.getLogger("parapool.machines")
 
 CLAIM_MS = 15_000
 CLAIM_AGAIN_S = 3.0
-RETRY_S = 0.5
-WAIT_MS = 1000
 WHOLE_AFTER = 32
 """Jobs, on one tip: a machine that begins reads no more than these and one whole piece."""
 
@@ -41,29 +40,6 @@ WHOLE_DELAY_S = 1.0
 
 UNHEARD_S = 15.0
 """Twice as long as the other loop may need to notice that Redis is away."""
-
-LARGE_BYTES = 1 << 16
-"""To seal so much takes a fraction of a millisecond; more is done in a thread."""
-
-Entries = Sequence[tuple[bytes, bytes]]
-
-
-class MakerLine(Protocol):
-    """The maker's side of pool/storage/redis_feed.py. Raises TransportAwayError."""
-
-    async def claim_maker(self, owner: str, keep_ms: int) -> str: ...
-
-    async def publish(self, sealed: bytes, *, whole: bool) -> bytes: ...
-
-    async def whole(self) -> bytes | None: ...
-
-    async def pieces_from(self, entry_id: bytes) -> Entries: ...
-
-    async def found_after(self, entry_id: bytes, wait_ms: int) -> Entries: ...
-
-    async def found(self, ticket: str) -> bytes | None: ...
-
-    async def forget_found(self, ticket: str, ids: Sequence[bytes]) -> None: ...
 
 
 class JobPublisher:
