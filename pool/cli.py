@@ -44,6 +44,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.group(context_settings=_CONTEXT)
+@click.version_option(package_name="parapool", message="parapool %(version)s")
 def commands() -> None:
     """parapool: a merged-mining Stratum pool. One proof of work, many chains, every miner paid on every chain.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 import types
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,11 @@ def test_cli_is_the_module_and_the_console_script() -> None:
         done = subprocess.run([*command, "mine", "x", "-u", "y"], capture_output=True, text=True)
         assert done.returncode == 2
         assert done.stderr.startswith("pool mine: URL: expected ")
+
+
+def test_cli_tells_the_installed_version(pool_command: Any) -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert pool_command("--version").out == f"parapool {project['version']}\n"
 
 
 def test_cli_ends_quietly_when_nobody_reads_its_output() -> None:
