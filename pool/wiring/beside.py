@@ -10,10 +10,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
 
 from alembic.util import CommandError
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -34,6 +33,7 @@ from pool.web.absent_books import AbsentBooks
 from pool.web.server import WebServer
 from pool.web_setup import web_options
 from pool.wiring.paying import Payers, changed_wallets
+from pool.wiring.running_tasks import RunningTasks
 
 log = logging.getLogger("parapool")
 
@@ -47,7 +47,8 @@ class RunningBeside:
         self.payers: Payers | None = None
         self._read = read or (lambda: self.config)
         self._reloading = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = RunningTasks(self._fail)
+        self._spawn = self._tasks.spawn
         self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._opened = ExitStack()
 
@@ -131,25 +132,13 @@ class RunningBeside:
         registry.register(PayoutCollector(self.payers.services))
         self.web = WebServer(self.status, AbsentBooks(), registry, options=options)
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-        return task
-
-    def _task_ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.critical("a service broke", exc_info=task.exception())
-            if not self._failed.done():
-                self._failed.set_result(f"a service broke: {task.exception()!r}")
+    def _fail(self, reason: str) -> None:
+        if not self._failed.done():
+            self._failed.set_result(reason)
 
     async def _stop(self) -> None:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
         if "web" in vars(self):
             await self.web.stop()
         if self.payers is not None:

@@ -15,7 +15,6 @@ import signal
 import sys
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Coroutine
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -73,6 +72,7 @@ from pool.shares.share_log import ShareLog
 from pool.ticks import next_tick
 from pool.wiring.following_mining import FollowingMining, ToldBooks
 from pool.wiring.mining import owner_of
+from pool.wiring.running_tasks import RunningTasks
 from pool.wiring.transport import Transport
 from stratum.connection import LEAVE_S
 from stratum.extranonce import ExtranonceAllocator, ExtranonceSpace
@@ -105,7 +105,8 @@ class RunningFrontEnd:
         self._link = MotherLink(socket, self._hello, self._hear)
         self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = RunningTasks(lambda reason: self._end(1))
+        self._spawn = self._tasks.spawn
         self._opened = ExitStack()
         self._early: list[FromMother] = []  # what is heard before there is anything to do it with
         self._books = ToldBooks()
@@ -340,10 +341,7 @@ class RunningFrontEnd:
             await asyncio.sleep(0)
         if mining is not None:
             await mining.stop(loop)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end()
         if "_transport" in vars(self):
             if self._serves:
                 await self._transport.feed_last()
@@ -352,17 +350,6 @@ class RunningFrontEnd:
             await mining.close()
         self._opened.close()
         log.info("front end stopped slot=%d", self._slot)
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-
-    def _task_ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.critical("a service broke", exc_info=task.exception())
-            self._end(1)
 
     def _end(self, code: int) -> None:
         if not self._ended.done():

@@ -12,7 +12,7 @@ import resource
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ from pool.wiring.machines import MachineLine, Station, machine_line, mining_clas
 from pool.wiring.mining import Mining
 from pool.wiring.operating import Operating, operating
 from pool.wiring.paying import Wallets, changed_wallets
+from pool.wiring.running_tasks import RunningTasks
 from pool.wiring.transport import Transport
 from stratum.extranonce import ExtranonceAllocator
 
@@ -72,11 +73,11 @@ class RunningPool:
         self.config = config
         self._read = read or (lambda: self.config)
         self._reloading = asyncio.Lock()
-        self._stopping = False
         self._watching: dict[str, asyncio.Task[Any]] = {}
         self.data_dir: Path = config.pool.data_dir
         self.log_directory = self.data_dir / "shares"
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks = RunningTasks(self._fail)
+        self._spawn = self._tasks.spawn
         self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     # -- building ---------------------------------------------------------------------------------------------------
@@ -289,26 +290,12 @@ class RunningPool:
         """What SIGUSR2 asks for (pool/wiring/many.py)."""
         log.warning("SIGUSR2: only a pool of several processes (stratum.processes) restarts while its miners stay")
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.append(task)
-        task.add_done_callback(self._task_ended)
-        return task
-
-    def _task_ended(self, task: asyncio.Task[Any]) -> None:
-        if not self._stopping:
-            self._tasks.remove(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.critical("a service broke", exc_info=task.exception())
-            self._fail(f"a service broke: {task.exception()!r}")
-
     def _fail(self, reason: str) -> None:
         if not self._failed.done():
             self._failed.set_result(reason)
 
     async def _stop(self) -> None:
         """Down in order. What a failed start did not build is not there to stop."""
-        self._stopping = True
         for number in (signal.SIGHUP, signal.SIGUSR2):
             asyncio.get_running_loop().remove_signal_handler(number)
         operating: Operating | None = vars(self).get("operating")
@@ -325,12 +312,10 @@ class RunningPool:
             await asyncio.sleep(0)
         if mining is not None:
             await mining.stop(loop)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if transport is not None and self._tasks:
+        was_at_work = await self._tasks.end()
+        if transport is not None and was_at_work:
             await transport.feed_last()
-        if keeping is not None and self._tasks:
+        if keeping is not None and was_at_work:
             await keeping.catch_up()
         if "web" in vars(self):
             await self.web.stop()
