@@ -112,7 +112,7 @@ def run(config_file: str, overrides: tuple[str, ...], role: str | None) -> NoRet
     overrides = (*overrides, *([f"pool.role={role}"] if role else ()))
     config = load_config(config_file, overrides)
     from pool.config import load
-    from pool.wiring.process import run as run_pool
+    from pool.wiring.program import run as run_pool
 
     sys.exit(run_pool(config, lambda: load(config_file, parse_overrides(overrides))))
 

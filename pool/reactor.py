@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import sys
 from collections.abc import Coroutine
@@ -18,6 +19,13 @@ import uvloop
 YOUNG_OBJECTS = 10_000
 """Objects that may be made before the youngest are looked through for cycles: Python's 700 come with every dozen of
 shares. It takes a third of a millisecond."""
+
+
+def raise_open_files() -> None:
+    """Each miner is an open file: use what the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:

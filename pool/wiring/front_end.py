@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import secrets
 import signal
 import sys
@@ -34,6 +33,8 @@ from pool.fleet_setup import slot_config
 from pool.live_status import LiveStatus
 from pool.log_setup import set_up_log
 from pool.notifications import notifying
+from pool.reactor import raise_open_files
+from pool.reactor import run as run_reactor
 from pool.services.ban_book import BanBook, BanRefusedError
 from pool.services.block_messages import BlockAnswered
 from pool.services.block_relay import BlockRelay
@@ -363,12 +364,8 @@ class RunningFrontEnd:
 
 def run_front_end(socket: Path, slot: int) -> int:
     """What the mother starts. SIGINT and SIGTERM end it as Stop does; SIGHUP is the mother's."""
-    from pool.reactor import run as run_reactor
-
     set_up_log("human", "info")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_open_files()
     for number in (signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
 

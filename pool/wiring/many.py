@@ -16,21 +16,18 @@ from collections.abc import Callable
 from typing import Any
 
 from pool.config import Config, ConfigError
-from pool.config_reload import Reload
 from pool.fleet_figures import FleetFigures
 from pool.fleet_setup import slot_space
 from pool.fleet_status import FleetStatus
 from pool.live_status import LiveStatus
 from pool.operator_setup import operator_tokens
 from pool.services.bookkeeping import Bookkeeping, Ingest
-from pool.services.chain_watch import WatchedChain
 from pool.services.share_feed import ShareFeed
 from pool.services.told_log import ManyIngests
-from pool.web.options import WebOptions
 from pool.wiring.fleet import Fleet
 from pool.wiring.fleet_operating import FleetOperating
 from pool.wiring.keeping import Keeping
-from pool.wiring.paying import Wallets
+from pool.wiring.next_configuration import NextConfiguration
 from pool.wiring.process import RunningPool
 from stratum.extranonce import ExtranonceAllocator
 
@@ -132,11 +129,9 @@ class RunningFleet(RunningPool):
         super()._start()
         self._spawn(self.fleet.run())
 
-    async def _adopt(
-        self, change: Reload, fresh: dict[str, WatchedChain], options: WebOptions, wallets: Wallets
-    ) -> None:
-        self.fleet.adopt(change.new)
-        await super()._adopt(change, fresh, options, wallets)
+    async def _adopt(self, following: NextConfiguration) -> None:
+        self.fleet.adopt(following.change.new)
+        await super()._adopt(following)
 
     async def _stop(self) -> None:
         fleet: Fleet | None = vars(self).get("fleet")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import secrets
 import signal
 import sys
@@ -26,38 +25,32 @@ from pool.accounting.books_away import BooksAwayError, UnusableLogError
 from pool.blocks.solution_store import SolutionStore
 from pool.blocks.space_reserve import RESERVE_BYTES
 from pool.certificate_metrics import CertificateCollector
-from pool.chain_setup import watched_chains
-from pool.config import Config, ConfigError
-from pool.config_reload import Reload, ReloadRefusedError, reload_between
+from pool.config import Config
+from pool.config_reload import Reload, ReloadRefusedError
 from pool.data_dir import StartError, claim_name, lock_data_dir
-from pool.fleet_setup import slot_space, slots_on_disk
+from pool.fleet_setup import slot_space
 from pool.job_check_metrics import JobCheckCollector
 from pool.leader_keys import make_leaders
 from pool.leading_metrics import LeadingCollector
 from pool.live_status import LiveStatus
-from pool.log_setup import set_up_log
 from pool.metrics import registry_of
-from pool.notifications import notifying
-from pool.operator_setup import operator_tokens
 from pool.payout_metrics import PayoutCollector
+from pool.reactor import raise_open_files
 from pool.scheme_metrics import SchemeCollector
 from pool.services.bookkeeping import Bookkeeping, Ingest
-from pool.services.chain_watch import WatchedChain
 from pool.services.share_feed import ShareFeed
 from pool.shares.log_segment import CorruptShareLog
 from pool.shares.record import BEGINNING, Position
 from pool.shares.share_log import ShareLog
 from pool.storage.database import in_short
 from pool.web.absent_books import AbsentBooks
-from pool.web.options import WebOptions
 from pool.web.server import WebServer
 from pool.web_setup import web_options
-from pool.wiring.beside import RunningBeside
 from pool.wiring.keeping import Books, Keeping
 from pool.wiring.machines import MachineLine, Station, machine_line, mining_class, station_of
 from pool.wiring.mining import Mining
+from pool.wiring.next_configuration import NextConfiguration, next_configuration
 from pool.wiring.operating import Operating, operating
-from pool.wiring.paying import Wallets, changed_wallets
 from pool.wiring.running_tasks import RunningTasks
 from pool.wiring.transport import Transport
 from stratum.extranonce import ExtranonceAllocator
@@ -163,43 +156,28 @@ class RunningPool:
         """
         async with self._reloading:
             try:
-                new = await asyncio.to_thread(self._read)
-                change = reload_between(self.config, new)
-                if new.leads:
-                    make_leaders(new)
-                fresh = watched_chains(new, (*change.added, *change.renewed))
-                options = web_options(new)
-                wallets = changed_wallets(change)
-                tokens = operator_tokens(new)
-            except (ConfigError, ReloadRefusedError) as error:
-                refused = error.lines
-            except (StartError, OSError) as error:
-                refused = [str(error)]
-            else:
-                await self._adopt(change, fresh, options, wallets)
-                if self.operating is not None and tokens is not None:
-                    self.operating.server.adopt(tokens)
-                log.info("configuration taken over: %s", change)
-                return change, []
-            for line in refused:
-                log.error("configuration not taken over: %s", line)
-            return None, refused
+                following = await next_configuration(self.config, self._read)
+            except ReloadRefusedError as error:
+                for line in error.lines:
+                    log.error("configuration not taken over: %s", line)
+                return None, error.lines
+            await self._adopt(following)
+            log.info("configuration taken over: %s", following.change)
+            return following.change, []
 
     async def _reload_for_operator(self) -> tuple[Reload | None, list[str]]:
         """As by SIGHUP: it goes on when whoever asked for it has left."""
         found: tuple[Reload | None, list[str]] = await asyncio.shield(self._spawn(self.take_over()))
         return found
 
-    async def _adopt(
-        self, change: Reload, fresh: dict[str, WatchedChain], options: WebOptions, wallets: Wallets
-    ) -> None:
-        mining = self.mining
+    async def _adopt(self, following: NextConfiguration) -> None:
+        mining, change = self.mining, following.change
         self.config = change.new
-        former = mining.adopt(change, fresh)
+        former = mining.adopt(change, following.fresh)
         if self.books is not None:
             self.keeping.adopt(change, mining.schemes)
         self.status.adopt(change.new)
-        self.web.adopt(options)
+        self.web.adopt(following.options)
         for name in (*change.removed, *change.renewed, *change.added):
             watching = self._watching.pop(name, None)
             if watching is not None:
@@ -209,10 +187,12 @@ class RunningPool:
         await mining.reroute()
         for name in (*change.renewed, *change.added):
             self._watching[name] = self._spawn(mining.watch(name))
-        if wallets:
-            await self.keeping.adopt_payers(wallets, self._spawn)
+        if following.wallets:
+            await self.keeping.adopt_payers(following.wallets, self._spawn)
         for node in former:
             await node.close()
+        if self.operating is not None and following.tokens is not None:
+            self.operating.server.adopt(following.tokens)
 
     # -- running ----------------------------------------------------------------------------------------------------
 
@@ -350,47 +330,3 @@ def shown_url(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return "in pool.database_url"
-
-
-def raise_open_files() -> None:
-    """Each miner is an open file: use what the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def run(config: Config, read: Callable[[], Config] | None = None) -> int:
-    """What `pool run` does; `read` reads the configuration again. Returns the exit code."""
-    from pool.reactor import run as run_reactor
-
-    set_up_log(config.log.format, config.log.level)
-    begins_anew = False
-
-    async def main() -> int:
-        nonlocal begins_anew
-        from twisted.python.log import PythonLoggingObserver
-
-        PythonLoggingObserver("twisted").start()
-        if config.pool.role in ("payout", "web"):
-            return await RunningBeside(config, read).run()
-        if config.pool.serves and (config.stratum.processes > 1 or slots_on_disk(config.pool.data_dir)):
-            from pool.wiring.many import RunningFleet
-
-            pool = RunningFleet(config, read)
-            try:
-                return await pool.run()
-            finally:
-                begins_anew = pool.begins_anew
-        return await RunningPool(config, read).run()
-
-    try:
-        with notifying(config.notifications, config.pool.name):
-            code = run_reactor(main())
-    except StartError as error:
-        print(f"pool: {error}", file=sys.stderr)
-        return 1
-    if begins_anew:
-        from pool.wiring.many import begin_anew
-
-        begin_anew()
-    return code

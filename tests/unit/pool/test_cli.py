@@ -180,7 +180,7 @@ def test_cli_run_starts_the_pool_with_the_overridden_config(
     pool_command: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
-    put_module(monkeypatch, "pool.wiring.process", run=lambda config, read: taken.append(config) or 1)
+    put_module(monkeypatch, "pool.wiring.program", run=lambda config, read: taken.append(config) or 1)
     outcome = pool_command("run", "-c", DEVNET, "--set", "http.bind=127.0.0.1:9090", "--set", "pool.name=other")
     assert outcome.exit_code == 1
     assert (taken[0].http.bind, taken[0].pool.name) == ("127.0.0.1:9090", "other")
