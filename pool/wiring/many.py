@@ -28,6 +28,7 @@ from pool.wiring.fleet import Fleet
 from pool.wiring.fleet_operating import FleetOperating
 from pool.wiring.keeping import Keeping
 from pool.wiring.next_configuration import NextConfiguration
+from pool.wiring.operating import Operating
 from pool.wiring.process import RunningPool
 from stratum.extranonce import ExtranonceAllocator
 
@@ -107,12 +108,17 @@ class RunningFleet(RunningPool):
             self._ingests,
             keeping.bookkeeping.in_thread if keeping is not None else None,
         )
+
+    def _operating(self) -> Operating | None:
+        """What is asked here, the front ends do."""
+        if self._is_alone:
+            return super()._operating()
         tokens = operator_tokens(self.config)
-        if tokens is not None and self.config.operator is not None and not self._is_alone:
-            self.operating = FleetOperating(
-                self.config.operator, tokens, self.config, self.mining, self._reload_for_operator
-            ).reaching(self.fleet)
-            self.operating.read_books = None if keeping is None else keeping.views.read
+        if tokens is None or self.config.operator is None:
+            return None
+        return FleetOperating(
+            self.config.operator, tokens, self.config, self.mining, self._reload_for_operator, self._read_books
+        ).reaching(self.fleet)
 
     def _serve(self) -> None:
         """Front ends listen, this process does not; it tells of their certificates."""

@@ -45,8 +45,15 @@ class Operating:
     """Implements pool.operator.api.Operated."""
 
     def __init__(
-        self, section: OperatorSection, tokens: Tokens, config: Config, mining: Mining, take_over: TakeOver
+        self,
+        section: OperatorSection,
+        tokens: Tokens,
+        config: Config,
+        mining: Mining,
+        take_over: TakeOver,
+        read_books: ReadBooks | None,
     ) -> None:
+        """Without `read_books` no books are kept here."""
         self.section = section
         self._mining = mining
         self._servers = mining.servers.values()
@@ -54,7 +61,7 @@ class Operating:
         self._drain = Drain(self._servers)
         self._bans = BanBook(self._servers, config.pool.data_dir / "bans.json")
         self._list = ConnectionList(self._servers, mining.intake.pow_name)
-        self.read_books: ReadBooks | None = None
+        self._read_books = read_books
         self.server = OperatorServer(self, tokens)
 
     async def start(self) -> None:
@@ -126,10 +133,10 @@ class Operating:
         return self._list.page(after, limit, login, worker, time.monotonic(), wall_ms()) | {"missing": []}
 
     async def closings(self, after: int, limit: int) -> list[Json]:
-        if self.read_books is None:
+        if self._read_books is None:
             raise OperatorError(501, "this process keeps no books: ask the one of the role accountant")
         try:
-            found = await self.read_books(closing_store.after, after, limit)
+            found = await self._read_books(closing_store.after, after, limit)
         except (SQLAlchemyError, BooksAwayError) as error:
             raise OperatorError(503, f"the books cannot be read now: {in_short(error)}") from error
         return [closing.for_people() for closing in found]
@@ -139,9 +146,11 @@ def _of(drain: Drain) -> Iterator[tuple[str, Any]]:
     yield from asdict(drain.state()).items()
 
 
-def operating(config: Config, mining: Mining, take_over: TakeOver) -> Operating | None:
+def operating(
+    config: Config, mining: Mining, take_over: TakeOver, read_books: ReadBooks | None
+) -> Operating | None:
     """The operator's side of a process, None where there is none. Raises StartError."""
     tokens = operator_tokens(config)
     if tokens is None or config.operator is None:
         return None
-    return Operating(config.operator, tokens, config, mining, take_over)
+    return Operating(config.operator, tokens, config, mining, take_over, read_books)

@@ -50,7 +50,7 @@ from pool.wiring.keeping import Books, Keeping
 from pool.wiring.machines import MachineLine, Station, machine_line, mining_class, station_of
 from pool.wiring.mining import Mining
 from pool.wiring.next_configuration import NextConfiguration, next_configuration
-from pool.wiring.operating import Operating, operating
+from pool.wiring.operating import Operating, ReadBooks, operating
 from pool.wiring.running_tasks import RunningTasks
 from pool.wiring.transport import Transport
 from stratum.extranonce import ExtranonceAllocator
@@ -98,7 +98,6 @@ class RunningPool:
             self.config, self.share_log, self.solutions, self._extranonces()
         )
         self.line = machine_line(self._station, self.config, mining, self._spawn, self._fail)
-        self.operating = operating(self.config, mining, self._reload_for_operator)
         sql_books = None if self.books is None else self.books.sql_books
         ingest = self.transport.connect(self.share_log, self.solutions, sql_books, mining)
         if ingest is None or self.books is None:
@@ -109,14 +108,20 @@ class RunningPool:
             return
         keeping = self.keeping = Keeping(self.config, self.books)
         keeping.build(self._ingest(ingest), mining)
-        if self.operating is not None:
-            self.operating.read_books = keeping.views.read
         self.status = self._live_status(keeping.bookkeeping)
         self.status.leading = mining.leading
         registry = self._registry()
         registry.register(PayoutCollector(keeping.payers.services))
         registry.register(SchemeCollector(mining.schemes.bought))
         self.web = WebServer(self.status, keeping.views, registry, keeping.settings, web_options(self.config))
+
+    def _operating(self) -> Operating | None:
+        """The operator's side, of parts that are there. Raises StartError."""
+        return operating(self.config, self.mining, self._reload_for_operator, self._read_books)
+
+    @property
+    def _read_books(self) -> ReadBooks | None:
+        return None if self.books is None else self.keeping.views.read
 
     def _extranonces(self) -> ExtranonceAllocator | None:
         """This process's part of their space; None for all of it."""
@@ -226,6 +231,7 @@ class RunningPool:
                 consumed = await self.transport.consumed(self.log_directory, Transport.has_log(self.log_directory))
             self._open(consumed)
             self._build()
+            self.operating = self._operating()
             await self._listen()
         except (StartError, UnusableLogError, OSError) as error:
             return str(error) or repr(error)

@@ -271,7 +271,8 @@ async def test_wiring_operator_knows_no_books_where_none_are_kept(tmp_path: Path
     config = World(tmp_path).config()
     mining: Any = SimpleNamespace(servers={}, intake=SimpleNamespace(pow_name="sha256d"))
     assert config.operator is not None
-    operating = Operating(config.operator, Tokens({"anna": "a" * 40}), config, mining, never)
+    tokens = Tokens({"anna": "a" * 40})
+    operating = Operating(config.operator, tokens, config, mining, never, None)
     with pytest.raises(OperatorError, match="keeps no books") as refusal:
         await operating.closings(0, 1)
     assert refusal.value.status == 501
@@ -279,7 +280,7 @@ async def test_wiring_operator_knows_no_books_where_none_are_kept(tmp_path: Path
     async def away(*_: Any) -> None:
         raise BooksAwayError("gone")
 
-    operating.read_books = away
+    operating = Operating(config.operator, tokens, config, mining, never, away)
     with pytest.raises(OperatorError, match="gone") as refusal:
         await operating.closings(0, 1)
     assert refusal.value.status == 503
