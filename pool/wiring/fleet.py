@@ -109,7 +109,7 @@ class Fleet:
                 slot.process = FrontEndProcess(slot.folder, pid)
                 slot.adopted, slot.heard_at = True, time.monotonic()
         await self.talk.open()
-        self._mining.claim_ports()
+        self._mining.ports.claim_all()
 
     async def run(self) -> None:
         """For ever: each slot gets what it needs."""

@@ -72,7 +72,7 @@ from pool.shares.record import Position
 from pool.shares.share_log import ShareLog
 from pool.ticks import next_tick
 from pool.wiring.following_mining import FollowingMining, ToldBooks
-from pool.wiring.mining import owner_of
+from pool.wiring.miner_ports import owner_of
 from pool.wiring.running_tasks import RunningTasks
 from pool.wiring.transport import Transport
 from stratum.connection import LEAVE_S
@@ -213,7 +213,7 @@ class RunningFrontEnd:
         self._spawn(self._adopted(former))
 
     async def _adopted(self, former: list[Any]) -> None:
-        await self.mining.reroute()
+        await self.mining.ports.reroute()
         for node in former:
             await node.close()
 
@@ -255,7 +255,7 @@ class RunningFrontEnd:
             early, self._early, self._serves = self._early, [], True
             for message in early:  # the present state: the first miner finds a job
                 self._act(message)
-            self.mining.listen()
+            self.mining.ports.listen()
         except (StartError, UnusableLogError, OSError) as error:
             return str(error) or repr(error)
         except (CorruptShareLog, msgspec.MsgspecError) as error:
@@ -300,7 +300,7 @@ class RunningFrontEnd:
         mining.ask = lambda chain: self._link.tell(WorkWanted(chain))
         if whole.transport.jobs == "follow":
             mining.relay_through(BlockRelay(self._link.tell))
-        mining.claim = PortClaim(owner_of(whole))
+        mining.ports.claim = PortClaim(owner_of(whole))
         self._jobs = FollowedJobs(mining.table)
         self._drains = Drain(list(mining.servers.values()))
         self._paces = PaceTelling(mining.servers.values(), extranonces.memory, self._link.tell, time.monotonic)
@@ -336,7 +336,7 @@ class RunningFrontEnd:
         """Down in order, as pool/wiring/process.py."""
         mining: FollowingMining | None = vars(self).get("mining")
         if mining is not None:
-            mining.stop_listening()
+            mining.ports.stop_listening()
         if "share_log" in vars(self):
             await loop.run_in_executor(None, self.share_log.close)  # what was taken is durable and answered
             await asyncio.sleep(0)

@@ -125,7 +125,7 @@ class RunningFleet(RunningPool):
         if self._is_alone:
             super()._serve()
         else:
-            self.mining.read_certificates()
+            self.mining.ports.read_certificates()
 
     async def _listen(self) -> None:
         await super()._listen()

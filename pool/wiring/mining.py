@@ -6,12 +6,10 @@ An accountant has all of it too, without listening: its chains tell what became 
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from ipaddress import ip_network
 from typing import Any
 
 from chains.bitcoin.zmq_hint import ZmqHint
@@ -21,16 +19,14 @@ from chains.registry import AUX_KINDS, PARENT_KINDS
 from pool.accounting.reserve import Change
 from pool.blocks.solution_store import SolutionStore
 from pool.chain_setup import watched_chains
-from pool.config import BkChain, Config, ParallelChain, PortSection
+from pool.config import BkChain, Config, ParallelChain
 from pool.config_reload import Reload
-from pool.config_values import parse_bind
-from pool.data_dir import StartError
 from pool.job_setup import job_settings, trial_terms
-from pool.jobs.job import ROLLING_MASK, Job
+from pool.jobs.job import Job
 from pool.jobs.job_table import JobTable
 from pool.jobs.template_board import TemplateBoard
 from pool.parallel_setup import network_members, shared_name
-from pool.scheme_setup import announcement, realm_of, scheme_board
+from pool.scheme_setup import announcement, scheme_board
 from pool.services.block_leading import BlockLeading
 from pool.services.block_relay import BlockRelay
 from pool.services.block_submission import BlockSubmission
@@ -39,26 +35,15 @@ from pool.services.job_broadcast import JobBroadcast
 from pool.services.job_checks import JobChecks
 from pool.services.network_watch import NetworkWatch, Together, network_of
 from pool.services.share_intake import ShareIntake
-from pool.services.share_lanes import lanes
 from pool.services.tip_hints import tip_hints
-from pool.shares.route import RoutedLogin
 from pool.shares.share_log import ShareLog
 from pool.wiring.leading import leader_of
-from stratum.addresses import AddressBook
-from stratum.entrance import Entrance
+from pool.wiring.miner_ports import MinerPorts
 from stratum.extranonce import ExtranonceAllocator
-from stratum.limits import Limits
-from stratum.offer import PortPolicy
-from stratum.port_claim import PortClaim
-from stratum.server import StratumServer
-from stratum.tls import Certificate
-
-log = logging.getLogger("parapool")
 
 # Shares of the last minutes are remembered across a restart, so that a miner's repetition stays a duplicate.
 REMEMBER_SHARES_S = 600
 STOP_SUBMISSIONS_S = 3.0
-REROUTE_SLICE = 20  # connections per turn of the loop: a few milliseconds where every one has another address
 
 
 class Mining:
@@ -76,7 +61,6 @@ class Mining:
         self.relay: BlockRelay | None = None  # who submits the blocks of a process without nodes
         self.on_job: Callable[[Job], None] = lambda job: None
         self.on_announcement: Callable[[str, set[str]], None] = lambda text, realms: None
-        self.claim = PortClaim(owner_of(config))
         self.chains = watched_chains(config)
         self.watches: dict[str, TemplateWatch] = {}
         self.leading: dict[str, BlockLeading] = {}  # chains of votes whose blocks this process leads
@@ -104,75 +88,11 @@ class Mining:
         )
         if extranonces is None:
             extranonces = ExtranonceAllocator(secrets.randbits(32), secrets.token_bytes(32))
-        self.servers = self._servers(extranonces)
-        self.certificates: dict[str, Certificate] = {}
+        self.ports = MinerPorts(config, self.intake, extranonces)
+        self.servers = self.ports.servers
         settings = job_settings(config, parent, self._propose, self.schemes.pay_rates)
         self.jobs = JobBroadcast(TemplateBoard(tuple(self.kinds)), self.table, settings, self._broadcast)
         self.job_checks = JobChecks(trial_terms(config, parent))
-
-    def _servers(self, extranonces: ExtranonceAllocator) -> dict[int, StratumServer]:
-        """One server per extranonce2 size; they share extranonces, so that no two connections ever collide, and the
-        counts of addresses, so that each limit holds for the pool."""
-        limits = Limits(**self.config.stratum.limits.model_dump())
-        addresses = AddressBook(limits, time.monotonic())
-        servers: dict[int, StratumServer] = {}
-        for port in self.config.stratum.ports:
-            size = port.extranonce2_size
-            if size not in servers:
-                servers[size] = StratumServer(
-                    self.intake.facing(size), self._policy(port), limits, extranonces=extranonces, addresses=addresses
-                )
-                servers[size].lanes = lanes(self.intake)
-        return servers
-
-    def listen(self) -> None:
-        """Opens the ports. Raises StartError."""
-        from twisted.internet import reactor
-        from twisted.internet.error import CannotListenError
-
-        self.claim_ports()
-        for port in self.config.stratum.ports:
-            host, number = port.address
-            entrance = self._entrance(port)
-            try:
-                self.servers[port.extranonce2_size].listen(reactor, host, number, self._policy(port), entrance)
-            except CannotListenError as error:
-                raise StartError(f"cannot listen on {port.bind}: {error.socketError}") from error
-
-    def claim_ports(self) -> None:
-        """Makes sure that nobody but this pool has them. Raises StartError."""
-        for port in self.config.stratum.ports:
-            try:
-                self.claim.take(*port.address)
-            except OSError as error:
-                raise StartError(f"cannot listen on {port.bind}: {error}") from error
-
-    def read_certificates(self) -> None:
-        """Of all ports, for a process whose front ends open these. Raises StartError."""
-        for port in self.config.stratum.ports:
-            self._certificate(port)
-
-    def _certificate(self, port: PortSection) -> Certificate | None:
-        if port.tls is None:
-            return None
-        try:
-            certificate = Certificate(port.tls.certificate_file, port.tls.key_file)
-        except OSError as error:
-            raise StartError(f"the certificate of {port.bind} cannot be used: {error}") from error
-        self.certificates[port.bind] = certificate
-        return certificate
-
-    def _entrance(self, port: PortSection) -> Entrance:
-        return Entrance(tuple(ip_network(text) for text in port.proxy_protocol_from), self._certificate(port))
-
-    def _renew_certificates(self) -> None:
-        """What a certificate's renewal left in the files, for connections from now on."""
-        for certificate in self.certificates.values():
-            try:
-                certificate.renew()
-            except OSError as error:
-                file = certificate.certificate_file
-                log.error("a certificate cannot be used, the former one stays file=%s: %s", file, error)
 
     def work(self) -> Iterator[Coroutine[Any, Any, Any]]:
         """What goes on for as long as the pool runs."""
@@ -264,44 +184,23 @@ class Mining:
         self.job_checks.terms = trial_terms(config, parent)
         # What is left as well: a job that was sent before may still be worked on.
         self.intake.adopt({name: chain.network for name, chain in (*self.chains.items(), *self.left.items())})
-        for port in config.stratum.ports:
-            self.servers[port.extranonce2_size].adopt(*port.address, self._policy(port))
-        self._renew_certificates()
+        self.ports.adopt(config)
         if self.table.current is not None:
             self.jobs.send(clean=False)
         return former
-
-    async def reroute(self) -> None:
-        """Who is connected has named addresses for chains that were not there when he came. In slices, between which
-        shares are answered; until his turn his credits of a new chain are held for him."""
-        for server in self.servers.values():
-            connections = list(server.connections)
-            for start in range(0, len(connections), REROUTE_SLICE):
-                for connection in connections[start : start + REROUTE_SLICE]:
-                    users = connection.session.users
-                    for login_text, user in users.items():
-                        assert isinstance(user, RoutedLogin), "what authorize() gave"
-                        users[login_text] = self.intake.reroute(login_text, user)
-                await asyncio.sleep(0)
 
     @property
     def newest_parent(self) -> ParentTemplate | None:
         """The template that the newest job is of, as its node gave it."""
         return self.jobs.board.parent
 
-    def stop_listening(self) -> None:
-        for server in self.servers.values():
-            server.stop_listening()
-
     async def stop(self, loop: AbstractEventLoop) -> None:
         """Miners leave, and what was found is sent off."""
-        for server in self.servers.values():
-            if server.reactor is not None:
-                await server.stop().asFuture(loop)
+        await self.ports.stop(loop)
         await self.blocks.drain(STOP_SUBMISSIONS_S)
 
     async def close(self) -> None:
-        self.claim.release()
+        self.ports.claim.release()
         for chain in (*self.chains.values(), *self.left.values()):
             for node in chain.nodes:
                 await node.close()
@@ -342,9 +241,6 @@ class Mining:
                 self.schemes.saw(template)
         self.jobs.post_together(templates)
 
-    def _policy(self, port: PortSection) -> PortPolicy:
-        return port_policy(port, realm_of(self.config, port))
-
     def _broadcast(self, job: Job) -> None:
         for size, server in self.servers.items():
             server.broadcast(job.layouts[size].offer)
@@ -356,31 +252,6 @@ class Mining:
         node = parent.node_named(node_name) or parent.nodes[0]
         reason: str | None = await node.propose(payload)
         return reason
-
-
-def port_policy(port: PortSection, realm: str) -> PortPolicy:
-    return PortPolicy(
-        start_difficulty=port.start_difficulty,
-        minimum_difficulty=port.minimum_difficulty,
-        maximum_difficulty=port.maximum_difficulty,
-        share_interval_s=port.share_interval_s,
-        vardiff=port.vardiff,
-        cap_max_shares_per_min=port.cap_max_shares_per_min,
-        version_mask=ROLLING_MASK,
-        extranonce2_size=port.extranonce2_size,
-        answers_at_once=port.ack == "memory",
-        realm=realm,
-        drain_to=None if port.drain_to is None else parse_bind(port.drain_to),
-    )
-
-
-def owner_of(config: Config) -> str:
-    """What the processes of one pool on this machine have in common, and nobody else has."""
-    try:
-        shared = config.transport.redis_url() if config.transport.kind == "redis" else config.database_url()
-    except ValueError as error:
-        raise StartError(str(error)) from error
-    return f"{config.pool.name} {shared}"
 
 
 async def _hints(endpoint: str, watch: TemplateWatch) -> None:

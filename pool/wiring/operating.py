@@ -85,18 +85,18 @@ class Operating:
 
     def begin_drain(self, over_s: int) -> Json:
         self._drain.begin(over_s)
-        self._mining.claim.release()  # the ports are anybody's now
+        self._mining.ports.claim.release()  # the ports are anybody's now
         return self.drain_state()
 
     def end_drain(self) -> Json:
         if not self._drain.draining:
             return self.drain_state()
         try:
-            self._mining.claim_ports()
+            self._mining.ports.claim_all()
             self._drain.end()
         except (StartError, CannotListenError) as error:
             self._drain.stay()
-            self._mining.claim.release()
+            self._mining.ports.claim.release()
             reason = f"who is here stays, but nobody new can come: {error}"
             raise OperatorError(409, f"{reason}; end the program that has the port, and repeat this") from None
         return self.drain_state()

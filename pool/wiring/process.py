@@ -137,7 +137,7 @@ class RunningPool:
     def _registry(self) -> CollectorRegistry:
         registry = registry_of(self.status)
         registry.register(JobCheckCollector(self.mining.job_checks.results))
-        registry.register(CertificateCollector(self.mining.certificates))
+        registry.register(CertificateCollector(self.mining.ports.certificates))
         registry.register(LeadingCollector(self.mining.leading))
         return registry
 
@@ -189,7 +189,7 @@ class RunningPool:
                 watching.cancel()
         for name in change.removed:
             self._watching[name] = self._spawn(mining.watch_left(name))
-        await mining.reroute()
+        await mining.ports.reroute()
         for name in (*change.renewed, *change.added):
             self._watching[name] = self._spawn(mining.watch(name))
         if following.wallets:
@@ -252,7 +252,7 @@ class RunningPool:
             self._serve()
 
     def _serve(self) -> None:
-        self.mining.listen()
+        self.mining.ports.listen()
 
     def _start(self) -> None:
         if self.line is not None:
@@ -292,7 +292,7 @@ class RunningPool:
         transport: Transport | None = vars(self).get("transport")
         loop = asyncio.get_running_loop()
         if mining is not None:
-            mining.stop_listening()
+            mining.ports.stop_listening()
         if "share_log" in vars(self):
             await loop.run_in_executor(None, self.share_log.close)  # what was taken is durable and answered
             await asyncio.sleep(0)

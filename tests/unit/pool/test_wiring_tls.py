@@ -58,9 +58,10 @@ async def test_wiring_opens_a_port_with_tls_behind_a_proxy(
             assert connection.remote_address == "203.0.113.7"
             told = f'parapool_certificate_end_timestamp_seconds{{port="127.0.0.1:{port}"}} '
             assert told in generate_latest(pool._registry()).decode()
-            pool.mining.certificates.clear()
-            pool.mining.read_certificates()
-            assert pool.mining.certificates.keys() == {f"127.0.0.1:{port}"}, "as one tells whose front ends listen"
+            ports = pool.mining.ports
+            ports.certificates.clear()
+            ports.read_certificates()
+            assert ports.certificates.keys() == {f"127.0.0.1:{port}"}, "as one tells whose front ends listen"
             (tmp_path / "key.pem").write_text("half of a key")
             assert await pool.reload()
             assert "a certificate cannot be used, the former one stays" in caplog.text
