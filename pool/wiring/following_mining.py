@@ -41,10 +41,3 @@ class FollowingMining(Mining):
 
     def scheme_changed(self, chain: str, change: Change) -> None:
         """The mother tells it to miners, and makes the jobs that say so."""
-
-
-class ToldBooks:
-    """What the mother says of this front end's shares in the books; for the metrics."""
-
-    consumed_through = -1
-    lag_ms = 0
