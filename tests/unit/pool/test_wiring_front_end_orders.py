@@ -28,7 +28,7 @@ class World:
         )
         mining: Any = SimpleNamespace(
             servers={4: server},
-            table=None,
+            table=SimpleNamespace(get=lambda job_id: None),
             relay=None,
             jobs=SimpleNamespace(settings=None),
             intake=SimpleNamespace(pow_name="sha256d"),
@@ -62,12 +62,15 @@ async def test_front_end_orders_tell_a_job_that_cannot_be_made_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World(tmp_path)
-    world.orders._jobs = SimpleNamespace(take_job=lambda message, settings: {}["regbtc"])  # type: ignore[assignment]
-    job: Any = JobNews.__new__(JobNews)
+    job = JobNews(
+        sequence=1, job_id="1", clean=True, empty=False, aux=[], uncapped=[], fixed_version_bits=0, template_age_s=0,
+        pay_rates={},
+    )  # fmt: skip
     for _ in range(2):
         world.orders.act(job)
     told = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
-    assert told == ["a job of the mother's cannot be made here, miners stay on the last one: KeyError('regbtc')"]
+    why = "ValueError('a job came before its template')"
+    assert told == [f"a job of the mother's cannot be made here, miners stay on the last one: {why}"]
 
 
 async def test_front_end_orders_tell_a_ban_that_is_not_in_force(
