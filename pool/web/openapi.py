@@ -1,6 +1,6 @@
 """The public API as OpenAPI 3.1: every path, parameter, answer and refusal, served at /api/v1/openapi.json.
 
-The tests hold it against the routes of pool/web/server.py and against what is answered; docs/reference/openapi.json is
+The tests hold it against the routes of pool/web/routes.py and against what is answered; docs/reference/openapi.json is
 printed from it.
 """
 

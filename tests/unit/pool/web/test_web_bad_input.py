@@ -12,8 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from web_site import ADA, Live, Site
 
+from pool.web import routes
 from pool.web import server as web_server
-from pool.web.server import MAX_BOOKS_REQUESTS, WebServer
+from pool.web.routes import MAX_BOOKS_REQUESTS
+from pool.web.server import WebServer
 
 BAD_REQUESTS = [
     ("/api/v1/blocks?limit=0", 400),
@@ -122,7 +124,7 @@ class SlowBooks:
 
 
 async def test_web_requests_at_the_books_are_bounded_and_timed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(web_server, "BOOKS_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(routes, "BOOKS_TIMEOUT_S", 0.4)
     books = SlowBooks()
     server = WebServer(Live(), books, CollectorRegistry())
     await server.start("127.0.0.1", 0)

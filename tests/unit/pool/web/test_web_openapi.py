@@ -45,7 +45,7 @@ class NoSettings:
 async def whole_site(database: Database) -> AsyncIterator[str]:
     server = WebServer(Live(), BooksInThread(database), counted_registry(), NoSettings())
     # A thousand posts from one client are too many for anybody but this test.
-    server._posts.burst = 10**9
+    server._routes._posts.burst = 10**9
     await server.start("127.0.0.1", 0)
     yield f"http://127.0.0.1:{server.port}"
     await server.stop()

@@ -30,7 +30,7 @@ from pool.storage.books import SqlBooks
 from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, sqlite_url, upgrade
 from pool.storage.settings_books import SettingsBooks
-from pool.web import server as web_server
+from pool.web import routes
 from pool.web.api import wall_ms
 from pool.web.server import WebServer
 from pool.web.settings_api import MAX_BODY
@@ -214,7 +214,7 @@ async def test_web_settings_other_methods_are_refused(site: SettingsSite) -> Non
 
 
 async def test_web_settings_posts_of_a_client_are_limited(site: SettingsSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site.server._posts, "burst", 3)
+    monkeypatch.setattr(site.server._routes._posts, "burst", 3)
     answers = [await site.post(ADA_ADDRESS, b"{}") for _ in range(5)]
     assert [status for status, _ in answers] == [400, 400, 400, 429, 429]
     assert "wait a minute" in answers[-1][1]["error"]
@@ -224,7 +224,7 @@ async def test_web_settings_posts_of_a_client_are_limited(site: SettingsSite, mo
 async def test_web_settings_body_that_never_arrives_is_given_up(
     site: SettingsSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_server, "BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(routes, "BODY_TIMEOUT_S", 0.2)
     assert site.server.port is not None
     reader, writer = await asyncio.open_connection("127.0.0.1", site.server.port)
     head = f"POST /api/v1/miners/{ADA_ADDRESS}/settings HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n"
