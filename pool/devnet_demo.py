@@ -7,14 +7,10 @@ still needs it. Everything is kept in the data folder: the next start goes on wh
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 from rich.console import Console
@@ -23,6 +19,7 @@ from rich.live import Live
 from pool.config import load
 from pool.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
 from pool.demo.display import LiveView, plain_lines
+from pool.demo.interruption import Interruption, by_signals
 from pool.demo.plan import DemoPlan, port_problems
 from pool.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
 
@@ -40,14 +37,14 @@ def demo(config_file: str, overrides: Mapping[str, str], *, miner: bool) -> int:
         print(problem, file=sys.stderr)
     if problems:
         return 1
-    with _signals() as interrupted:
+    with by_signals() as interrupted:
         return Demo(plan, miner, interrupted).run()
 
 
 class Demo:
     """One run. The children are kept by stage, so that they can be stopped stage by stage."""
 
-    def __init__(self, plan: DemoPlan, miner: bool, interrupted: threading.Event) -> None:
+    def __init__(self, plan: DemoPlan, miner: bool, interrupted: Interruption) -> None:
         self.plan = plan
         self.miner = miner
         self.interrupted = interrupted
@@ -207,20 +204,3 @@ def invitation(plan: DemoPlan) -> str:
             "",
         )
     )
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT, SIGTERM and SIGHUP set. A second one changes nothing: stopping takes its few seconds."""
-    event = threading.Event()
-
-    def set_event(number: int, frame: FrameType | None) -> None:
-        event.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, set_event) for number in numbers}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

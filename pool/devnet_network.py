@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +21,7 @@ from rich.live import Live
 from chains.parallel.description import DEVNET
 from chains.primitives.target import target_to_bits
 from pool.demo.children import Child, ChildEndedError, stop, wait_until
+from pool.demo.interruption import Interruption, by_signals
 from pool.demo.plan import Port, port_problems
 from pool.devnet_network_view import LiveView, NodeView, look, plain_lines
 
@@ -113,7 +110,7 @@ class Network:
     """One run."""
 
     plan: NetworkPlan
-    interrupted: threading.Event
+    interrupted: Interruption
     nodes: list[_Node] = field(default_factory=list)
     miners: list[Child] = field(default_factory=list)
 
@@ -230,22 +227,5 @@ def up(plan: NetworkPlan) -> int:
         print(problem, file=sys.stderr)
     if problems:
         return 1
-    with _signals() as interrupted:
+    with by_signals() as interrupted:
         return Network(plan, interrupted).run()
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT, SIGTERM and SIGHUP set."""
-    event = threading.Event()
-
-    def set_event(number: int, frame: FrameType | None) -> None:
-        event.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, set_event) for number in numbers}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -106,9 +106,8 @@ class PayoutService:
 
     async def close(self) -> None:
         """Lets somebody else pay, once what the SQL thread is at is done."""
-        books, self._books, self._payer = self._books, None, None
-        if books is not None:
-            await asyncio.shield(self._in_thread(books.close))
+        self._payer = None
+        await asyncio.shield(self._in_thread(self._close_held))
 
     async def step(self) -> bool:
         """One pass; whether it could be made. Errors are told once and kept for the next pass."""
@@ -126,16 +125,29 @@ class PayoutService:
     async def _pass(self) -> None:
         if self._books is not None and not await self._in_thread(self._books.holds_lock):
             await self.close()
-        if self._books is None or self._payer is None:
-            self._books = await self._in_thread(self._open_books)
+        books = await self._in_thread(self._hold_books)
+        if self._payer is None:
             self._payer = PayoutRun(
-                self._wallet, self._books, self._terms, self._in_thread, now_ms=self._now_ms, new_id=self._new_id
+                self._wallet, books, self._terms, self._in_thread, now_ms=self._now_ms, new_id=self._new_id
             )
         try:
             await self._payer.step()
         finally:
-            self._batches = await self._in_thread(self._books.batches)
-            self.on_hold = bool(await self._in_thread(self._books.holds))
+            self._batches = await self._in_thread(books.batches)
+            self.on_hold = bool(await self._in_thread(books.holds))
+
+    # In the SQL thread: a pass that is cancelled while the right to pay is being taken would otherwise take it for
+    # nobody, and no later pass could have it.
+
+    def _hold_books(self) -> PayoutBooks:
+        if self._books is None:
+            self._books = self._open_books()
+        return self._books
+
+    def _close_held(self) -> None:
+        books, self._books = self._books, None
+        if books is not None:
+            books.close()
 
     async def _report(self, error: Exception) -> None:
         if isinstance(error, FencedError):

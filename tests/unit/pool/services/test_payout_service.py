@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +16,7 @@ from support.payout_world import make_terms
 from chains.node_rpc import NodeUnavailableError
 from pool.payouts.batch import Batch, BatchKind, BatchState, FeePolicy
 from pool.payouts.standing import FencedError, Hold, OtherPayerError
+from pool.services import payout_service
 from pool.services.payout_service import PayoutService
 
 
@@ -55,11 +57,14 @@ class Desk:
     def __init__(self) -> None:
         self.given: list[Books] = []
         self.taken = False
+        self.slow = threading.Event()
+        self.slow.set()
 
     def open(self) -> Any:
         if self.taken:
             raise OtherPayerError("another process pays on alpha")
         self.given.append(Books())
+        assert self.slow.wait(30)
         return self.given[-1]
 
 
@@ -154,6 +159,34 @@ async def test_payout_service_tells_metrics_what_is_on_its_way(service: PayoutSe
     assert service.batches_by_state == {"broadcast": 2, "settled": 1}
     assert service.oldest_open_s == 80.0
     assert service.on_hold
+
+
+async def test_payout_service_stopped_while_it_takes_the_right_to_pay_gives_it_back(
+    service: PayoutService, desk: Desk
+) -> None:
+    desk.slow.clear()
+    task = asyncio.get_running_loop().create_task(service.run())
+    async with asyncio.timeout(30):
+        while not desk.given:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.sleep(0.05)
+        desk.slow.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert desk.given[0].closed == 1
+
+
+async def test_payout_service_keeps_the_right_that_a_pass_took_too_long_to_take(
+    service: PayoutService, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payout_service, "PASS_TIMEOUT_S", 0.05)
+    desk.slow.clear()
+    assert not await service.step()
+    desk.slow.set()
+    monkeypatch.setattr(payout_service, "PASS_TIMEOUT_S", 30.0)
+    await service.step()
+    assert len(desk.given) == 1 and service.fault == "no connection"
 
 
 async def test_payout_service_closes_its_books_when_it_is_stopped(service: PayoutService, desk: Desk) -> None:
