@@ -10,7 +10,7 @@ from pathlib import Path
 
 import alembic.command
 import pytest
-from bookkeeping_world import CHAINS, TERMS, World
+from bookkeeping_world import TERMS, World
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from storage_samples import logged, make_route
