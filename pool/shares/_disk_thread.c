@@ -1,6 +1,6 @@
 /* The share log's writer as a thread that never needs Python's lock: write, fdatasync, tell, wait.
  *
- * share_log.py has the same in Python (_write_all) and says what everything means; it is used where this cannot be built
+ * disk_thread.py has its twin in Python and says what everything means; that is used where this cannot be built
  * and for files that are not the system's own. The loop hands over bytes with put(); what has come since the last commit
  * is written and synced together; then the shares are answered, where somebody does that here (_disk_thread.h), and a count
  * on the eventfd `tell` wakes the loop, if that waits for it, which asks progress(). A thread

@@ -1,14 +1,13 @@
 """The share log: an accepted share is on disk before its answer is sent.
 
-Append-only segments DATA_DIR/shares/NNNNNNNN.log, written by one thread as a group commit: everything that arrived
-since the last commit is written and fdatasync'ed together, and then told to the loop in one call. What one turn of the
-loop appends is one commit; miners are read in common turns (stratum/transport.py), which sets the rhythm. The thread
-is one of C's where that was built (_disk_thread.c): one of Python's takes the interpreter's lock from the loop three
-times for each commit. This file has the same in Python.
+Append-only segments DATA_DIR/shares/NNNNNNNN.log, written by one thread (disk_thread.py) as a group commit. What one
+turn of the loop appends is gathered and put to the thread together; when it is durable the thread tells the loop, which
+looks how far it is and calls `on_durable` or `on_error`. Miners are read in common turns (stratum/transport.py), which
+sets the rhythm.
 
 Three rules:
- * An error of write or fdatasync is never retried: after EIO the kernel may have dropped the pages and a second
-   fdatasync would lie. The log stops, `on_error` is called once, every later append raises ShareLogStopped.
+ * An error of write or fdatasync is never retried. The log stops, `on_error` is called once, every later append raises
+   ShareLogStopped.
  * Each opening starts a new segment and leaves a gap in the sequence, so that a number that was handed out but not
    durable when the process died (a solution record may already name it) is never given to another share.
  * A segment defines each route and chain set before its first use, so any segment can be read without the others.
@@ -23,11 +22,11 @@ import time
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
 from zlib import crc32
 
 import msgspec
 
+from pool.shares.disk_thread import AppendFile, DiskThread, Entry, Progress, begin_disk_thread, call_on_loop
 from pool.shares.log_recovery import recent_header_hashes, recover
 from pool.shares.log_segment import (
     FRAME_HEADER,
@@ -50,12 +49,6 @@ from pool.shares.record import (
 )
 from pool.shares.share_log_reader import ShareLogReader
 
-DiskThread: Any
-try:
-    from pool.shares._disk_thread import DiskThread
-except ImportError:
-    DiskThread = None
-
 log = logging.getLogger("parapool.shares")
 
 SEGMENT_BYTES = 64 << 20
@@ -75,12 +68,6 @@ class ShareLogStopped(Exception):
     """The log takes no more shares: closed, its disk failed, or its disk hangs. The share must not be answered as
     accepted.
     """
-
-
-class AppendFile(Protocol):
-    def write(self, data: bytes) -> None: ...
-    def sync(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class ShareLog:
@@ -116,9 +103,7 @@ class ShareLog:
         self._loop = loop
         self._on_durable = on_durable
         self._on_error = on_error
-        self._interval_s = interval_s
         self._segment_bytes = segment_bytes
-        self._open_file = open_file
         self._keep_s = keep_s
         self._wall_s = wall_s
         self._encode = msgspec.msgpack.Encoder().encode
@@ -134,38 +119,30 @@ class ShareLog:
         self._sequence = sequence + SEQUENCE_GAP if sequence else 0
         self.durable_sequence = self._sequence
 
-        self._condition = threading.Condition()  # with a writer of Python
-        self._lock = threading.Lock()  # with one of C
-        self._gathered: list[tuple[int, bytes, int, int]] = []  # appended in this turn of the loop, not yet handed over
+        self._lock = threading.Lock()  # who asks the disk's thread: close() may come from another one
+        self._close_lock = threading.Lock()
+        self._gathered: list[Entry] = []  # appended in this turn of the loop, not yet handed over
         self._gathered_bytes = 0
-        self._queue: list[tuple[int, bytes, int, int]] = []
         self._queued_bytes = 0
         self._closing = False
         self._failure: BaseException | None = None
+        self._untold_failure: BaseException | None = None
+        self._told_sequence = self.durable_sequence
+        self._answered = False  # by _disk, shares of which nobody waits to be told
+        self._asked = False  # somebody waits for the shares of this turn
+        self._looking: TimerHandle | None = None
+        self.answered_at_s = 0.0
 
         self._segment = max(segment, consumed[0].segment) + 1
         self._routes: set[bytes] = set()
         self._chain_sets: dict[tuple[str, ...], int] = {}
         start = self._segment_start(self._sequence + 1)
         self._segment_size = len(start)
-        self._file = self._create(self._segment)
-        self._file.write(start)
-        self._file.sync()
         self.durable_position = Position(self._segment, len(start))
         self._reader = self.reader()
-        self._disk: Any = None
-        self._told_by = -1  # the eventfd by which _disk wakes the loop
-        self._told_sequence = self.durable_sequence
-        self._answered = False  # by _disk, shares of which nobody waits to be told
-        self._asked = False  # somebody waits for the shares of this turn
-        self._looking: TimerHandle | None = None
-        self.answered_at_s = 0.0
-        self._untold_failure: BaseException | None = None
-        if DiskThread is not None and type(self._file) is SegmentFile:
-            self._begin_disk_thread(self._file)
-        else:
-            self._thread = threading.Thread(target=self._write_all, name="share-log", daemon=True)
-            self._thread.start()
+        self._disk, self._end_telling = begin_disk_thread(
+            directory, self._segment, start, self._sequence, interval_s, open_file, loop, self._look
+        )
 
     # -- the loop's side ---------------------------------------------------------------------------------------------
 
@@ -217,22 +194,6 @@ class ShareLog:
         self._gathered_bytes += len(data)
         return sequence
 
-    def _hand_over(self) -> None:
-        """What one turn of the loop appended goes to the writer together, so that one commit carries it."""
-        if self._disk is not None:
-            self._put()
-            if self._answered:
-                self._spread()
-                if self._looking is None and not self._closing:
-                    self._looking = self._loop.call_later(LOOK_S, self._look_again)
-            return
-        with self._condition:
-            self._queue += self._gathered
-            self._queued_bytes += self._gathered_bytes
-            self.pending += len(self._gathered)
-            self._gathered, self._gathered_bytes = [], 0
-            self._condition.notify()
-
     @property
     def appended_sequence(self) -> int:
         """The last sequence given out. On the loop's thread."""
@@ -240,37 +201,42 @@ class ShareLog:
 
     def close(self) -> None:
         """Makes everything appended durable and stops the thread; blocks for about one fdatasync. May be called
-        twice.
+        twice, and from any thread.
         """
-        if self._disk is not None:
-            self._end_disk_thread()
-            return
-        with self._condition:
+        with self._close_lock:  # who comes second returns no earlier
+            if self._closing:
+                return
             self._closing = True
-            self._hand_over()
-        self._thread.join()
+            self._put()
+            self._disk.close()
+            self._take_progress()
+        call_on_loop(self._loop, self._end_looking)
 
-    # -- with the writer in C ----------------------------------------------------------------------------------------
+    def _segment_start(self, first_sequence: int) -> bytes:
+        start = SegmentStart(FORMAT_VERSION, self._segment, first_sequence, int(self._wall_s() * 1000))
+        return frame(self._encode(start))
 
-    def _begin_disk_thread(self, file: SegmentFile) -> None:
-        self._told_by = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._disk = DiskThread(
-            os.fsencode(self._directory), file.detach(), *self.durable_position, self.durable_sequence,
-            self._interval_s, self._told_by,
-        )  # fmt: skip
-        self._loop.add_reader(self._told_by, self._look)
+    # -- the disk's thread -------------------------------------------------------------------------------------------
 
     def answer_with(self, answers: Callable[[], object]) -> bool:
         """Let the disk's thread answer shares that were queued without append(): `answers` gives what
-        DiskThread.answer_with() takes, once for a log. False without such a thread."""
-        if self._disk is None:
+        DiskThread.answer_with() takes, once for a log. False where the thread is one of Python's."""
+        if isinstance(self._disk, DiskThread):
             return False
         self._disk.answer_with(answers())
         self._answered = True
         return True
 
+    def _hand_over(self) -> None:
+        """What one turn of the loop appended goes to the disk's thread together, so that one commit carries it."""
+        self._put()
+        if self._answered:
+            self._spread()
+            if self._looking is None and not self._closing:
+                self._looking = self._loop.call_later(LOOK_S, self._look_again)
+
     def _put(self) -> None:
-        with self._lock:  # close() may come from another thread
+        with self._lock:
             gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
             tell, self._asked = self._asked or not self._answered, False
             try:
@@ -278,7 +244,7 @@ class ShareLog:
             except Exception as error:
                 # These will never be durable, so nothing after them may be.
                 self._fail(self._segment, error)
-                self._tell(lambda _: self._look(), None)
+                call_on_loop(self._loop, self._look)
 
     def _look(self) -> None:
         """The thread may have something to tell."""
@@ -305,106 +271,28 @@ class ShareLog:
         with self._lock:
             self._note(self._disk.progress())
 
-    def _note(self, progress: tuple[int, int, int, float, int, int, int, int, float]) -> None:
+    def _note(self, progress: Progress) -> None:
         """Brings the attributes up to date."""
-        segment, offset, sequence, sync_s, code, self.pending, self._queued_bytes, size, at_s = progress
+        segment, offset, sequence, sync_s, failed, self.pending, self._queued_bytes, size, at_s = progress
         if sequence != self.durable_sequence:
             self.durable_position = Position(segment, offset)  # before the sequence
             self.durable_sequence = sequence
             self.last_fsync_s = sync_s
             self.bytes_written = size
             self.answered_at_s = at_s if self._answered else 0.0
-        if code and self._failure is None:
-            self._fail(segment, OSError(code, os.strerror(code)))
+        if failed and self._failure is None:
+            self._fail(segment, failed if isinstance(failed, Exception) else OSError(failed, os.strerror(failed)))
 
     def _fail(self, segment: int, error: BaseException) -> None:
         """Never retried. Whoever waits for an answer gets none, and the pool exits."""
         self._failure = self._untold_failure = error
         log.critical("share log failed, nothing is acknowledged any more segment=%d error=%r", segment, error)
 
-    def _end_disk_thread(self) -> None:
-        if self._closing:
-            return
-        self._closing = True
-        self._put()
-        self._disk.close()
-        self._take_progress()
-        self._tell(self._end_looking, None)
-
-    def _end_looking(self, _: None) -> None:
+    def _end_looking(self) -> None:
         self._look()
         if self._looking is not None:
             self._looking.cancel()
-        self._loop.remove_reader(self._told_by)
-        os.close(self._told_by)
-
-    # -- the writer's side -------------------------------------------------------------------------------------------
-
-    def _write_all(self) -> None:
-        try:
-            while self._commit():
-                pass
-            self._file.close()
-        except Exception as error:
-            self._fail(self._segment, error)
-            self._tell(self._on_error, error)
-
-    def _commit(self) -> bool:
-        """Waits for shares and makes them durable. False when the log is closed and empty."""
-        with self._condition:
-            while not self._queue and not self._closing:
-                self._condition.wait()
-            if not self._queue:
-                return False
-            batch = self._queue
-            self._queue = []
-        began = time.monotonic()
-        segment = batch[0][0]
-        if segment != self.durable_position.segment:
-            self._rotate(segment)
-        # A batch that crosses a rotation is committed segment by segment, so that a later segment never holds shares
-        # while an earlier one could still be torn.
-        count = next((index for index, item in enumerate(batch) if item[0] != segment), len(batch))
-        data = b"".join(item[1] for item in batch[:count])
-        self._file.write(data)
-        self._file.sync()
-        ended = time.monotonic()
-        self.last_fsync_s = ended - began
-        self.bytes_written += len(data)
-        self.durable_position = Position(segment, self.durable_position.offset + len(data))
-        self.durable_sequence = batch[count - 1][2]
-        with self._condition:
-            self._queue[:0] = batch[count:]
-            self._queued_bytes -= len(data)
-            self.pending -= count
-            closing = self._closing
-        self._tell(self._on_durable, self.durable_sequence)
-        pause_s = self._interval_s - (ended - began)
-        if pause_s > 0.0 and not closing:
-            time.sleep(pause_s)
-        return True
-
-    def _rotate(self, segment: int) -> None:
-        self._file.close()
-        self._file = self._create(segment)
-        self.durable_position = Position(segment, 0)
-
-    def _create(self, segment: int) -> AppendFile:
-        file = self._open_file(segment_path(self._directory, segment))
-        sync_directory(self._directory)
-        return file
-
-    def _segment_start(self, first_sequence: int) -> bytes:
-        start = SegmentStart(FORMAT_VERSION, self._segment, first_sequence, int(self._wall_s() * 1000))
-        return frame(self._encode(start))
-
-    def _tell(self, callback: Callable[[Any], None], value: Any) -> None:
-        try:
-            self._loop.call_soon_threadsafe(callback, value)
-        except RuntimeError:
-            # A closed loop has nobody left to answer; the shares are on disk all the same.
-            if not self._loop.is_closed():
-                raise
+        self._end_telling()
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from pool.services.bookkeeping import Bookkeeping
 from pool.services.chain_view import ChainNodesView
 from pool.services.followed_chain import ChainAwayError
 from pool.services.log_ingest import LogIngest
-from pool.shares import share_log as share_log_module
+from pool.shares import disk_thread as disk_thread_module
 from pool.shares.record import AccountKey, Route
 from pool.shares.share_log import ShareLog
 from pool.storage.books import SqlBooks
@@ -290,7 +290,8 @@ class BooksWorld:
         try:
             log._hand_over()  # the loop would, at the end of its turn
             while log.pending:
-                log._commit()
+                log._disk._commit()
+                log._look()  # as the thread would have it
         except InjectedError:
             self.faults.die("log failed")
         for fact in self._unanswered:
@@ -330,7 +331,7 @@ def books_world(
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     world = BooksWorld(loop, random, faults, folder, voting)
     with ExitStack() as stack:
-        stack.enter_context(virtual_time(loop, bookkeeping_module, log_ingest_module, share_log_module))
+        stack.enter_context(virtual_time(loop, bookkeeping_module, log_ingest_module, disk_thread_module))
         stack.enter_context(world.disk.installed())
         yield world
 

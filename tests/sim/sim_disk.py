@@ -20,7 +20,7 @@ from unittest.mock import patch
 from sim_faults import Faults
 
 from pool.blocks import solution_store
-from pool.shares import share_log
+from pool.shares import disk_thread, share_log
 
 
 def disk_error(text: str) -> OSError:
@@ -114,7 +114,8 @@ class FaultyDisk:
             patch.object(solution_store, "os", shim),
             patch.object(solution_store, "_remove", self.remove),
             patch.object(share_log, "sync_directory", self.sync_directory),
-            patch.object(share_log.threading, "Thread", _NoThread),
+            patch.object(disk_thread, "sync_directory", self.sync_directory),
+            patch.object(disk_thread.threading, "Thread", _NoThread),
         ):
             yield
 

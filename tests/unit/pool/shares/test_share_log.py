@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pool.shares import share_log
+from pool.shares import disk_thread
 from pool.shares._disk_thread import DiskThread  # not there: the package was installed without a C compiler
 from pool.shares.log_segment import CorruptShareLog, SegmentFile, segment_path
 from pool.shares.record import BEGINNING, AccountKey, Position, Route
@@ -29,9 +30,10 @@ CHAINS = ("regbtc", "alpha")
 
 
 @pytest.fixture(params=["C", "Python"], autouse=True)
-def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each test with the writer of either language; a disk that fails has to be one of Python's."""
-    monkeypatch.setattr(share_log, "DiskThread", DiskThread if request.param == "C" else None)
+    monkeypatch.setattr(disk_thread, "NativeThread", DiskThread if request.param == "C" else None)
+    return str(request.param)
 
 
 class Books:
@@ -385,17 +387,29 @@ async def test_share_log_stops_when_shares_are_not_handed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was not handed over will never be durable, so nothing after it is answered either."""
-    if share_log.DiskThread is None:
-        return  # the list that is handed over is the queue itself
     books = Books()
     log = books.open(tmp_path)
-    monkeypatch.setattr(log, "_gathered", [("no segment", b"", 1, 1)])
+    monkeypatch.setattr(log, "_gathered", [("no segment", b"")])
     log._hand_over()
     with pytest.raises(ShareLogStopped):
         append(log, 1)
     await books.until(lambda: bool(books.errors))
     log.close()
-    assert (books.durable, numbers(log)) == ([], [])
+    assert (books.durable, len(books.errors), numbers(log)) == ([], 1, [])
+
+
+async def test_share_log_stops_when_what_was_handed_over_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = Books()
+    log = books.open(tmp_path)
+    monkeypatch.setattr(log, "_gathered", [("no segment", b"", 1, 1)])
+    log._hand_over()
+    await books.until(lambda: bool(books.errors))
+    with pytest.raises(ShareLogStopped):
+        append(log, 1)
+    log.close()
+    assert (books.durable, len(books.errors), numbers(log)) == ([], 1, [])
 
 
 async def test_share_log_is_closed_from_another_thread_while_the_loop_goes_on(tmp_path: Path) -> None:
@@ -408,6 +422,50 @@ async def test_share_log_is_closed_from_another_thread_while_the_loop_goes_on(tm
     await asyncio.get_running_loop().run_in_executor(None, log.close)
     await books.until(lambda: bool(books.durable) and books.durable[-1] == 500)
     assert (log.pending, log.durable_sequence, numbers(log)) == (0, 500, list(range(500)))
+
+
+async def test_share_log_closed_twice_is_durable_after_either(tmp_path: Path) -> None:
+    """A disk that hangs holds both, from two threads, until it goes on."""
+    gate = threading.Event()
+
+    class Gated(SegmentFile):
+        def sync(self) -> None:
+            assert gate.wait(10)
+            super().sync()
+
+    books = Books()
+    gate.set()
+    log = books.open(tmp_path, open_file=Gated)
+    gate.clear()
+    append(log, 1)
+    closing = [asyncio.ensure_future(asyncio.to_thread(log.close)) for _ in range(2)]
+    await asyncio.wait(closing, timeout=0.1)
+    assert not any(one.done() for one in closing) and log.durable_sequence == 0
+    gate.set()
+    await asyncio.wait(closing, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    assert (log.durable_sequence, numbers(log)) == (1, [1])
+    await asyncio.gather(*closing)
+    await books.until(lambda: books.durable == [1])
+
+
+async def test_share_log_tells_what_is_durable_before_the_error(tmp_path: Path) -> None:
+    """The first segment's shares of a batch are durable when the second one's file cannot be made."""
+    told: list[object] = []
+    log = ShareLog(
+        tmp_path, loop=asyncio.get_running_loop(), on_durable=told.append, on_error=told.append, segment_bytes=600
+    )
+    segment_path(tmp_path, 2).write_bytes(b"somebody else's")
+    for number in range(20):
+        append(log, number)
+    async with asyncio.timeout(10):
+        while not any(isinstance(what, OSError) for what in told):
+            await asyncio.sleep(0.001)
+    first = sum(1 for _ in log.read_from(BEGINNING))
+    assert 0 < first < 20 and told[0] == first and len(told) == 2
+    assert (log.durable_sequence, log.durable_position.segment) == (first, 1)
+    log.close()
+    await asyncio.sleep(0)
+    assert len(told) == 2
 
 
 async def test_share_log_refuses_shares_when_the_disk_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,8 +494,13 @@ async def test_share_log_takes_nothing_after_close(tmp_path: Path) -> None:
 CHILD = """
     import asyncio, sys
     from pathlib import Path
+    from pool.shares import disk_thread
     from pool.shares.record import AccountKey, Route
     from pool.shares.share_log import ShareLog
+
+    assert disk_thread.NativeThread is not None
+    if sys.argv[3] == "Python":
+        disk_thread.NativeThread = None
 
     async def main(directory, base):
         route = Route(b"r" * 16, "a", {"c": AccountKey("miner", "00", "a")})
@@ -459,11 +522,10 @@ CHILD = """
 """
 
 
-def run_and_kill(directory: Path, base: int, after_answers: int) -> set[int]:
+def run_and_kill(directory: Path, base: int, writer: str, after_answers: int) -> set[int]:
     """Appends in a child process, kills it in the middle, returns the shares it had answered."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CHILD), str(directory), str(base)], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), str(directory), str(base), writer]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     answered = {int(child.stdout.readline()) for _ in range(after_answers)}
     child.send_signal(signal.SIGKILL)
@@ -473,10 +535,10 @@ def run_and_kill(directory: Path, base: int, after_answers: int) -> set[int]:
     return answered
 
 
-async def test_share_log_keeps_every_answered_share_once_after_kill_9(tmp_path: Path) -> None:
+async def test_share_log_keeps_every_answered_share_once_after_kill_9(tmp_path: Path, writer: str) -> None:
     answered: set[int] = set()
     for turn in range(5):
-        answered |= run_and_kill(tmp_path, turn * 1_000_000, 100 + 50 * turn)
+        answered |= run_and_kill(tmp_path, turn * 1_000_000, writer, 100 + 50 * turn)
     log = Books().open(tmp_path)
     log.close()
     items = list(log.read_from(BEGINNING))
