@@ -18,7 +18,8 @@ import msgspec
 
 from pool.blocks.solution_store import SolutionRecord
 from pool.services.block_messages import BlockAnswered, BlockFound
-from pool.services.block_submission import GIVE_UP_S, BlockSubmission
+from pool.services.block_nodes import GIVE_UP_S
+from pool.services.block_submission import BlockSubmission
 from pool.services.submission_ending import Ending, given_up
 
 log = logging.getLogger("parapool.blocks")
@@ -82,7 +83,7 @@ class RelayedBlocks:
             return
         record = found.record
         tail = f"chain={record.chain} height={record.height} hash={record.block_hash_hex}"
-        if not self._blocks.nodes.get(record.chain):
+        if not self._blocks.nodes.any_of(record.chain):
             log.error("no such chain, another machine's found block waits %s", tail)
             return
         log.info("another machine found a block %s", tail)
@@ -92,7 +93,7 @@ class RelayedBlocks:
     async def _submit(self, found: BlockFound) -> None:
         try:
             until = time.monotonic() + GIVE_UP_S
-            ending = await self._blocks.ask_nodes(found.record, until, again=found.again)
+            ending = await self._blocks.nodes.ask(found.record, until, again=found.again)
         finally:
             self._under_way.discard(found.ticket)
         answer = self._answered[found.ticket] = BlockAnswered(found.ticket, *ending)

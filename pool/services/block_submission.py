@@ -3,9 +3,8 @@
 A proof is at its node within a millisecond, so it waits until the bytes of its record are the kernel's, which takes
 less: a process that dies then has lost nothing. It waits neither for the flush, nor for a disk that hangs.
 
-The parent's block goes to all its nodes in parallel, a vote too; an auxiliary proof to the node that made the template
-(no other one knows the block). Each is retried until a final answer; what has none when the process dies is taken up by
-the next.
+Each is told to its nodes until a final answer (pool/services/block_nodes.py); what has none when the process dies is
+taken up by the next.
 """
 
 from __future__ import annotations
@@ -13,29 +12,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from chains.kind import AuxKind, AuxTemplate, ParentKind
-from chains.node_rpc import NodeUnavailableError, RpcError
 from chains.primitives.hashes import displayed
 from pool.blocks.solution_store import SolutionRecord, SolutionStore, SolvingShare
 from pool.blocks.solve_gate import SolveGate
 from pool.jobs.job import Job
-from pool.services.submission_ending import UNBUILT, Ending, answered, best, given_up
+from pool.services.block_nodes import BlockNodes, Nodes, wait_s
+from pool.services.submission_ending import UNBUILT, Ending, best
 from pool.shares.scheme import Scheme
 from pool.shares.validation import Verdict
 from stratum.buckets import Buckets
 
 log = logging.getLogger("parapool.blocks")
-
-# Waits between tries (seconds); the last one repeats until the record is given up.
-RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-GIVE_UP_S = 7200.0
-# A node process forgets its auxiliary templates when it restarts, and no other node knows them.
-GIVE_UP_AUX_S = 600.0
 
 WRITTEN_S = 0.01
 """What a proof waits at most for its record's bytes to be written. A parent's block takes longer to its nodes than they
@@ -44,17 +37,12 @@ do to the kernel, and waits for nothing."""
 # Under a tenth of a second all is well; a block of 4 MB at a busy node takes a second.
 SUBMIT_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 
-Nodes = Mapping[str, list[Any]]
-
 
 class Elsewhere(Protocol):
     """Submits for a process that has no nodes (pool/services/block_relay.py)."""
 
     async def submit(self, record: SolutionRecord, until: float, *, again: bool) -> Ending:
         """`until` is monotonic; `again` tells that somebody may have submitted it before."""
-
-
-T = TypeVar("T")
 
 
 class BlockSubmission:
@@ -72,7 +60,7 @@ class BlockSubmission:
         on_outcome: Callable[[str], None] = lambda chain: None,
     ) -> None:
         self.store = store
-        self.nodes = nodes
+        self.nodes = BlockNodes(nodes, kinds, parent)
         self.kinds = kinds
         self.parent_kind = parent_kind
         self.parent = parent
@@ -84,8 +72,7 @@ class BlockSubmission:
         self.submit_times: dict[str, Buckets] = {}
         self.found: dict[str, int] = {}
         self._carrying: set[asyncio.Task[None]] = set()
-        self._silent: set[str] = set()
-        self._telling: set[asyncio.Task[Any]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
         self._proofs: dict[tuple[str, str], list[Ending | None]] = {}
 
     def new_solves(self, job: Job, verdict: Verdict) -> tuple[tuple[str, bytes], ...]:
@@ -165,7 +152,7 @@ class BlockSubmission:
         for record in self.store.open_records():
             if (record.chain, record.block_hash_hex) in self._proofs:
                 continue  # under way already: a front end that died once more
-            if not (self.nodes.get(record.chain) or (self.elsewhere is not None and record.chain in self.nodes)):
+            if not (self.nodes.any_of(record.chain) or (self.elsewhere is not None and self.nodes.know(record.chain))):
                 # Left as it is: the chain may have left the configuration by mistake.
                 log.error("no such chain, its found block waits chain=%s hash=%s", record.chain, record.block_hash_hex)
                 continue
@@ -178,10 +165,10 @@ class BlockSubmission:
         """Give submissions under way some time at shutdown; the rest is resumed by the next start."""
         if self._carrying:
             await asyncio.wait(self._carrying, timeout=timeout_s)
-        left = [*self._carrying, *self._telling]
+        left = [*self._carrying, *self._writing]
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*left, self.nodes.leave(), return_exceptions=True)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -257,7 +244,9 @@ class BlockSubmission:
             with suppress(RuntimeError):  # a loop that is closed meanwhile has nobody who waits
                 loop.call_soon_threadsafe(written.set)
 
-        kept = self._tell(self._on_disk(record, partial(self.store.put, record, tell)))
+        kept = loop.create_task(self._on_disk(record, partial(self.store.put, record, tell)))
+        self._writing.add(kept)
+        kept.add_done_callback(self._writing.discard)
         if record.chain != self.parent:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WRITTEN_S):
@@ -278,77 +267,14 @@ class BlockSubmission:
                         "alarm: a found block cannot be written down chain=%s height=%d hash=%s: %s",
                         record.chain, record.height, record.block_hash_hex, error,
                     )  # fmt: skip
-            await asyncio.sleep(_wait_s(attempt))
+            await asyncio.sleep(wait_s(attempt))
             attempt += 1
-
-    def _is_vote(self, record: SolutionRecord) -> bool:
-        """One of many: a node that is behind may refuse it, and no block is lost by that."""
-        return record.chain in self.kinds and self.kinds[record.chain].many
-
-    def _targets(self, record: SolutionRecord) -> list[Any]:
-        nodes = self.nodes.get(record.chain, [])
-        if record.chain == self.parent or self._is_vote(record):
-            return list(nodes)  # every node can judge it
-        return [n for n in nodes if n.name in record.nodes] or list(nodes)
 
     async def _until_final(self, record: SolutionRecord, started: float, *, again: bool) -> Ending:
-        until = started + (GIVE_UP_S if record.chain == self.parent else GIVE_UP_AUX_S)
+        until = started + self.nodes.give_up_s(record.chain)
         if self.elsewhere is not None:
             return await self.elsewhere.submit(record, until, again=again)
-        return await self.ask_nodes(record, until)
-
-    async def ask_nodes(self, record: SolutionRecord, until: float, *, again: bool = False) -> Ending:
-        """The best answer of the nodes. The first that has the block decides; the others go on being told. There has
-        to be a node of the chain. With `again` a first try's answer got lost."""
-        asked: set[asyncio.Task[Ending]] = {
-            self._tell(self._one_node(node, record, until, again=again)) for node in self._targets(record)
-        }
-        endings: list[Ending] = []
-        while asked and not any(ending.outcome == "accepted" for ending in endings):
-            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            endings += (task.result() for task in done)
-        return best(endings)
-
-    def _tell(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
-        return task
-
-    async def _one_node(self, node: Any, record: SolutionRecord, until: float, *, again: bool) -> Ending:
-        """Tell one node until it answers. Whatever goes wrong on the way is tried again."""
-        attempt = 0
-        while True:
-            try:
-                ending = answered(await node.submit(record.payload), first_try=attempt == 0 and not again)
-                self._silent.discard(node.name)
-                self._tell_refusal(node, record, ending)
-                return ending
-            except Exception as error:
-                if node.name not in self._silent:  # once per outage, not per solve
-                    self._silent.add(node.name)
-                    expected = isinstance(error, (NodeUnavailableError, RpcError))
-                    why = error if expected else repr(error)
-                    log.warning(
-                        "submission waits chain=%s node=%s: %s", record.chain, node.name, why,
-                        exc_info=None if expected else error,
-                    )  # fmt: skip
-                if time.monotonic() >= until:
-                    return given_up(error)
-            await asyncio.sleep(_wait_s(attempt))
-            attempt += 1
-
-    def _tell_refusal(self, node: Any, record: SolutionRecord, ending: Ending) -> None:
-        """One node's of several: the others may take the block."""
-        if len(self.nodes[record.chain]) > 1 and ending.outcome == "rejected" and not self._is_vote(record):
-            log.warning(
-                "one node refuses a block chain=%s node=%s hash=%s: %s",
-                record.chain, node.name, record.block_hash_hex, ending.reason,
-            )  # fmt: skip
+        return await self.nodes.ask(record, until)
 
     def _count(self, chain: str, word: str) -> None:
         self.results[chain, word] = self.results.get((chain, word), 0) + 1
-
-
-def _wait_s(attempt: int) -> float:
-    return RETRY_S[min(attempt, len(RETRY_S) - 1)]

@@ -17,7 +17,7 @@ import msgspec
 
 from pool.blocks.stream_entry import TransportAwayError
 from pool.services.block_messages import BlockAnswered, BlockFound
-from pool.services.block_submission import GIVE_UP_S
+from pool.services.block_nodes import GIVE_UP_S
 from pool.services.feed_seal import FEED_VERSION, LARGE_BYTES, FeedPiece, Seal, Told
 from pool.services.front_end_messages import JobNews
 from pool.services.machine_line import RETRY_S, WAIT_MS, MachineLine

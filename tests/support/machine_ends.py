@@ -34,16 +34,19 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 class Blocks:
-    """The part of BlockSubmission that is asked. `open` holds its answers back."""
+    """The parts of BlockSubmission and its BlockNodes that are asked. `open` holds answers back."""
 
     def __init__(self) -> None:
-        self.nodes = {"regbtc": ["node"]}
+        self.nodes = self
         self.asked: list[tuple[SolutionRecord, bool]] = []
         self.open = asyncio.Event()
         self.open.set()
         self.outcomes: list[str] = []
 
-    async def ask_nodes(self, record: SolutionRecord, until: float, *, again: bool = False) -> Ending:
+    def any_of(self, chain: str) -> bool:
+        return chain == "regbtc"
+
+    async def ask(self, record: SolutionRecord, until: float, *, again: bool = False) -> Ending:
         self.asked.append((record, again))
         await self.open.wait()
         return Ending("accepted", "accepted")

@@ -16,8 +16,9 @@ from chains.kind import SubmitAnswer, SubmitResult
 from chains.mm2.commitment import Mm2Kind
 from chains.node_rpc import NodeUnavailableError, RpcError
 from pool.blocks.solution_store import ClosedSolution, SolutionStore, SolvingShare
-from pool.services import block_submission
-from pool.services.block_submission import RETRY_S, BlockSubmission
+from pool.services import block_nodes
+from pool.services.block_nodes import RETRY_S
+from pool.services.block_submission import BlockSubmission
 from pool.shares.record import AccountKey, Route
 from pool.shares.validation import validate
 from stratum.events import Submit
@@ -76,6 +77,9 @@ class World:
     def closed(self) -> dict[str, ClosedSolution]:
         return {closed.record.chain: closed for closed in self.store.closed_solutions()}
 
+    def at_rest(self) -> bool:
+        return not (self.blocks._carrying or self.blocks._writing or self.blocks.nodes._asking)
+
     async def until(self, condition, what: str) -> None:
         for _ in range(400):
             if condition():
@@ -90,7 +94,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    monkeypatch.setattr(block_submission, "RETRY_S", (0.01, 0.02))
+    monkeypatch.setattr(block_nodes, "RETRY_S", (0.01, 0.02))
     return lambda **nodes: World(tmp_path / "solutions", **nodes)
 
 
@@ -151,8 +155,8 @@ async def test_submission_waits_as_scheduled_between_tries(world, monkeypatch):
         waits.append(seconds)
 
     w = world(regbtc=[Node("regbtc[0]", *[NodeUnavailableError("away")] * 9, ACCEPTED)])
-    monkeypatch.setattr(block_submission, "RETRY_S", RETRY_S)
-    monkeypatch.setattr(block_submission.asyncio, "sleep", sleep)
+    monkeypatch.setattr(block_nodes, "RETRY_S", RETRY_S)
+    monkeypatch.setattr(block_nodes.asyncio, "sleep", sleep)
     w.solve("regbtc")
     while not waits or w.blocks._carrying:
         await asyncio.wait(w.blocks._carrying)
@@ -160,7 +164,7 @@ async def test_submission_waits_as_scheduled_between_tries(world, monkeypatch):
 
 
 async def test_submission_that_is_given_up_is_unknown_for_nobody_said_no(world, monkeypatch, caplog):
-    monkeypatch.setattr(block_submission, "GIVE_UP_S", 0.05)
+    monkeypatch.setattr(block_nodes, "GIVE_UP_S", 0.05)
     w = world(regbtc=[Node("regbtc[0]", NodeUnavailableError("away")), Node("regbtc[1]", NodeUnavailableError("away"))])
     w.solve("regbtc")
     closed = (await w.ended("regbtc"))["regbtc"]
@@ -170,7 +174,7 @@ async def test_submission_that_is_given_up_is_unknown_for_nobody_said_no(world, 
 
 
 async def test_submission_of_an_auxiliary_block_is_given_up_earlier(world, monkeypatch):
-    monkeypatch.setattr(block_submission, "GIVE_UP_AUX_S", 0.05)
+    monkeypatch.setattr(block_nodes, "GIVE_UP_AUX_S", 0.05)
     w = world(alpha=[Node("alpha[0]", NodeUnavailableError("away"))], regbtc=[Node("b", NodeUnavailableError("away"))])
     w.solve("alpha", "regbtc")
     assert (await w.ended("alpha")).keys() == {"alpha"}
@@ -300,7 +304,7 @@ async def test_submission_is_resumed_by_the_next_process(world):
     w.solve("regbtc", "alpha")
     await w.until(lambda: len(w.store.open_names()) == 2, "both on disk")
     await w.blocks.drain(0.01)
-    assert not w.closed() and not w.blocks._carrying and not w.blocks._telling, "nothing is left running"
+    assert not w.closed() and w.at_rest(), "nothing is left running"
     before = [node.told[0] for chain in ("regbtc", "alpha") for node in w.nodes[chain]]
     w.nodes["regbtc"], w.nodes["alpha"] = [Node("regbtc[0]"), Node("regbtc[1]")], [Node("alpha[1]"), Node("alpha[0]")]
     w.store = SolutionStore(w.store._open.parent)
@@ -386,7 +390,7 @@ async def test_submission_drains_what_is_under_way_and_leaves_the_rest_open(worl
     asyncio.get_running_loop().call_later(0.02, quick.set_result, ACCEPTED)
     await w.blocks.drain(0.1)
     assert w.closed().keys() == {"regbtc"} and {chain for chain, _ in w.store.open_names()} == {"beta"}
-    assert not w.blocks._carrying and not w.blocks._telling
+    assert w.at_rest()
 
 
 async def test_submission_of_a_solve_whose_extranonce_spoils_the_mm1_tag_leaves_those_chains_out(world, caplog):

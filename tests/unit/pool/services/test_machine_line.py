@@ -14,6 +14,7 @@ from support.machine_line import MemoryLine
 
 from pool.services import feed_seal, job_following, job_publishing
 from pool.services.block_messages import BlockAnswered, BlockFound
+from pool.services.block_nodes import BlockNodes
 from pool.services.block_relay import BlockRelay, RelayedBlocks
 from pool.services.feed_seal import FEED_VERSION, FeedPiece, Seal, Told
 from pool.services.front_end_messages import ParentNews
@@ -209,7 +210,7 @@ async def test_machine_line_a_ticket_of_another_name_is_not_taken() -> None:
 
 
 async def test_machine_line_relayed_blocks_of_a_chain_that_left_wait() -> None:
-    blocks: Any = SimpleNamespace(nodes={}, asked=[])
+    blocks: Any = SimpleNamespace(nodes=BlockNodes({}, {}, "regbtc"))
     relayed = RelayedBlocks(blocks, lambda answer: None, asyncio.ensure_future)
     relayed.take(BlockFound("one", RECORD, False))
     assert relayed._under_way == set()
