@@ -36,17 +36,17 @@ Tell = Callable[[str, Change], None]
 class PpsBooks(Protocol):
     """The books' side, synchronous; each call is one transaction and may be repeated."""
 
-    def pps_reserve(self, chain: str) -> int: ...
+    def reserve(self, chain: str) -> int: ...
 
-    def pps_owed(self, chain: str) -> dict[int, int]:
+    def owed(self, chain: str) -> dict[int, int]:
         """Account id to what may be credited now."""
 
-    def pps_spendable(self, chain: str) -> int:
+    def spendable(self, chain: str) -> int:
         """What the operator has for credits now."""
 
-    def credit_pps(self, chain: str, amounts: Mapping[int, int], period: int, now_ms: int) -> dict[int, int]: ...
+    def credit(self, chain: str, amounts: Mapping[int, int], period: int, now_ms: int) -> dict[int, int]: ...
 
-    def fold_pps(self, chain: str, now_ms: int) -> int:
+    def fold(self, chain: str, now_ms: int) -> int:
         """Folds some rates that are over; how many rows went."""
 
 
@@ -91,7 +91,7 @@ class ShareBuying:
         """The reserves before the first job; whatever the database says against it is raised."""
         for chain, buying in self._chains.items():
             if buying.guard is not None:
-                take_reserve(chain, buying.guard, self._books.pps_reserve(chain), self._tell)
+                take_reserve(chain, buying.guard, self._books.reserve(chain), self._tell)
 
     async def run(self) -> None:
         """Until cancelled. Nothing that goes wrong ends it: it is logged once and tried again."""
@@ -116,15 +116,15 @@ class ShareBuying:
         period = self._now_ms() // 1000 // buying.interval_s * buying.interval_s
         if period > buying.credited_period:
             await self._credit(chain, period)
-            while await self._in_thread(self._books.fold_pps, chain, self._now_ms()):
+            while await self._in_thread(self._books.fold, chain, self._now_ms()):
                 pass
             buying.credited_period = period
         if buying.guard is not None:
-            take_reserve(chain, buying.guard, await self._in_thread(self._books.pps_reserve, chain), self._tell)
+            take_reserve(chain, buying.guard, await self._in_thread(self._books.reserve, chain), self._tell)
 
     async def _credit(self, chain: str, period: int) -> None:
-        owed = await self._in_thread(self._books.pps_owed, chain)
-        spendable = await self._in_thread(self._books.pps_spendable, chain)
+        owed = await self._in_thread(self._books.owed, chain)
+        spendable = await self._in_thread(self._books.spendable, chain)
         amounts = affordable(owed, spendable)
         short = sum(owed.values()) - sum(amounts.values())
         if short:
@@ -133,7 +133,7 @@ class ShareBuying:
         total = 0
         for start in range(0, len(ids), ACCOUNTS_AT_ONCE):
             part = {account_id: amounts[account_id] for account_id in ids[start : start + ACCOUNTS_AT_ONCE]}
-            credited = await self._in_thread(self._books.credit_pps, chain, part, period, self._now_ms())
+            credited = await self._in_thread(self._books.credit, chain, part, period, self._now_ms())
             total += sum(credited.values())
         if ids:
             log.info("shares credited chain=%s accounts=%d amount=%d period=%d", chain, len(ids), total, period)

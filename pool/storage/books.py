@@ -14,7 +14,7 @@ from pool.accounting.split import Split
 from pool.blocks.solution_store import SolutionRecord
 from pool.shares.record import LoggedShare, Position, ShareRecord, ShareRun
 from pool.shares.watermark import Watermark
-from pool.storage import block_credit, block_losses, block_store, front_ends, held_store, pps_store, vote_store
+from pool.storage import block_credit, block_losses, block_store, front_ends, held_store, vote_store
 from pool.storage.block_claim import Claim, read_claim
 from pool.storage.database import Database
 from pool.storage.known_hashes import KnownHashes
@@ -249,35 +249,6 @@ class SqlBooks:
         """A lost block is back: its loss is undone. False when another of ours is paid in its stead."""
         with self._database.write() as connection:
             return block_losses.find(connection, block, confirmations, now_ms)
-
-    def pps_reserve(self, chain: str) -> int:
-        """What the operator has for shares of this chain beyond what they have earned already."""
-        with self._database.read() as connection:
-            return pps_store.reserve(connection, chain)
-
-    def pps_owed(self, chain: str) -> dict[int, int]:
-        """Account id to what its shares have earned and was not credited yet, whole units."""
-        with self._database.read() as connection:
-            return pps_store.accounts_owed(connection, chain)
-
-    def pps_spendable(self, chain: str) -> int:
-        """What the operator has for credits now."""
-        with self._database.read() as connection:
-            return pps_store.spendable(connection, chain)
-
-    def credit_pps(self, chain: str, amounts: Mapping[int, int], period: int, now_ms: int) -> dict[int, int]:
-        """Credits these accounts for their shares, once per period; returns what was credited. What is held goes where
-        its owner registered.
-        """
-        with self._database.write() as connection:
-            credited = pps_store.credit(connection, chain, amounts, period, now_ms)
-            held_store.release_registered(connection, chain, now_ms)
-            return credited
-
-    def fold_pps(self, chain: str, now_ms: int) -> int:
-        """Folds some rates that are over; returns how many rows went."""
-        with self._database.write() as connection:
-            return pps_store.fold_rates(connection, chain, now_ms)
 
     def retire(self, block: FoundBlock, now_ms: int) -> None:
         """Nothing is expected to move this block any more."""

@@ -30,6 +30,7 @@ from pool.storage.books_views import BooksViews
 from pool.storage.database import Database, in_short, upgrade
 from pool.storage.ledger_links import link_first
 from pool.storage.money_views import chain_money, newest_money, oldest_unpaid_ms
+from pool.storage.pps_books import SqlPpsBooks
 from pool.storage.settings_books import SettingsBooks
 from pool.ticks import next_tick
 from pool.wiring.mining import Mining
@@ -74,7 +75,8 @@ class Keeping:
         config, books = self.config, self.books
         self.chains = mining.chains
         self.bookkeeping = Bookkeeping(ingest, books.sql_books, self._views_by_chain(), chain_terms(config), self.sql)
-        self.buying = share_buying(config, mining.schemes, books.sql_books, self.sql, mining.scheme_changed, wall_ms)
+        pps_books = SqlPpsBooks(books.database)
+        self.buying = share_buying(config, mining.schemes, pps_books, self.sql, mining.scheme_changed, wall_ms)
         self.buying.learn_reserves()
         self.notices = offline_notices(config, self.views, self.bookkeeping)
         self.payers.open()

@@ -26,6 +26,7 @@ from pool.shares.watermark import Watermark
 from pool.storage import front_ends, income_store, ledger_store, pps_store
 from pool.storage.audit_views import snapshot
 from pool.storage.income_store import ShareRef, Terms
+from pool.storage.pps_books import SqlPpsBooks
 from pool.storage.retention import Retention
 from pool.storage.scheme_tables import pps_accruals
 from pool.storage.tables import accounts, blocks, share_logs, shares
@@ -88,7 +89,8 @@ def event_of(world: World, number: int) -> income_store.IncomeEvent:
 
 
 def credit(world: World, period: int = PERIOD) -> int:
-    return sum(world.books.credit_pps("alpha", world.books.pps_owed("alpha"), period, 0).values())
+    books = SqlPpsBooks(world.database)
+    return sum(books.credit("alpha", books.owed("alpha"), period, 0).values())
 
 
 # -- whose a block is -----------------------------------------------------------------------------------------------
@@ -239,13 +241,13 @@ async def test_schemes_never_credit_more_than_the_operator_has(world: World) -> 
     world.log.append(1, ANNA, chains=PPS)
     world.log.append(2, BERT, chains=PPS)
     await world.settle()
-    assert world.books.pps_reserve("alpha") == -50
+    assert SqlPpsBooks(world.database).reserve("alpha") == -50
     assert credit(world) == 150
     assert {name: amount for name, amount in named(world).items() if "alpha" in name} == {
         "anna-alpha.available": 75, "bert-alpha.available": 75,
     }  # fmt: skip
     assert OPERATOR_AVAILABLE not in named(world)
-    assert world.books.pps_owed("alpha") != {}
+    assert SqlPpsBooks(world.database).owed("alpha") != {}
 
 
 async def test_schemes_earn_once_however_often_a_share_comes(world: World) -> None:
@@ -270,7 +272,7 @@ async def test_schemes_earn_once_however_often_a_share_comes(world: World) -> No
 async def test_schemes_pay_nothing_for_a_solve_that_is_no_share(world: World) -> None:
     solve(world, 5, 1, ANNA, PPS, "pps", stale=True)
     await world.settle()
-    assert world.books.pps_owed("alpha") == {}
+    assert SqlPpsBooks(world.database).owed("alpha") == {}
     assert event_of(world, 5).operator == 1000
 
 
@@ -300,12 +302,12 @@ async def test_schemes_hold_what_shares_earn_for_want_of_an_address(world: World
 
 async def test_schemes_keep_the_reserve_above_what_was_earned_and_not_credited(world: World) -> None:
     fund(world, 1000)
-    assert world.books.pps_reserve("alpha") == 1000
+    assert SqlPpsBooks(world.database).reserve("alpha") == 1000
     world.log.append(1, ANNA, chains=("alpha:pps:1000:99:0",))
     await world.settle()
-    assert world.books.pps_reserve("alpha") == 1000 - 102, "101.01 was earned, and that is rounded up"
+    assert SqlPpsBooks(world.database).reserve("alpha") == 1000 - 102, "101.01 was earned, and that is rounded up"
     assert credit(world) == 101
-    assert world.books.pps_reserve("alpha") == 1000 - 102
+    assert SqlPpsBooks(world.database).reserve("alpha") == 1000 - 102
 
 
 # -- the audit ------------------------------------------------------------------------------------------------------

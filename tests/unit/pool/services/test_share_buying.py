@@ -18,31 +18,31 @@ class FakeBooks:
     """What the books would answer; `credits` is what was credited, by period."""
 
     def __init__(self) -> None:
-        self.spendable = 1000
-        self.owed: dict[int, int] = {}
+        self.money = 1000
+        self.debts: dict[int, int] = {}
         self.credits: list[tuple[int, dict[int, int]]] = []
         self.folds = 0
         self.error: Exception | None = None
 
-    def pps_reserve(self, chain: str) -> int:
+    def reserve(self, chain: str) -> int:
         if self.error is not None:
             raise self.error
-        return self.spendable - sum(self.owed.values())
+        return self.money - sum(self.debts.values())
 
-    def pps_owed(self, chain: str) -> dict[int, int]:
-        return dict(self.owed)
+    def owed(self, chain: str) -> dict[int, int]:
+        return dict(self.debts)
 
-    def pps_spendable(self, chain: str) -> int:
-        return self.spendable
+    def spendable(self, chain: str) -> int:
+        return self.money
 
-    def credit_pps(self, chain: str, amounts: Mapping[int, int], period: int, now_ms: int) -> dict[int, int]:
+    def credit(self, chain: str, amounts: Mapping[int, int], period: int, now_ms: int) -> dict[int, int]:
         self.credits.append((period, dict(amounts)))
-        self.spendable -= sum(amounts.values())
+        self.money -= sum(amounts.values())
         for account_id, amount in amounts.items():
-            self.owed[account_id] -= amount
+            self.debts[account_id] -= amount
         return dict(amounts)
 
-    def fold_pps(self, chain: str, now_ms: int) -> int:
+    def fold(self, chain: str, now_ms: int) -> int:
         self.folds += 1
         return self.folds % 2
 
@@ -66,10 +66,10 @@ def world() -> Iterator[World]:
 
 
 async def test_share_buying_credits_once_in_each_interval(world: World) -> None:
-    world.books.owed = {1: 30, 2: 0, 3: 12}
+    world.books.debts = {1: 30, 2: 0, 3: 12}
     await world.buying.step("alpha")
     assert world.books.credits == [(7200, {1: 30, 3: 12})]
-    world.books.owed = {1: 5}
+    world.books.debts = {1: 5}
     await world.buying.step("alpha")
     assert len(world.books.credits) == 1
     world.now_ms += 3_599_999
@@ -84,7 +84,7 @@ async def test_share_buying_credits_once_in_each_interval(world: World) -> None:
 async def test_share_buying_credits_what_a_chain_owes_that_buys_no_more() -> None:
     with ThreadPoolExecutor(1) as executor:
         books = FakeBooks()
-        books.owed = {7: 3}
+        books.debts = {7: 3}
         told: list[str] = []
         chains = {"alpha": BuyingChain()}
         buying = ShareBuying(
@@ -99,16 +99,16 @@ async def test_share_buying_credits_what_a_chain_owes_that_buys_no_more() -> Non
 async def test_share_buying_divides_what_there_is_when_it_is_not_enough(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.books.owed, world.books.spendable = {1: 600, 2: 200}, 40
+    world.books.debts, world.books.money = {1: 600, 2: 200}, 40
     await world.buying.step("alpha")
     assert world.books.credits == [(7200, {1: 30, 2: 10})]
-    assert world.books.owed == {1: 570, 2: 190}
+    assert world.books.debts == {1: 570, 2: 190}
     assert "does not cover what shares have earned chain=alpha short=760" in caplog.text
     assert world.guard.suspended
 
 
 async def test_share_buying_asks_for_many_accounts_in_parts(world: World) -> None:
-    world.books.owed = dict.fromkeys(range(600), 1)
+    world.books.debts = dict.fromkeys(range(600), 1)
     await world.buying.step("alpha")
     assert [len(part) for _, part in world.books.credits] == [250, 250, 100]
 
@@ -116,15 +116,15 @@ async def test_share_buying_asks_for_many_accounts_in_parts(world: World) -> Non
 async def test_share_buying_tells_a_low_reserve_and_its_return(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.buying.learn_reserves()
     assert world.told == [("alpha", "restored")]
-    world.books.spendable = 99
+    world.books.money = 99
     await world.buying.step("alpha")
     await world.buying.step("alpha")
     assert world.told[1:] == [("alpha", "low")]
     assert "reserve is low, new jobs count for PPLNS chain=alpha reserve=99 minimum=100" in caplog.text
-    world.books.spendable = 150
+    world.books.money = 150
     await world.buying.step("alpha")
     assert world.told[2:] == []
-    world.books.spendable = 200
+    world.books.money = 200
     await world.buying.step("alpha")
     assert world.told[2:] == [("alpha", "restored")]
 
@@ -150,7 +150,7 @@ async def test_share_buying_goes_on_after_an_outage_and_tells_other_trouble_once
     world.books.error = ValueError("nonsense")
     await until(lambda: world.buying.faults == {"alpha": "nonsense"})
     await asyncio.sleep(0.05)
-    world.books.error, world.books.spendable = None, 500
+    world.books.error, world.books.money = None, 500
     await until(lambda: not world.buying.faults and world.guard.reserve == 500)
     assert caplog.text.count("shares cannot be credited, trying again chain=alpha: nonsense") == 1
     assert caplog.text.count("shares are credited again chain=alpha") == 1
