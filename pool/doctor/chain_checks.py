@@ -16,7 +16,7 @@ from pool.config import Config
 from pool.data_dir import StartError
 from pool.doctor.account_checks import account_findings
 from pool.doctor.finding import Finding, good, note, unchecked, wrong
-from pool.doctor.node_checks import NodeUnderTest
+from pool.doctor.node_under_test import NodeUnderTest
 from pool.payout_setup import PayingWallet, open_wallet, wallet_rpc
 
 TEMPLATE_S = 6.0

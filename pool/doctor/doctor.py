@@ -22,7 +22,8 @@ from pool.doctor.chain_checks import agreement, template_of, wallet_findings
 from pool.doctor.finding import Finding, Progress, in_thread, wrong
 from pool.doctor.job_trial import JobTrial
 from pool.doctor.leading_checks import leader_finding
-from pool.doctor.node_checks import ANSWER_S, NodeUnderTest, node_findings
+from pool.doctor.node_checks import node_findings
+from pool.doctor.node_under_test import ANSWER_S, NodeUnderTest
 from pool.doctor.place_checks import certificate_findings, folder_findings, port_findings
 from pool.leader_keys import leader_files
 from pool.services.chain_watch import WatchedChain

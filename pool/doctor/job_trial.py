@@ -16,7 +16,7 @@ from chains.kind import AuxTemplate, ParentTemplate, SubmitResult
 from chains.node_rpc import NodeUnavailableError, RpcError
 from pool.config import Config
 from pool.doctor.finding import Finding, good, in_thread, note, unchecked, wrong
-from pool.doctor.node_checks import NodeUnderTest
+from pool.doctor.node_under_test import NodeUnderTest
 from pool.job_setup import job_settings, trial_terms
 from pool.jobs.job import EXTRANONCE1_SIZE, Job
 from pool.jobs.job_table import JobTable

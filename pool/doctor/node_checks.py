@@ -7,30 +7,25 @@ next ones: one fault is one line. Each question has a time limit of its own.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from statistics import median
 from typing import Any
 
 from chains.block_lookup import RPC_METHOD_NOT_FOUND
-from chains.kind import Health, NodeState, SubmitResult
+from chains.kind import NodeState, SubmitResult
 from chains.node_rpc import (
-    JsonRpc,
     NodeConnectionError,
     NodeLoginError,
     NodeTimeoutError,
     NodeUnavailableError,
     RpcError,
-    one_line,
 )
-from pool.config import BkChain, ChainSection, Mm2Chain, NodeSection, ParallelChain
+from pool.config import BkChain, ChainSection, Mm2Chain, ParallelChain
 from pool.doctor.finding import Finding, good, note, unchecked, wrong
-
-ANSWER_S = 4.0
-"""For one question. The pool gives a node up after three seconds (services/chain_watch.py)."""
+from pool.doctor.node_clock import clock_finding
+from pool.doctor.node_under_test import ANSWER_S, NodeUnderTest
+from pool.doctor.node_zmq import zmq_finding
 
 OWN_KINDS = ("bk", "parallel")
 """Kinds whose nodes are ours, with calls of their own."""
@@ -38,41 +33,6 @@ OWN_KINDS = ("bk", "parallel")
 LATENCIES = 5
 SLOW_MS = 500
 FEW_PEERS = 3
-CLOCK_NOTE_S = 5
-CLOCK_WRONG_S = 60
-"""A block's time may be two hours ahead of the network's, so a minute loses none; but a clock that is a minute off is
-not being set by anybody, and goes on from there."""
-
-MAX_AHEAD_S = 2 * 3600
-"""No node takes a block that is later than so much after its own now (MAX_FUTURE_BLOCK_TIME of Bitcoin Core)."""
-
-ZMTP_GREETING = 10  # bytes of a ZMQ peer's signature: ff, eight bytes, 7f (ZMTP 3, section 2)
-
-
-@dataclass
-class NodeUnderTest:
-    """A configured node: the pool's object for it, and a client of our own for what the pool does not ask."""
-
-    chain_name: str
-    number: int
-    chain: ChainSection
-    section: NodeSection
-    node: Any
-    rpc: JsonRpc
-    health: Health | None = None
-
-    @property
-    def subject(self) -> str:
-        return f"{self.chain_name}[{self.number}]"
-
-    @property
-    def key(self) -> str:
-        """Where the node stands in the file."""
-        return f"chains.{self.chain_name}.nodes.{self.number}"
-
-    @property
-    def is_usable(self) -> bool:
-        return self.health is not None and self.health.state is NodeState.OK
 
 
 async def node_findings(node: NodeUnderTest) -> list[Finding]:
@@ -86,10 +46,10 @@ async def node_findings(node: NodeUnderTest) -> list[Finding]:
         return found
     found += [_synced(node), await _bounded(node, "latency", _latency)]  # alone, so that it measures the node
     checks: list[tuple[str, Callable[[NodeUnderTest], Awaitable[Finding]]]] = [
-        ("peers", _peers), ("clock", _clock), ("submission", _submission),
+        ("peers", _peers), ("clock", clock_finding), ("submission", _submission),
     ]  # fmt: skip
     if node.section.zmq_hashblock is not None:
-        checks.append(("zmq", _zmq))
+        checks.append(("zmq", zmq_finding))
     found += await asyncio.gather(*(_bounded(node, name, check) for name, check in checks))
     return found
 
@@ -219,61 +179,6 @@ async def _peers(node: NodeUnderTest) -> Finding:
     return good(subject, check, str(count))
 
 
-_TIME_SERVICE = "Let a time service (chrony, systemd-timesyncd) set the clocks of both machines."
-
-
-async def _clock(node: NodeUnderTest) -> Finding:
-    """Three witnesses: the Date of the HTTP answer, which is whole seconds and was written between our call and its
-    answer; what the node's peers say of its clock; and the time of its newest block."""
-    subject, check = node.subject, "clock"
-    begun_s = time.time()
-    is_of_proofs = node.chain.kind == "parallel"
-    tip = await node.rpc.call("getchainview" if is_of_proofs else "getbestblockhash")
-    ended_s, date = time.time(), node.rpc.date
-    if is_of_proofs:
-        block_s = _number_in(tip, "time")
-    else:
-        block_s = await _number_of(node, "time", "getblockheader", tip)
-    if block_s is not None and block_s - ended_s > MAX_AHEAD_S:
-        words = f"its newest block is of {(block_s - ended_s) / 3600:.1f} h after our now"
-        return wrong(subject, check, words, f"{_TIME_SERVICE} No network takes such a block: ours is behind.")
-    peers_s = await _number_of(node, "timeoffset", "getnetworkinfo")
-    if peers_s is not None and abs(peers_s) >= CLOCK_WRONG_S:
-        words = f"{abs(peers_s)} s {'behind' if peers_s > 0 else 'ahead of'} its peers'"
-        return wrong(subject, check, words, "Let a time service (chrony, systemd-timesyncd) set the node's clock.")
-    if date is None:
-        return unchecked(subject, check, "the node's answers have no Date")
-    try:
-        theirs_s = parsedate_to_datetime(date).timestamp()
-    except ValueError:
-        return unchecked(subject, check, f"the node's answers have a Date that is none: {one_line(date)[:40]}")
-    # Cut to whole seconds: theirs lay between theirs_s and theirs_s + 1.
-    behind_s, ahead_s = begun_s - (theirs_s + 1), theirs_s - ended_s
-    off_s = round(max(behind_s, ahead_s, 0))
-    if off_s == 0:
-        return good(subject, check, "as ours")
-    words = f"{off_s} s {'behind' if behind_s > ahead_s else 'ahead of'} ours"
-    if off_s >= CLOCK_WRONG_S:
-        return wrong(subject, check, words, f"{_TIME_SERVICE} Ours may be the wrong one.")
-    if off_s >= CLOCK_NOTE_S:
-        return note(subject, check, words, _TIME_SERVICE)
-    return good(subject, check, words)
-
-
-async def _number_of(node: NodeUnderTest, field: str, method: str, *params: Any) -> int | None:
-    """A whole number in an answer; None of a daemon that does not tell it."""
-    try:
-        answer = await node.rpc.call(method, *params)
-    except RpcError:
-        return None
-    return _number_in(answer, field)
-
-
-def _number_in(answer: Any, field: str) -> int | None:
-    number = answer.get(field) if isinstance(answer, dict) else None
-    return number if type(number) is int else None
-
-
 async def _latency(node: NodeUnderTest) -> Finding:
     """The median of what the pool's own health check takes; of fewer when a slow node would use up the time."""
     taken_ms: list[float] = []
@@ -312,42 +217,3 @@ async def _submission(node: NodeUnderTest) -> Finding:
     if answer.result in (SubmitResult.REJECTED, SubmitResult.STALE):
         return good(subject, check, "the node answers to it")
     return wrong(subject, check, f"the node takes nonsense for a block: {answer.result}", "Do not mine with it.")
-
-
-async def _zmq(node: NodeUnderTest) -> Finding:
-    """Whether a ZMQ publisher listens where the file says, and the node says that it publishes blocks there."""
-    subject, check, endpoint = node.subject, "zmq", node.section.zmq_hashblock
-    assert endpoint is not None
-    remedy = f"Start the node with zmqpubhashblock={endpoint}, or take {node.key}.zmq_hashblock out: it is a hint only."
-    try:
-        async with asyncio.timeout(ANSWER_S / 2):
-            greeting = await _first_bytes(endpoint)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-        words = "nothing is published" if isinstance(error, TimeoutError) else _os_words(error)
-        return wrong(subject, check, f"{endpoint}: {words}", remedy)
-    if greeting[0] != 0xFF or greeting[9] != 0x7F:
-        return wrong(subject, check, f"{endpoint}: something else than ZMQ listens there", remedy)
-    try:
-        published = await node.rpc.call("getzmqnotifications")
-    except RpcError:
-        return good(subject, check, endpoint)  # before 0.17, or without ZMQ's own RPC
-    listed = published if isinstance(published, list) else []
-    if not any(isinstance(entry, dict) and entry.get("type") == "pubhashblock" for entry in listed):
-        return wrong(subject, check, f"{endpoint}: the node publishes no hashblock", remedy)
-    return good(subject, check, endpoint)
-
-
-async def _first_bytes(endpoint: str) -> bytes:
-    tcp = re.fullmatch(r"tcp://(.+):(\d+)", endpoint)
-    if tcp is None:
-        reader, writer = await asyncio.open_unix_connection(endpoint.removeprefix("ipc://"))
-    else:
-        reader, writer = await asyncio.open_connection(tcp[1].strip("[]"), int(tcp[2]))
-    try:
-        return await reader.readexactly(ZMTP_GREETING)
-    finally:
-        writer.close()
-
-
-def _os_words(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or "the connection ended at once"

@@ -12,7 +12,8 @@ from config_file import GOOD
 from chains.kind import Health, NodeState, maturity_words
 from pool.config import load
 from pool.doctor.finding import Result
-from pool.doctor.node_checks import NodeUnderTest, node_findings
+from pool.doctor.node_checks import node_findings
+from pool.doctor.node_under_test import NodeUnderTest
 
 CHAINS = """\
   votes: {kind: bk, network: regtest, context_name: x, address: bk1q4cs0tva4w2trjy24kjn8dqzr9rwe7m0543lk6n,

@@ -12,7 +12,7 @@ import pytest
 from doctor_world import DoctorWorld, picked
 
 from pool.config import load
-from pool.doctor import node_checks
+from pool.doctor import node_clock
 from pool.doctor.doctor import examine
 from pool.doctor.finding import Result
 from pool.doctor.place_checks import certificate_findings
@@ -107,7 +107,7 @@ async def test_doctor_judges_a_clock_by_the_date_where_the_node_tells_nothing_el
 
     node = world.nodes["regnmc"]
     node.lies |= {"getnetworkinfo": missing, "getblockheader": missing}
-    node.date = formatdate(time.time() + 2 * node_checks.CLOCK_WRONG_S, usegmt=True)
+    node.date = formatdate(time.time() + 2 * node_clock.CLOCK_WRONG_S, usegmt=True)
     assert "ahead of ours" in picked(await world.examine(), Result.WRONG)["regnmc[0] clock"].found
 
 
