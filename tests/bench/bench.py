@@ -7,9 +7,10 @@ Starts a parent node with 3,000 transactions, five reference nodes of auxiliary 
 books in SQLite and every other feature on, and the null server. Each figure of ours is taken back to back with the null
 server's; what is compared is the ratio of the medians. The server's CPU time is the kernel's own (schedstat), of all
 threads and child processes. A share of the stream is wrong (--bad) and every verdict is checked. The pool is measured
-with `--processes` front ends (2) too, same load in all. `--previous` measures another commit the same way,
-`--peer` a Stratum server that runs already (its difficulty low and fixed); SIGUSR1 to the process after the @ makes a
-block for it. Needs a C compiler, and 11,000 open files for 5,000 miners: the limit is raised where it may be.
+with `--processes` front ends (2) too, with the same load in all and with the same load for each. `--previous` measures
+another commit the same way, `--peer` a Stratum server that runs already (its difficulty low and fixed); SIGUSR1 to the
+process after the @ makes a block for it. Needs a C compiler, and 11,000 open files for 5,000 miners: the limit is
+raised where it may be.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from figures import BARS, Figures
+from figures import CLOSED_CONNECTIONS, LOADS, PACED_CONNECTIONS, PACED_PER_S, Figures
 from growth import STEP, STEPS
 from miners import Connection, connect, prepare
 from new_work import MINERS, find_blocks, raise_limits
@@ -35,15 +36,16 @@ PARTS = ("shares", "blocks", "growth")
 
 def measure(server: Server, figures: Figures, kind: str, options: argparse.Namespace, folder: Path) -> None:
     """One run of one kind."""
-    count = 100 if kind == "paced" else 1000
-    shares = 1000 * options.seconds if kind == "paced" else options.shares
-    connections = connect(server.port, count)
+    of_each = server.processes if kind == "each" else 1
+    rate = 0 if kind == "closed" else of_each * PACED_PER_S
+    shares = rate * options.seconds or options.shares
+    connections = connect(server.port, of_each * PACED_CONNECTIONS if rate else CLOSED_CONNECTIONS)
     try:
         bad = options.bad if server.judges else 0.0
         prepare(connections, shares, bad, folder / "lines")
         time.sleep(0.5)
         before = server.cpu_ns()
-        answer = send(connections, folder, 1000 if kind == "paced" else 0, server.judges)
+        answer = send(connections, folder, rate, server.judges)
         spent = server.cpu_ns() - before
     finally:
         for connection in connections:
@@ -52,7 +54,7 @@ def measure(server: Server, figures: Figures, kind: str, options: argparse.Names
     if kind == "paced":
         figures.p50_ms.append(answer["p50_ms"])
         figures.p99_ms.append(answer["p99_ms"])
-    else:
+    elif kind == "closed":
         figures.rate.append(shares / answer["seconds"])
 
 
@@ -151,12 +153,13 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Figures]:
     if options.processes > 1:
         name = f"ours, {options.processes} processes"
         servers.append(our_pool(folder / "several", ROOT, name, options.processes))
+    several = [server for server in servers if server.processes > 1]
     if options.previous:
         servers.append(our_pool(folder / "previous", checkout(options.previous, folder), options.previous))
     figures = {server.name: Figures() for server in servers}
     for number in range(options.runs):
-        for kind in BARS if "shares" in options.parts else ():
-            for server in servers:
+        for kind in LOADS if "shares" in options.parts else ():
+            for server in servers if kind != "each" else several:
                 measure(server, figures[server.name], kind, options, folder)
                 cost = figures[server.name].cost_us[kind][-1]
                 print(f"run {number + 1} {kind:6} {server.name:18} {cost:7.2f} us/share", flush=True)

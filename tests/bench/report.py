@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from figures import BARS, Figures
+from figures import BARS, LOADS, Figures
 from new_work import MINERS
 from servers import ROOT
 
@@ -29,7 +29,6 @@ clean job of the last of 5,000 miners; the null server has its job ready. The CP
 pool spends in the 2 s after it, template and jobs included, less what it spends in that time without a block.
 
 """
-TITLES = {"paced": "1,000 shares/s over 100 connections", "closed": "closed loop, 1,000 connections"}
 BLOCK_BAR, BROADCAST_BAR = 2.2, 1.5
 SEVERAL_BAR = 1.1
 CONNECTION_BAR_KIB = 8
@@ -67,20 +66,20 @@ def _costs(figures: dict[str, Figures]) -> str:
     for name, own in figures.items():
         for kind, (bar, goal) in BARS.items():
             ratio = _ratio(own.cost(kind), null.cost(kind), f"{bar:g}× ({goal:g}×)", name == "null")
-            rows.append([name, TITLES[kind], _spread(own.cost_us[kind]), *ratio])
+            rows.append([name, LOADS[kind], _spread(own.cost_us[kind]), *ratio])
     return _table(["server", "load", "µs CPU per share", "null", "ratio", "bar (goal)"], rows)
 
 
 def _several(figures: dict[str, Figures]) -> str:
-    """What more processes cost at the same load."""
+    """What more processes cost: at the load that one had, shared by them, and with that load for each of them."""
     rows = []
     for name, own in figures.items():
         if name.startswith("ours,"):
-            for kind in BARS:
-                cost, one = own.cost(kind), figures["ours"].cost(kind)
+            for kind, load in LOADS.items():
+                cost, one = own.cost(kind), figures["ours"].cost("paced" if kind == "each" else kind)
                 bar = f"{SEVERAL_BAR}×"
-                rows.append([name, TITLES[kind], f"{cost:.1f}", f"{one:.1f}", f"{cost / one:.2f}×", bar])
-    titles = ["server", "load, in all", "µs CPU per share", "one process", "ratio", "bar"]
+                rows.append([name, load, f"{cost:.1f}", f"{one:.1f}", f"{cost / one:.2f}×", bar])
+    titles = ["server", "load", "µs CPU per share", "one process", "ratio", "bar"]
     return _table(titles, rows) if rows else ""
 
 

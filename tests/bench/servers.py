@@ -27,16 +27,19 @@ GIVEN: set[int] = set()
 
 class Server:
     """A Stratum port and the processes behind it, with their children. `judges` is false for the null server, which
-    takes everything. SIGUSR1 to the process `finds` is a new block; None where there is no way to make one."""
+    takes everything. SIGUSR1 to the process `finds` is a new block; None where there is no way to make one. `processes`
+    of it take shares."""
 
     def __init__(
-        self, name: str, port: int, pids: Sequence[int], judges: bool = True, finds: int | None = None
-    ) -> None:
+        self, name: str, port: int, pids: Sequence[int], judges: bool = True, finds: int | None = None,
+        processes: int = 1,
+    ) -> None:  # fmt: skip
         self.name = name
         self.port = port
         self.pids = list(pids)
         self.judges = judges
         self.finds = finds
+        self.processes = processes
 
     def family(self) -> list[int]:
         """The processes and their children."""
@@ -106,7 +109,7 @@ def null_server(folder: Path) -> Server:
 
 def our_pool(folder: Path, tree: Path, name: str = "ours", processes: int = 1) -> Server:
     """The pool of a source tree, with its nodes; they are not counted."""
-    server = Server(name, free_port(), [])
+    server = Server(name, free_port(), [], processes=processes)
     http, parent = free_port(), free_port()
     command = [sys.executable, str(Path(__file__).with_name("parent_node.py")), str(parent)]
     server.finds = server.run(command, folder, tree=tree)
