@@ -15,7 +15,6 @@ A refusal is WalletRefusedError, an outage NodeUnavailableError.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,10 +25,10 @@ from chains.account_node import ID_SIZE, AccountNode
 from chains.accounts.coins import Line, Spend, coins_of
 from chains.accounts.transfer import Transfer, is_signed, owns, read_transfer, sign
 from chains.node_rpc import NodeUnavailableError
+from chains.payment_nodes import best_of
 from chains.primitives.address import AddressFormat, address_to_script
 from chains.primitives.hashes import displayed
 from chains.primitives.serialize import MalformedError
-from chains.send_answer import best
 from chains.wallet import (
     Coin,
     ForeignSpendError,
@@ -182,15 +181,7 @@ class AccountWallet:
     async def broadcast(self, raw: bytes) -> SendAnswer:
         transfer = _read(raw)
         transfer_id = transfer.id_on(raw[:ID_SIZE])
-        sent = (node.send(transfer, transfer_id) for node in self._nodes)
-        outcomes = await asyncio.gather(*sent, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, NodeUnavailableError):
-                raise outcome
-        heard = [outcome for outcome in outcomes if isinstance(outcome, SendAnswer)]
-        if heard:
-            return best(heard)
-        raise next(outcome for outcome in outcomes if isinstance(outcome, NodeUnavailableError))
+        return await best_of(node.send(transfer, transfer_id) for node in self._nodes)
 
     async def transaction(self, txid: bytes) -> WalletTransaction | None:
         """Without its bytes. Also a block by its id, for what its rewards brought is a coin of that name."""

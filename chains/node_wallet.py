@@ -3,16 +3,13 @@
 The wallet is asked for coins, signatures and change scripts and never pays by itself (no sendtoaddress, no sendmany,
 no funding calls), so its `rpcwhitelist` needs nothing that could. Every answer is judged before it is believed:
 amounts are exact, a coin is what the transaction that made it says (wallet_answers.py), a signed transaction differs
-from the unsigned one in its signatures only (signed_form.py), and the words of a node that refuses a payment are read
-in one place (send_answer.py). Which methods a daemon has, it is asked: the newest first.
+from the unsigned one in its signatures only (signed_form.py). Which methods a daemon has, it is asked: the newest first.
 
 A refusal is WalletRefusedError, an outage NodeUnavailableError.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,18 +20,18 @@ from chains import wallet_answers as answers
 from chains.block_lookup import RPC_INVALID_PARAMETER, RPC_METHOD_NOT_FOUND, RPC_NOT_FOUND
 from chains.kind import Network
 from chains.node_rpc import NodeUnavailableError, RpcError, one_line
+from chains.payment_nodes import PaymentNodes
 from chains.primitives.address import AddressError, address_to_script, script_to_address
 from chains.primitives.fields import MAX_HEIGHT
 from chains.primitives.hashes import displayed
-from chains.primitives.transaction import Transaction, parse_transaction
-from chains.send_answer import NODE_TROUBLE, already_there, best, classify, is_known_refusal
+from chains.primitives.transaction import Transaction
+from chains.send_answer import NODE_TROUBLE, already_there
 from chains.signed_form import check_signed, check_unsigned
 from chains.synced_tip import synced_tip
 from chains.wallet import (
     Coin,
     Outpoint,
     SendAnswer,
-    SendResult,
     Tip,
     Turn,
     WalletRefusedError,
@@ -42,9 +39,6 @@ from chains.wallet import (
 )
 from chains.wallet_signer import Signing, WalletSigner
 
-log = logging.getLogger("parapool.wallet")
-
-SEND_TIMEOUT_S = 30.0  # the node checks every signature before it answers
 GLANCE_TIMEOUT_S = 5.0  # for a look at another node, which decides nothing when it hangs
 MAX_BEHIND = 2  # blocks on their way from one node to the other
 NO_ESTIMATE = -1  # what 0.14 answers instead of an error
@@ -102,9 +96,9 @@ class NodeWallet:
         self.network = network
         self._rpc = rpc
         self._nodes = (rpc, *other_rpcs)
+        self._payments = PaymentNodes(chain, self._nodes)
         self._signer = WalletSigner(chain, self._call, signing, passphrase)
         self._sources: dict[bytes, _Source] = {}  # of the coins that the last coins() saw
-        self._told: dict[str, str] = {}  # node name -> its last refusal of unknown words
 
     async def tip(self) -> Tip:
         tip = await synced_tip(self._call, self.network)
@@ -191,14 +185,7 @@ class NodeWallet:
         return None if already_there(reason) else reason
 
     async def broadcast(self, raw: bytes) -> SendAnswer:
-        outcomes = await asyncio.gather(*(self._send(node, raw) for node in self._nodes), return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, NodeUnavailableError):
-                raise outcome
-        heard = [outcome for outcome in outcomes if isinstance(outcome, SendAnswer)]
-        if heard:
-            return best(heard)
-        raise next(outcome for outcome in outcomes if isinstance(outcome, NodeUnavailableError))
+        return await self._payments.send(raw)
 
     async def transaction(self, txid: bytes) -> WalletTransaction | None:
         found = await self._transaction(txid)
@@ -327,28 +314,3 @@ class NodeWallet:
         claims = [answers.unspent(record) for record in records]
         tip = answers.integer({"height": await self._ask("getblockcount")}, "height", 0, MAX_HEIGHT, "getblockcount")
         return [claim.outpoint.txid for claim in claims if claim is not None and claim.confirmations <= tip - height]
-
-    # Sending
-
-    async def _send(self, node: Rpc, raw: bytes) -> SendAnswer:
-        try:
-            txid_hex = await node.call("sendrawtransaction", raw.hex(), timeout_s=SEND_TIMEOUT_S)
-        except RpcError as error:
-            answer = classify(error.code, error.message)
-            if answer is None:
-                raise NodeUnavailableError(f"sendrawtransaction: {error}") from error
-            self._tell_unknown(node, answer)
-            return answer
-        if txid_hex != displayed(parse_transaction(raw).txid):
-            raise NodeUnavailableError("sendrawtransaction: an answer that is not the transaction's id")
-        return SendAnswer(SendResult.SENT)
-
-    def _tell_unknown(self, node: Rpc, answer: SendAnswer) -> None:
-        """Words that send_answer.py does not know, once as long as they stay the same."""
-        if answer.result is not SendResult.REJECTED or is_known_refusal(answer.reason):
-            return
-        if self._told.get(node.name) != answer.reason:
-            self._told[node.name] = answer.reason
-            log.warning(
-                "unknown answer to a payment chain=%s node=%s answer=%s", self.chain, node.name, answer.reason
-            )
