@@ -3,7 +3,8 @@
 The wallet is asked for coins, signatures and change scripts and never pays by itself (no sendtoaddress, no sendmany,
 no funding calls), so its `rpcwhitelist` needs nothing that could. Every answer is judged before it is believed:
 amounts are exact, a coin is what the transaction that made it says (wallet_answers.py), a signed transaction differs
-from the unsigned one in its signatures only (signed_form.py). Which methods a daemon has, it is asked: the newest first.
+from the unsigned one in its signatures only (signed_form.py). Which methods a daemon has, it is asked, the newest
+first.
 
 A refusal is WalletRefusedError, an outage NodeUnavailableError.
 """
