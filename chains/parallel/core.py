@@ -1,11 +1,8 @@
 """The node of a consensus-proof network, without its edges: events in, effects out (chains/peers/core.py).
 
-It takes proofs from peers and callers, asks for bodies and for what comes before an orphan, lets its chains follow the
-best path, tells others of a new best proof once that is complete, and answers calls (calls.py reads, writes.py
-changes). What it knows is in knowledge.py.
-
-Nothing about a chain's content scores a peer. What does: bytes that are no message, a proof that fails a check which
-every node can make, a body that has not the root it was sent for.
+It takes proofs from peers and callers (intake.py), asks for bodies and for what comes before an orphan (asking.py),
+lets its chains follow the best path, tells others of a new best proof once that is complete, and answers calls
+(calls.py reads, writes.py changes). What it knows is in knowledge.py.
 """
 
 from __future__ import annotations
@@ -14,21 +11,20 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from chains.accounts.mempool import Taken
-from chains.accounts.transfer import Transfer, read_transfer
+from chains.accounts.transfer import Transfer
 from chains.accounts.wallet import CallRefusedError
 from chains.parallel import messages as wire
-from chains.parallel.body import Body, read_body_of, serialize_body
-from chains.parallel.fetching import Chance, Fetching
+from chains.parallel.asking import Asking
+from chains.parallel.body import serialize_body
+from chains.parallel.fetching import Chance
 from chains.parallel.following import FollowedChain
-from chains.parallel.knowledge import Knowledge, Planted
-from chains.parallel.loading import BODIES, EXCUSED, PROOFS, TIP, TRANSFERS, Records, load
-from chains.parallel.messages import ProofMessage
+from chains.parallel.intake import CALLER, MALFORMED_POINTS, Intake
+from chains.parallel.knowledge import Knowledge
+from chains.parallel.loading import EXCUSED, TIP, TRANSFERS, Records, load
 from chains.parallel.offers import Candidate
 from chains.parallel.outbox import Outbox
 from chains.parallel.own_transfers import OwnTransfers
 from chains.parallel.parameters import ChainParameters, NetworkParameters
-from chains.parallel.proof import InvalidProofError, read_proof
 from chains.parallel.tree import Entry
 from chains.parallel.writes import WRITES
 from chains.peers.core import (
@@ -59,14 +55,9 @@ TICK = "tick"
 TICK_MS = 1_000
 SYNC_TICKS = 5  # every so many ticks somebody is asked for his path: heals whatever was lost on the way
 EXCUSED_AFTER_MS = 30_000  # how long a body is asked for before proofs on top can excuse it
-AHEAD_S = 7_200  # how far a proof's time may be ahead of the clock, as Bitcoin's
 OWN_PER_SYNC = 100
 ANSWER_BYTES = 4_000_000  # of bodies, for one question; what is left out is asked for again
 DEEP_REORGANISATION = 6
-
-MALFORMED_POINTS, INVALID_POINTS, WRONG_BODY_POINTS = 20, 100, 50
-CALLER = PeerId(0)
-"""Where a proof comes from that a caller submitted."""
 
 
 class ParallelCore:
@@ -89,14 +80,16 @@ class ParallelCore:
         self.wallet = dict(wallet or {})
         self.tag = tag
         self.now_ms = 0
-        self.peers: dict[PeerId, None] = {}  # in the order of their coming
         self.candidates: dict[bytes, Candidate] = {}  # aux-mode data handed out, by hash
-        self._chance = chance
-        self._fetching = Fetching(chance)
         self._own = OwnTransfers()
-        self._path_asked_ms: dict[PeerId, int] = {}
         self._ticks = 0
         self._out = Outbox()
+        self.asking = Asking(self.tree, chance, self._out)
+        self.intake = Intake(network, self.known, self.asking, self._out)
+
+    @property
+    def peers(self) -> Mapping[PeerId, None]:
+        return self.asking.peers
 
     @property
     def chains(self) -> Mapping[bytes, FollowedChain]:
@@ -106,16 +99,15 @@ class ParallelCore:
     # --- events -----------------------------------------------------------------------------------------------------
 
     def on(self, now_ms: int, event: Event) -> Iterable[Effect]:
-        self.now_ms = max(self.now_ms, now_ms)
+        self.now_ms = self.asking.now_ms = max(self.now_ms, now_ms)
         match event:
             case Started(records):
                 self._start(records)
             case Connected(peer):
-                self.peers[peer] = None
-                self._ask_path(peer)
-                self._fetch()
+                self.asking.came(peer)
             case Disconnected(peer):
-                self._lost(peer)
+                self.known.orphans.forget_source(peer)
+                self.asking.left(peer)
             case Received(peer, name, payload):
                 self._received(peer, name, payload)
             case Fired():
@@ -131,18 +123,11 @@ class ParallelCore:
     def _note(self, level: int, event: str, **fields: Any) -> None:
         self.emit(Note(level, event, fields))
 
-    def _lost(self, peer: PeerId) -> None:
-        self.peers.pop(peer, None)
-        self._path_asked_ms.pop(peer, None)
-        self.known.orphans.forget_source(peer)
-        self._fetching.lost(peer)
-        self._fetch()
-
     def _tick(self) -> None:
         self._ticks += 1
-        self._fetching.tick()
+        self.asking.fetching.tick()
         if self._ticks % SYNC_TICKS == 0 and self.peers:
-            self._ask_path(self._chance.choice(list(self.peers)))
+            self.asking.path_of_somebody()
             for keyed in self._own.waiting(OWN_PER_SYNC):  # to whoever came meanwhile, or lost them
                 self.emit(Broadcast(wire.TRANSFER, keyed))
         self._excuse()
@@ -159,6 +144,12 @@ class ParallelCore:
         else:
             self.emit(Answer(token, answer))
 
+    def own(self, chain: FollowedChain, transfer_id: bytes, transfer: Transfer) -> None:
+        """Keeps a caller's transfer and tells the peers. Raises CallRefusedError when there are too many."""
+        keyed = self._own.keep(chain, transfer_id, transfer)
+        self._out.put(TRANSFERS, transfer_id, keyed)
+        self.emit(Broadcast(wire.TRANSFER, keyed))
+
     def _start(self, records: Records) -> None:
         bad, notes = load(self.known, self._own, self.parameters, records)
         if bad:
@@ -174,112 +165,28 @@ class ParallelCore:
         try:
             match name:
                 case wire.PROOF:
-                    self._take_proof_message(peer, wire.decode_proof(payload))
+                    self.intake.proof_message(peer, wire.decode_proof(payload))
                 case wire.GET_PATH:
                     path = self.tree.wires_after(wire.decode_ids(payload))
                     self.emit(Send(peer, wire.PATH, wire.encode_path(path)))
                 case wire.PATH:
-                    self._take_path(peer, *wire.decode_path(payload))
+                    self.intake.path(peer, *wire.decode_path(payload))
                 case wire.GET_BODIES:
                     self._tell_bodies(peer, wire.decode_ids(payload))
                 case wire.BODY:
-                    self._take_body(peer, *wire.decode_keyed(payload))
+                    self.intake.body(peer, *wire.decode_keyed(payload))
                 case wire.NO_BODY:
-                    self._fetching.refused(wire.decode_keyed(payload)[0], peer)
+                    self.asking.fetching.refused(wire.decode_keyed(payload)[0], peer)
                 case wire.TRANSFER:
-                    self._take_transfer(peer, *wire.decode_keyed(payload))
+                    self.intake.transfer(peer, *wire.decode_keyed(payload))
         except MalformedError as error:
             self.emit(Score(peer, MALFORMED_POINTS, f"{name}: {error}"))
         self.follow(peer)
 
-    def _take_proof_message(self, peer: PeerId, message: ProofMessage) -> None:
-        entry = self._take_proof(peer, message.proof)
-        if entry is not None:
-            for root, stored in message.bodies:
-                if root in entry.missing:
-                    self._take_body(peer, root, stored)
-                elif root not in self.known.to_give and entry.proof is not None and entry.proof.has_root(root):
-                    body = self._judge(peer, root, stored)
-                    if body is not None:
-                        self.known.carry(root, body)
-
-    def _take_path(self, peer: PeerId, more: bool, wires: Sequence[bytes]) -> None:
-        last: Entry | None = None
-        for proof_wire in wires:
-            last = self._take_proof(peer, proof_wire)
-            if last is None:
-                return
-        if more and last is not None:
-            self._path_asked_ms.pop(peer, None)
-            self._ask_path(peer, last.id)
-
-    def _take_proof(self, peer: PeerId, proof_wire: bytes) -> Entry | None:
-        """A peer's proof. None when it is none (then the peer is scored), an orphan, or too far in the future."""
-        try:
-            return self.take_proof(proof_wire, peer).entry
-        except InvalidProofError as error:
-            if error.reason not in ("orphan", "time-too-new"):
-                self.emit(Score(peer, INVALID_POINTS, error.reason))
-        return None
-
-    def take_proof(self, proof_wire: bytes, peer: PeerId = CALLER) -> Planted:
-        """A proof into the tree, with the orphans that waited for it, and onto the disk. Raises InvalidProofError;
-        an orphan is kept for a while and what comes before it asked for. `follow` is to be called afterwards."""
-        proof = read_proof(proof_wire, self.parameters)
-        if proof.time > self.now_ms // 1000 + AHEAD_S:
-            self._note(logging.INFO, "proof from the future", proof=displayed(proof.id), time=proof.time)
-            raise InvalidProofError("time-too-new")
-        try:
-            planted = self.known.plant(proof)
-        except InvalidProofError as error:
-            if error.reason == "orphan" and self.known.orphans.add(proof.id, proof.previous, peer, proof):
-                self._ask_path(peer)
-            raise
-        for new in planted.new:
-            self._out.put(PROOFS, new.id, new.wire)
-            for root, body in self.known.take_spare(new.id):
-                self.keep_body(root, body)
-        for root in planted.entry.missing:
-            self._fetching.hint(root, peer)
-        for source, reason in planted.bad:
-            if source in self.peers:
-                self.emit(Score(PeerId(source), INVALID_POINTS, reason))
-        return planted
-
-    def _take_body(self, peer: PeerId, root: bytes, stored: bytes) -> None:
-        # Otherwise it came twice, or nobody asked.
-        body = self._judge(peer, root, stored) if root in self.tree.wanted() else None
-        if body is not None:
-            self.keep_body(root, body)
-
-    def _judge(self, peer: PeerId, root: bytes, stored: bytes) -> Body | None:
-        """A peer's body, or None and a score when it is not the one of this root."""
-        try:
-            return read_body_of(root, stored)
-        except MalformedError as error:
-            self._fetching.refused(root, peer)
-            self.emit(Score(peer, WRONG_BODY_POINTS, str(error)))
-            return None
-
-    def keep_body(self, root: bytes, body: Body) -> None:
-        """A body that has this root, onto the disk too. `follow` is to be called afterwards."""
-        if root in self.known.bodies:
-            return
-        self._out.put(BODIES, root, serialize_body(body))
-        self._fetching.arrived(root)
-        for entry in self.known.keep(root, body):
-            self._note(logging.ERROR, "missing body came late", proof=displayed(entry.id), height=entry.height)
-
-    def _take_transfer(self, peer: PeerId, context: bytes, data: bytes) -> None:
-        chain = self.chains.get(context)
-        if chain is not None and isinstance(chain.mempool.add(read_transfer(data)), Taken):
-            self.emit(Broadcast(wire.TRANSFER, context + data, (peer,)))
-            self.emit(Tell("template"))
-
     def _excuse(self) -> None:
         """Goes on without bodies that nobody has, on disk too: a restart does not wait for them again."""
         due_ms = self.now_ms - EXCUSED_AFTER_MS
-        while entry := self.known.excusable(lambda root: self._fetching.since_ms(root, self.now_ms), due_ms):
+        while entry := self.known.excusable(lambda root: self.asking.fetching.since_ms(root, self.now_ms), due_ms):
             names = ",".join(self.known.lacking(entry))
             self._note(logging.ERROR, "body missing, void until it comes", proof=displayed(entry.id), chains=names)
             self._out.put(EXCUSED, entry.id, b"")
@@ -299,26 +206,6 @@ class ParallelCore:
             if left < 0:
                 break
             self.emit(Send(peer, wire.BODY, root + stored))
-
-    # --- asking peers -----------------------------------------------------------------------------------------------
-
-    def _ask_path(self, peer: PeerId, first: bytes | None = None) -> None:
-        """Asks a peer for its best path, at most once a second unless it answers in between."""
-        if peer not in self.peers or self.now_ms - self._path_asked_ms.get(peer, -TICK_MS) < TICK_MS:
-            return
-        self._path_asked_ms[peer] = self.now_ms
-        self.emit(Send(peer, wire.GET_PATH, wire.encode_ids(self.tree.locator(first, wire.MAX_LOCATOR))))
-
-    def _fetch(self) -> None:
-        wanted = self.tree.wanted()
-        for peer, roots in self._fetching.choose(wanted, list(self.peers), self.now_ms):
-            self.emit(Send(peer, wire.GET_BODIES, wire.encode_ids(roots)))
-
-    def own(self, chain: FollowedChain, transfer_id: bytes, transfer: Transfer) -> None:
-        """Keeps a caller's transfer and tells the peers. Raises CallRefusedError when there are too many."""
-        keyed = self._own.keep(chain, transfer_id, transfer)
-        self._out.put(TRANSFERS, transfer_id, keyed)
-        self.emit(Broadcast(wire.TRANSFER, keyed))
 
     # --- following the best path ------------------------------------------------------------------------------------
 
@@ -342,7 +229,7 @@ class ParallelCore:
         if followed.new_best or followed.moves:
             self.emit(Tell("tip"))
             self.emit(Tell("template"))
-        self._fetch()
+        self.asking.bodies()
 
     def _relay(self, entry: Entry, source: PeerId) -> None:
         assert entry.proof is not None

@@ -55,13 +55,13 @@ def _submit(node: ParallelCore, proof_wire: bytes, bodies: Mapping[bytes, Body])
             if proof.manifest.get(context) != root_of(body):
                 raise CallRefusedError(INVALID_PARAMETER, f"the body of {context.hex()} has not the manifest's root")
         known = proof.id in node.tree
-        entry = node.take_proof(proof_wire).entry
+        entry = node.intake.proof(proof_wire).entry
     except InvalidProofError as error:
         if error.reason == "orphan":
             node.known.spare(bodies.values())
         return {"result": error.reason, "id": None, "missing": [], "blocks": []}
     for body in bodies.values():
-        node.keep_body(root_of(body), body)
+        node.intake.keep_body(root_of(body), body)
     node.follow()
     result = "accepted" if entry is node.tree.best else "inconclusive"
     return {

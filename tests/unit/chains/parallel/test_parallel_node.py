@@ -28,7 +28,8 @@ from support.consensus_mining import solve, solved
 
 from chains.parallel import messages as wire
 from chains.parallel.body import GENESIS_BLOCK, BlockCoinbase, root_of, serialize_body
-from chains.parallel.core import CALLER, ParallelCore
+from chains.parallel.core import ParallelCore
+from chains.parallel.intake import CALLER
 from chains.parallel.messages import ProofMessage
 from chains.parallel.parameters import ChainParameters
 from chains.peers.core import (
