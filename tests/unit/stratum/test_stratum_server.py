@@ -67,7 +67,7 @@ class Miner:
         self.writer.write(b"".join(json.dumps(r).encode() + b"\n" for r in requests))
 
     async def line(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return check_server_line(await self.reader.readline())
 
     async def lines(self, count: int) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ class Miner:
         self.send(request(1, "mining.subscribe", "test"), request(2, "mining.authorize", worker, "x"))
         return await self.lines(4)
 
-    async def closed(self, seconds: float = 5.0) -> bytes:
+    async def closed(self, seconds: float = 30.0) -> bytes:
         """Whatever still comes until the server hangs up."""
         async with asyncio.timeout(seconds):
             with suppress(ConnectionError):
@@ -107,7 +107,7 @@ async def house(reactor: Any, limits: Limits = LENIENT, **more: Any) -> AsyncIte
     try:
         yield built
     finally:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.stop().asFuture(asyncio.get_running_loop())
         for miner in built.miners:
             miner.writer.close()
@@ -115,7 +115,7 @@ async def house(reactor: Any, limits: Limits = LENIENT, **more: Any) -> AsyncIte
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 

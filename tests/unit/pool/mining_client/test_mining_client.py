@@ -13,7 +13,7 @@ from pool.mining_client.client import LoginRefusedError, Refusal, StratumClient,
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

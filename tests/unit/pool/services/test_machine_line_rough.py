@@ -155,7 +155,7 @@ async def test_machine_line_a_block_gets_to_the_maker_although_all_threads_wait_
         ids = [maker.job()]
         await until(lambda: machine.jobs == ids)
         monkeypatch.setattr(asyncio, "to_thread", hang)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await machine.relay.submit(RECORD, time.monotonic() + 60, again=False)).word == "accepted"
 
 
