@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
+from support.ports import free_port
 
 from pool.cli import run
 from pool.config import Config, load
@@ -148,10 +149,8 @@ def test_deploy_haproxy_understands_its_file() -> None:
 
 def test_deploy_haproxy_says_who_is_behind_it(tmp_path: Path) -> None:
     """A real HAProxy's header, as a front end reads it."""
-    with socket.create_server(("127.0.0.1", 0)) as front_end, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as front_end:
         file = tmp_path / "haproxy.cfg"
         file.write_text(
             "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n"

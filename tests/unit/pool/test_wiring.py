@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from config_file import ADDRESS
 from sqlalchemy import text
+from support.ports import free_port
 
 from pool.config import ConfigError, HttpSection, load
 from pool.data_dir import StartError, claim_name, lock_data_dir
@@ -33,13 +34,6 @@ chains:
   regnmc: {{kind: auxpow, family: devnet, chain_id: 1, address: {address}, nodes: [{{url: "http://127.0.0.1:2"}}]}}
   alpha: {{kind: mm2, context_name: alpha, address: {address}, nodes: [{{url: "http://127.0.0.1:3"}}]}}
 """  # noqa: E501
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

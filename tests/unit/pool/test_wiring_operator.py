@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from config_file import ADDRESS
+from support.ports import free_port
 
 from pool.accounting.books_away import BooksAwayError
 from pool.accounting.closing import closing_bytes, closing_hash, read_closing
@@ -40,14 +41,6 @@ chains:
 """  # noqa: E501
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as opened:
-        probes = [opened.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
 class World:
     """A running pool, a client of its ports, and the file that it reads again."""
 
@@ -55,7 +48,7 @@ class World:
         self.path = folder / "pool.yaml"
         names = ("stratum", "stratum8", "http", "operator")
         self.words: dict[str, Any] = {"data": folder / "data", "address": ADDRESS, "fee_ppm": 0}
-        self.words |= dict(zip(names, free_ports(4), strict=True))
+        self.words |= {name: free_port() for name in names}
 
     def config(self, **words: Any) -> Config:
         self.words |= words
