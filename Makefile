@@ -58,8 +58,8 @@ nightly: install
 	@$(BIN)/python tests/network/pool_soak.py --kind parallel --minutes $(SOAK_MINUTES)
 	@sh tests/install-parts.sh
 	@$(MAKE) --no-print-directory asan
-	@PARAPOOL_ALL_POINTS=1 $(BIN)/pytest -m nightly tests/network
-	@PARAPOOL_ALL_POINTS=1 $(BIN)/pytest tests/storage/test_storage_bookkeeping.py
+	@$(BIN)/pytest -m nightly tests
+	@PARAPOOL_ALL_POINTS=1 $(BIN)/pytest tests/sim tests/storage -k "every_point or wherever_it_is_killed"
 	@PARAPOOL_KILL_ROUNDS=$(ROUNDS) $(BIN)/pytest tests/devnet/test_devnet_redis.py tests/devnet/test_devnet_front_ends.py \
 	  -k "kill_rounds or killed_lose" -o log_cli=true -o log_cli_level=INFO
 	@PARAPOOL_RESTART_MINERS=5000 $(BIN)/pytest tests/devnet/test_devnet_front_ends.py -k restart_gracefully

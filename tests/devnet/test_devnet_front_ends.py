@@ -147,6 +147,7 @@ async def test_devnet_front_ends_send_the_same_jobs_and_share_one_book(make_devn
     assert TRACEBACK not in devnet.logs()
 
 
+@pytest.mark.nightly
 async def test_devnet_front_ends_are_reached_by_the_operator(make_devnet: Any) -> None:
     devnet = await _start(make_devnet, bits=NO_BLOCKS)
     rigs = await _rigs(devnet)
@@ -368,6 +369,7 @@ async def test_devnet_front_ends_restart_gracefully(make_devnet: Any) -> None:
     await _all_stored(devnet, [rig for miner in miners for rig in miner.rigs])
 
 
+@pytest.mark.nightly
 async def test_devnet_front_ends_a_miner_goes_on_at_its_difficulty_wherever_it_comes_back(make_devnet: Any) -> None:
     def searching(config: dict[str, Any]) -> None:
         _several(config)

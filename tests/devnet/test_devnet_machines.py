@@ -196,6 +196,7 @@ async def _all_on_a_new_tip(world: MachinesWorld, rigs: list[Rig]) -> None:
         await rig.share(above=world.devnet.target(PARENT))
 
 
+@pytest.mark.nightly
 async def test_devnet_machines_may_have_several_processes(
     make_devnet: Any, redis: RedisServer, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import test_network_bk_pool as bk
 import test_network_parallel_pool as parallel
 from coincurve import PrivateKey
@@ -112,6 +113,7 @@ class ParallelWorld(_Split, parallel.World):
         super().__init__(folder, maturity=4)
 
 
+@pytest.mark.nightly
 async def test_network_split_roles_votes_are_credited_by_the_accountant(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:

@@ -134,7 +134,9 @@ async def test_nodes_payouts_another_spender_of_the_coin_is_never_outpaid(pays: 
     assert sum(amount for name, amount in balances.items() if name.startswith("liab.")) == sum(AMOUNTS.values())
 
 
-@pytest.mark.parametrize("world", ["litecoind", "dogecoin"], indirect=True)
+@pytest.mark.parametrize(
+    "world", ["litecoind", pytest.param("dogecoin", marks=pytest.mark.nightly)], indirect=True
+)
 async def test_nodes_payouts_daemon_killed_between_any_two_calls(pays: NodePayouts) -> None:
     """The points are those that a run without faults passes: each call to the wallet in each state of the batch. The
     daemon dies in front of the call, or after it with the answer lost."""

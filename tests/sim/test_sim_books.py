@@ -1,4 +1,4 @@
-"""The books under everything that can go wrong: some hundred seeds here, ten thousand in `make nightly`."""
+"""The books under everything that can go wrong: some seeds here, ten thousand in `make nightly`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import pytest
 from books_run import run_books
 from sim_seeds import SHORT_STEPS, Job, play, play_all, read_job
+from support.points import some
 
-SEEDS = 100
+SEEDS = 50
 EVERY_POINT_SEED = 4
 
 
@@ -20,16 +21,17 @@ def test_sim_books_hold_for_every_seed() -> None:
 
 
 def test_sim_books_hold_with_a_crash_at_every_point() -> None:
-    """One run, again and again, each time dying at the next commit, fsync, rename or call to a node; at every fourth it
-    fails once as well.
+    """One run, again and again, each time dying at a later commit, fsync, rename or call to a node; at every fourth of
+    them it fails once as well.
     """
     points = run_books(EVERY_POINT_SEED, quiet=True, steps=SHORT_STEPS).points
-    jobs = [Job("short-books", EVERY_POINT_SEED, crash_at=at) for at in range(1, points + 1)]
-    jobs += [Job("short-books", EVERY_POINT_SEED, error_at=at) for at in range(1, points + 1, 4)]
+    tried = some(range(1, points + 1), 3)
+    jobs = [Job("short-books", EVERY_POINT_SEED, crash_at=at) for at in tried]
+    jobs += [Job("short-books", EVERY_POINT_SEED, error_at=at) for at in tried[::4]]
     tally = play_all(jobs)
     assert points > 50
     assert not tally.failures, str(tally)
-    assert tally.counts["crashes"] >= points
+    assert tally.counts["crashes"] >= len(tried)
 
 
 def test_sim_books_do_the_same_for_the_same_seed() -> None:

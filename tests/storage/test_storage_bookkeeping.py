@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from bookkeeping_world import CHAINS, TERMS, World
 from sqlalchemy import Connection, event
 from storage_samples import block_hash_hex, header_hash, make_route, solution
+from support.points import some
 
 from pool.accounting.books_away import BooksAwayError
 from pool.blocks.solution_store import SolutionRecord, SolvingShare
@@ -403,10 +403,6 @@ async def test_bookkeeping_reads_the_real_share_log_through_a_restart(world: Wor
 # -- crash at every commit ---------------------------------------------------------------------------------------------
 
 
-ALL_POINTS = bool(os.environ.get("PARAPOOL_ALL_POINTS"))
-"""On PostgreSQL, where it takes a minute: every fourth point without it."""
-
-
 class CrashError(BaseException):
     """The process dies here."""
 
@@ -508,8 +504,8 @@ async def test_bookkeeping_ends_with_the_same_books_wherever_it_is_killed(
     assert {row[1][-1]: row[3] for row in whole["blocks"]} == {"7": "mature", "8": "orphan", "9": "mature"}  # type: ignore[attr-defined]
     total = points.count
     assert total > 40
-    every = 1 if new_url().startswith("sqlite") or ALL_POINTS else 4
-    for at in range(1, total + 1, every):
+    every = 2 if new_url().startswith("sqlite") else 8
+    for at in some(range(1, total + 1), every):
         points = CrashPoints()
         points.at = at
         dump, crashes = await play(tmp_path / f"crash{at}", new_url(), points)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from support.payout_world import CHAIN, Fault, Faults, PayoutWorld, script_of
+from support.points import some
 
 from pool.audit.payout_checks import check_payouts
 from pool.payouts.batch import Batch, BatchState, FeePolicy
@@ -416,7 +417,7 @@ async def test_storage_bump_survives_every_point(
     wanted = ("sign", "accepts", "replace", "file", "broadcast", "attempt")
     tried = [at for at in range(begin, end + 2) if names[at] in wanted]
     assert {names[at] for at in tried} >= {"sign", "accepts", "replace", "file", "broadcast", "attempt"}
-    for at in tried:
+    for at in some(tried, 2):
         if fault is Fault.LATE_DUPLICATE and names[at] != "broadcast":
             continue
         where = f"{fault} at point {at}, {names[at]}"
