@@ -185,7 +185,7 @@ class DirectServer(tcp.Server):
     def write(self, data: bytes) -> None:
         if not data or not self.connected or self.disconnecting:
             return
-        if not self.dataBuffer and not self._tempDataLen:
+        if not self._is_queued:
             if self._reader is not None:
                 data = b"" if self._reader.send(data) else self._reader.left()
             else:
@@ -194,19 +194,21 @@ class DirectServer(tcp.Server):
                 except OSError:
                     sent = 0
                 data = data[sent:]
-            if not data:
-                return
-        # No room, or a lost connection: the queued write knows how to wait and how to end it.
-        self._queued_bytes += len(data)
-        super().write(data)
+        self._queue(data)
 
     def catch_up(self) -> None:
         """Take over what the reader could not send."""
         if self._reader is None or not self.connected or self.disconnecting:
             return
-        if not self.dataBuffer and not self._tempDataLen and self._reader.send(b""):
-            return
-        data = self._reader.left()
+        if self._is_queued or not self._reader.send(b""):
+            self._queue(self._reader.left())
+
+    @property
+    def _is_queued(self) -> bool:
+        return bool(self.dataBuffer or self._tempDataLen)
+
+    def _queue(self, data: bytes) -> None:
+        """There is no room, or the connection is lost: the queued write knows how to wait and how to end it."""
         if data:
             self._queued_bytes += len(data)
             super().write(data)
