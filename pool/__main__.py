@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line. The import is in here because the miner's hashing processes load this module too."""
-    from pool.cli import main as run_command
+    from pool.cli.commands import main as run_command
 
     run_command()
 

@@ -1,5 +1,5 @@
 """The file that `pool init` writes: what is known of chains that can be mined together, and a commented configuration
-made of a few answers. Pure: questions are asked in pool/cli_init.py.
+made of a few answers. Pure: questions are asked in pool/cli/init.py.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from support.devnet import CHAINS, Devnet, devnet_in, steps
 from support.doc_commands import ROOT, DocCommand, commands_of, documents
 from support.ports import free_port
 
-from pool.cli import commands
+from pool.cli.commands import commands
 from pool.demo.children import Child
 
 LIMIT_S = 90.0

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from storage_samples import logged, make_route, solution
 
 from pool.audit.withholding import at_most, judge
-from pool.cli import commands
+from pool.cli.commands import commands
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database
 from pool.storage.solver_views import ChainWork, chain_work

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 from support.ports import free_port
 
-from pool.cli import run
+from pool.cli.commands import run
 from pool.config import Config, load
 from pool.config_roles import ROLE_NAMES
 from stratum.proxy_header import parse_proxy_header

@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pool.cli import commands
+from pool.cli.commands import commands
 from pool.verify import verify_file
 
 ROOT = Path(__file__).parents[2]

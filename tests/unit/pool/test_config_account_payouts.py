@@ -16,7 +16,7 @@ from chains.accounts.wallet import address_format
 from chains.families import network
 from chains.primitives.address import address_to_script, pay_to_pubkey_hash, script_to_address
 from chains.signer.keys import create_key, read_key
-from pool import cli
+from pool.cli import commands
 from pool.config import Config
 from pool.data_dir import StartError
 from pool.payout_setup import open_wallet, payout_terms
@@ -112,7 +112,7 @@ def test_cli_payouts_new_key_makes_a_key_once_and_tells_its_address(
     def run(*arguments: str) -> tuple[int | str | None, str, str]:
         monkeypatch.setattr(sys, "argv", ["pool", "payouts", "new-key", str(file), *arguments])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            commands.main()
         captured = capsys.readouterr()
         return ended.value.code, captured.out, captured.err
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from config_file import ADDRESS, GOOD
 
-from pool.cli import commands
+from pool.cli.commands import commands
 from pool.config import Config, ConfigError, load
 from pool.config_includes import MAX_FILES, MAX_LEVELS, parts_of
 from pool.config_reload import reload_between

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from chains.network_run import _parser
 from chains.primitives.target import bits_to_target
-from pool.cli import commands
+from pool.cli.commands import commands
 from pool.devnet_network import HASHES_PER_S, NetworkPlan
 from pool.devnet_network_miner import Hasher
 from pool.devnet_network_view import LiveView, NodeView, plain_lines, verdict

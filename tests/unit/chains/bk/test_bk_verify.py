@@ -12,7 +12,7 @@ from support.bk_called import CalledNode, stranger
 
 from chains.bk.verify import verify_record
 from chains.primitives.fields import FieldError
-from pool.cli import commands
+from pool.cli.commands import commands
 
 
 @pytest.fixture(scope="module")

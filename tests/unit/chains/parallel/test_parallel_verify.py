@@ -13,7 +13,7 @@ from ppow_miner import CHAIN_A, CHAIN_B, NETWORK, ask, mine, new_node, read, sta
 from chains.parallel.core import ParallelCore
 from chains.parallel.verify import verify_record
 from chains.primitives.fields import FieldError
-from pool.cli import commands
+from pool.cli.commands import commands
 
 ASKER = {"network": {"name": "test", "first_bits": "207fffff", "half_life_s": None}, "bits": "207fffff"}
 

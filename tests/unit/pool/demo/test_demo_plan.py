@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pool.chain_setup import watched_chains
-from pool.cli import commands
+from pool.cli.commands import commands
 from pool.config import load
 from pool.demo.plan import DemoPlan, Port, port_problems
 from pool.devnet_demo import demo, invitation

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from config_file import GOOD
 from operator_site import ANNA, OperatorError, Site, operator_site
 
-from pool.cli import commands
+from pool.cli.commands import commands
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pool import cli_simulate_bk
-from pool.cli_simulate import simulate
+from pool.cli import simulate_bk
+from pool.cli.simulate import simulate
 from pool.simulation.bk_attack import run_attack
 from pool.simulation.bk_delay import DelayScenario, run_delay
 from pool.simulation.bk_oracle import HONEST, OracleRow
@@ -51,8 +51,8 @@ def test_simulation_bk_comparison_tells_what_is_off() -> None:
 
 
 def test_simulation_bk_command_prints_both_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli_simulate_bk, "SHORT_ROWS", ((600, 8),))
-    monkeypatch.setattr(cli_simulate_bk, "SHORT_CELLS", ((0.33, 8),))
+    monkeypatch.setattr(simulate_bk, "SHORT_ROWS", ((600, 8),))
+    monkeypatch.setattr(simulate_bk, "SHORT_CELLS", ((0.33, 8),))
     picture = tmp_path / "bk.png"
     result = CliRunner().invoke(simulate, ["bk", "--votes", "1000", "--seeds", "1", "--plot", str(picture)])
     assert "T=600  k=8   orphaned" in result.output and "share=0.33 k=8" in result.output

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pool import progress
-from pool.cli_simulate import simulate
+from pool.cli.simulate import simulate
 from pool.shares.record import AccountKey, Route
 from pool.shares.share_log import ShareLog
 
