@@ -37,7 +37,7 @@ mkdir -p "$backup"
 "$python" - "$config" "${ROLE:+pool.role=$ROLE}" "${DATA_DIR:+pool.data_dir=$DATA_DIR}" >"$scratch/pool" <<'PYTHON'
 import shlex, sys
 from sqlalchemy import URL, make_url
-from pool.config import ConfigError, load
+from pool.config.configuration import ConfigError, load
 settings = dict(word.split("=", 1) for word in sys.argv[2:] if word)
 try:
     config = load(sys.argv[1], settings)

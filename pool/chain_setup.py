@@ -15,7 +15,16 @@ from chains.node_rpc import JsonRpc
 from chains.parallel.node import ParallelNode
 from chains.primitives.address import address_to_script
 from chains.signer.keys import KeyFileError
-from pool.config import AuxpowChain, BitcoinChain, BkChain, ChainSection, Config, Mm2Chain, NodeSection, ParallelChain
+from pool.config.configuration import (
+    AuxpowChain,
+    BitcoinChain,
+    BkChain,
+    ChainSection,
+    Config,
+    Mm2Chain,
+    NodeSection,
+    ParallelChain,
+)
 from pool.leader_keys import public_leader_key
 from pool.parallel_setup import SharedNode, network_nodes, node_name
 from pool.services.chain_watch import WatchedChain

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.services.book_chore import BookChore, Piece
 from pool.services.bookkeeping import Bookkeeping, wall_ms
 from pool.services.chain_watch import WatchedChain

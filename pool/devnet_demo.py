@@ -16,7 +16,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.live import Live
 
-from pool.config import load
+from pool.config.configuration import load
 from pool.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
 from pool.demo.display import LiveView, plain_lines
 from pool.demo.interruption import Interruption, by_signals

@@ -21,7 +21,7 @@ from chains.network_run import LOG_FORMAT
 from chains.peers.hub import PeerLimits
 from chains.peers.program import NodeOptions, run_node
 from chains.primitives.target import target_to_bits
-from pool.config import BkChain, Config, ParallelChain
+from pool.config.configuration import BkChain, Config, ParallelChain
 from pool.parallel_setup import network_members
 
 HASHES_PER_S = 2**19

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from chains.families import network
 from chains.reference.run import serve
 from chains.reference.settings import NodeSettings
-from pool.config import AuxpowChain, ChainSection, Config, Mm2Chain
+from pool.config.configuration import AuxpowChain, ChainSection, Config, Mm2Chain
 from pool.devnet_network_node import NETWORK_KINDS, run_network_node
 
 LOOPBACK = ("127.0.0.1", "localhost")

@@ -10,7 +10,7 @@ import os
 import secrets
 from pathlib import Path
 
-from pool.config import Config
+from pool.config.configuration import Config
 from stratum.extranonce import EXTRANONCE1_BYTES, ExtranonceSpace
 
 MAX_SLOTS = 32

@@ -10,7 +10,7 @@ from typing import Any
 from chains.primitives.target import target_to_difficulty
 from chains.registry import AUX_KINDS, PARENT_KINDS
 from pool.chain_setup import strict_chains
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.jobs.pay_rate import PayRate
 from pool.jobs.proof_trial import TrialTerms
 from pool.jobs.template_set import TemplateSet

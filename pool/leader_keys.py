@@ -14,7 +14,7 @@ from coincurve import PublicKeyXOnly
 from chains.signer.keys import KeyFileError, read_key
 from chains.signer.promises import PromisesError
 from chains.signer.signer import create_signer
-from pool.config import BkChain, Config
+from pool.config.configuration import BkChain, Config
 
 NOBODY = bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0")
 """A point whose secret nobody knows (BIP341, H): what a process that asks for no votes names before there is a key."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.metric_samples import MetricSamples, known_height
 from pool.parallel_setup import network_name_of
 from pool.scheme_setup import schemes_of

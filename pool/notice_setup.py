@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.miners.worker_outages import NewShares
 from pool.notifications import notice_sender
 from pool.services.bookkeeping import Bookkeeping, wall_ms

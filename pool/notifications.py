@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
-from pool.config_notifications import Event, NotificationSection
+from pool.config.notifications import Event, NotificationSection
 from pool.data_dir import StartError
 from pool.log_setup import one_line
 

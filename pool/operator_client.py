@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import StartError
 from pool.operator.tokens import read_tokens
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import StartError
 from pool.operator.tokens import Tokens, make_tokens, read_tokens
 

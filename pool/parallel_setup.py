@@ -9,7 +9,7 @@ from chains.node_glance import NodeGlance
 from chains.node_rpc import JsonRpc
 from chains.parallel.network_node import NetworkNode, PaidChain
 from chains.primitives.address import address_to_script
-from pool.config import Config, NodeSection, ParallelChain
+from pool.config.configuration import Config, NodeSection, ParallelChain
 
 
 class SharedNode(NamedTuple):

@@ -15,7 +15,7 @@ from chains.primitives.serialize import MalformedError
 from chains.primitives.transaction import parse_transaction
 from chains.wallet import WalletRefusedError
 from pool.cli.books import from_books
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import StartError
 from pool.log_setup import set_up_log
 from pool.notifications import notifying

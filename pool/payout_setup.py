@@ -19,8 +19,8 @@ from chains.node_wallet import NodeWallet, wallet_url
 from chains.signer.keys import KeyFileError, read_key
 from chains.wallet import WalletRefusedError
 from chains.wallet_signer import Signing, passphrase_in_environment, passphrase_in_file
-from pool.config import BkChain, ChainSection, Config, NodeSection, ParallelChain
-from pool.config_payouts import PayoutsSection
+from pool.config.configuration import BkChain, ChainSection, Config, NodeSection, ParallelChain
+from pool.config.payouts import PayoutsSection
 from pool.data_dir import StartError
 from pool.payouts.batch import FeePolicy
 from pool.payouts.terms import (
@@ -100,7 +100,7 @@ def account_spends(database: Database, executor: Executor, name: str) -> Spends:
 def _open_account(config: Config, name: str, chain: BkChain | ParallelChain) -> AccountWallet:
     """Raises StartError when the key is not there, or not that of the chain's address."""
     section = paying_chains(config)[name]
-    assert section.key_file is not None, "pool/config_payout_checks.py asks for it"
+    assert section.key_file is not None, "pool/config/payout_checks.py asks for it"
     parallel = chain.chain_name if isinstance(chain, ParallelChain) else None
     context = chain.context if isinstance(chain, ParallelChain) else context_of(chain.context_name)
     rpcs = [wallet_rpc(config, name), *_other_rpcs(name, chain, section)]

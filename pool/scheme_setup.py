@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 
 from chains.subsidies import SUBSIDIES
 from pool.accounting.reserve import Change, ReserveGuard
-from pool.config import Config, PortSection
+from pool.config.configuration import Config, PortSection
 from pool.services.scheme_board import BoughtChain, SchemeBoard
 from pool.services.share_buying import BuyingChain, PpsBooks, ShareBuying
 from pool.shares.scheme import PER_SHARE, Scheme

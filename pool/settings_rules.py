@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.miners.notice_target import NoticeTerms
 from pool.miners.settings_message import SettingsRules
 

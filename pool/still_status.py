@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from chains.families import network
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.parallel_setup import network_name_of
 from pool.scheme_setup import schemes_of
 from pool.web.api import ChainStatus

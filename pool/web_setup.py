@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from pool.config import Config, PortSection
-from pool.config_values import parse_bind
+from pool.config.configuration import Config, PortSection
+from pool.config.values import parse_bind
 from pool.data_dir import StartError
 from pool.payout_setup import paying_chains
 from pool.shares.scheme import Scheme

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from pool.config import Config
+    from pool.config.configuration import Config
 
 T = TypeVar("T")
 

@@ -111,7 +111,7 @@ def run(config_file: str, overrides: tuple[str, ...], role: str | None) -> NoRet
     """
     overrides = (*overrides, *([f"pool.role={role}"] if role else ()))
     config = load_config(config_file, overrides)
-    from pool.config import load
+    from pool.config.configuration import load
     from pool.wiring.program import run as run_pool
 
     sys.exit(run_pool(config, lambda: load(config_file, parse_overrides(overrides))))
@@ -145,12 +145,12 @@ def check_config(config_file: str | None, overrides: tuple[str, ...], reference:
       pool check-config --schema > docs/reference/configuration.schema.json
     """
     if schema:
-        from pool.config_schema import schema_text
+        from pool.config.schema import schema_text
 
         click.echo(schema_text(), nl=False)
         return
     if reference:
-        from pool.config_reference import reference_page
+        from pool.config.reference import reference_page
 
         click.echo(reference_page(), nl=False)
         return
@@ -160,7 +160,7 @@ def check_config(config_file: str | None, overrides: tuple[str, ...], reference:
     aux = ", ".join(config.aux_chains) or "none"
     click.echo(f"{config_file}: good; parent {config.parent}, auxiliary chains: {aux}")
     if config.include:
-        from pool.config_includes import parts_of
+        from pool.config.includes import parts_of
 
         for file, parts in parts_of(Path(config_file)).items():
             click.echo(f"  {file}: {', '.join(parts) or 'nothing'}")

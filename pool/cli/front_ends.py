@@ -13,7 +13,7 @@ import click
 from pool.cli.options import EXIT_NO, EXIT_OK, config_option, load_config, set_option
 
 if TYPE_CHECKING:
-    from pool.config import Config
+    from pool.config.configuration import Config
     from pool.storage.database import Database
 
 ALIVE_S = 60

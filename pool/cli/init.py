@@ -82,7 +82,7 @@ def init(
 
 
 def _checked(file: Path) -> int:
-    from pool.config import ConfigError, load
+    from pool.config.configuration import ConfigError, load
 
     try:
         load(file)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pool.audit.terms import TermsBook
-    from pool.config import Config
+    from pool.config.configuration import Config
 
 @click.group(short_help="Prove, explain and export the books.")
 def ledger() -> None:

@@ -14,7 +14,7 @@ from pool.cli.options import EXIT_NO, EXIT_OK, Command, config_option, load_conf
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from pool.config import Config
+    from pool.config.configuration import Config
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from pool.config import Config
+    from pool.config.configuration import Config
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -51,7 +51,7 @@ def parse_overrides(overrides: tuple[str, ...]) -> dict[str, str]:
 
 
 def load_mapping(config_file: str, overrides: dict[str, str]) -> Config:
-    from pool.config import ConfigError, load
+    from pool.config.configuration import ConfigError, load
 
     try:
         return load(config_file, overrides)

@@ -11,7 +11,7 @@ from pool.cli.books import plain_text
 
 if TYPE_CHECKING:
     from chains.wallet import Outpoint
-    from pool.config import Config
+    from pool.config.configuration import Config
 
 chain_argument = click.argument("chain")
 reason_option = click.option("--reason", required=True, callback=plain_text, help="Why; kept in the books.")

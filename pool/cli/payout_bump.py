@@ -17,7 +17,7 @@ from pool.cli.payout_arguments import paying
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from pool.config import Config
+    from pool.config.configuration import Config
     from pool.payouts.batch import Batch
     from pool.payouts.standing import Funds
     from pool.payouts.terms import PayoutTerms

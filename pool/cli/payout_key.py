@@ -29,7 +29,7 @@ def new_key(file: Path, prefix: str) -> NoReturn:
     from chains.accounts.wallet import address_format
     from chains.primitives.address import pay_to_pubkey_hash, script_to_address
     from chains.signer.keys import KeyFileError, create_key
-    from pool.config_parallel_chain import is_hrp
+    from pool.config.parallel_chain import is_hrp
 
     if not is_hrp(prefix):
         raise click.UsageError("--prefix: expected 1 to 20 lower-case letters and digits")

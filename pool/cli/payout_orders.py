@@ -16,7 +16,7 @@ from pool.cli.options import EXIT_NO, EXIT_OK, config_option, load_config, set_o
 from pool.cli.payout_arguments import DASHES, amount, chain_argument, known, outpoint_of, paying, txid
 
 if TYPE_CHECKING:
-    from pool.config import Config
+    from pool.config.configuration import Config
     from pool.payouts.batch import BatchKind
 
 _REFERENCE = re.compile(r"[A-Za-z0-9._-]{1,64}")

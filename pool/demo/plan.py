@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from chains.families import network
 from chains.primitives.address import script_to_address
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.demo.children import pool_command
 
 # Nobody's key: the demo's coins are worth nothing and are never spent.

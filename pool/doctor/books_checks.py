@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 import migrations
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.doctor.finding import Finding, Result, good, in_thread, note, wrong
 from pool.storage.database import in_short
 

@@ -12,7 +12,7 @@ from chains.kind import AuxTemplate, ParentTemplate, TemplateError
 from chains.node_rpc import JsonRpc, NodeLoginError, NodeTimeoutError, NodeUnavailableError, RpcError
 from chains.primitives.address import address_to_script
 from chains.wallet import WalletRefusedError
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import StartError
 from pool.doctor.account_checks import account_findings
 from pool.doctor.finding import Finding, good, note, unchecked, wrong

@@ -15,8 +15,8 @@ from chains.kind import AuxTemplate, ParentTemplate, TemplateError
 from chains.node_rpc import NodeUnavailableError
 from chains.parallel.node import ParallelNode
 from pool.chain_setup import node_rpc, watched_chains
-from pool.config import BkChain, Config
-from pool.config_roles import MINING, SERVING
+from pool.config.configuration import BkChain, Config
+from pool.config.roles import MINING, SERVING
 from pool.doctor.books_checks import database_finding, redis_findings
 from pool.doctor.chain_checks import agreement, template_of, wallet_findings
 from pool.doctor.finding import Finding, Progress, in_thread, wrong

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from chains.kind import AuxTemplate, ParentTemplate, SubmitResult
 from chains.node_rpc import NodeUnavailableError, RpcError
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.doctor.finding import Finding, good, in_thread, note, unchecked, wrong
 from pool.doctor.node_under_test import NodeUnderTest
 from pool.job_setup import job_settings, trial_terms

@@ -21,7 +21,7 @@ from chains.node_rpc import (
     NodeUnavailableError,
     RpcError,
 )
-from pool.config import BkChain, ChainSection, Mm2Chain, ParallelChain
+from pool.config.configuration import BkChain, ChainSection, Mm2Chain, ParallelChain
 from pool.doctor.finding import Finding, good, note, unchecked, wrong
 from pool.doctor.node_clock import clock_finding
 from pool.doctor.node_under_test import ANSWER_S, NodeUnderTest

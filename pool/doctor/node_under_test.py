@@ -7,7 +7,7 @@ from typing import Any
 
 from chains.kind import Health, NodeState
 from chains.node_rpc import JsonRpc
-from pool.config import ChainSection, NodeSection
+from pool.config.configuration import ChainSection, NodeSection
 
 ANSWER_S = 4.0
 """For one question. The pool gives a node up after three seconds (services/chain_watch.py)."""

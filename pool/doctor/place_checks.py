@@ -17,9 +17,9 @@ from typing import Any
 
 import aiohttp
 
-from pool.config import Config
-from pool.config_ports import TlsSection
-from pool.config_values import parse_bind
+from pool.config.configuration import Config
+from pool.config.ports import TlsSection
+from pool.config.values import parse_bind
 from pool.doctor.finding import Finding, good, note, unchecked, wrong
 from stratum.tls import Certificate
 

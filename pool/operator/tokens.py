@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from pool.config_operator import token_file_problem
+from pool.config.operator import token_file_problem
 from pool.data_dir import StartError
 
 DEFAULT_NAME = "operator"

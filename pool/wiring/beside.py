@@ -19,8 +19,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
 from pool.accounting.books_away import BooksAwayError
-from pool.config import Config, ConfigError
-from pool.config_reload import Reload, ReloadRefusedError, reload_between
+from pool.config.configuration import Config, ConfigError
+from pool.config.reload import Reload, ReloadRefusedError, reload_between
 from pool.data_dir import StartError, lock_data_dir
 from pool.data_dir_metrics import DataDirReadings
 from pool.metrics import PREFIX

@@ -17,7 +17,7 @@ from contextlib import suppress
 from sqlalchemy.exc import SQLAlchemyError
 
 from pool.accounting.books_away import BooksAwayError
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import StartError
 from pool.fleet_figures import FleetFigures
 from pool.fleet_setup import MAX_SLOTS, fleet_folder, slots_on_disk, socket_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pool.blocks.solution_store import SolutionStore
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.fleet_setup import slot_config
 from pool.services.block_submission import BlockSubmission
 from pool.services.bookkeeping import wall_ms

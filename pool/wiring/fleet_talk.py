@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from pool.accounting.books_away import BooksAwayError
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.fleet_figures import FleetFigures
 from pool.fleet_setup import session_secret, slot_space, socket_path
 from pool.jobs.job import Job

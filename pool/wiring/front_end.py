@@ -24,7 +24,7 @@ import msgspec
 from pool.accounting.books_away import UnusableLogError
 from pool.blocks.solution_store import SolutionStore
 from pool.blocks.space_reserve import RESERVE_BYTES
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.fleet_figures import figures_of
 from pool.fleet_setup import slot_config

@@ -9,8 +9,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from pool.chain_setup import watched_chains
-from pool.config import Config
-from pool.config_reload import reload_between
+from pool.config.configuration import Config
+from pool.config.reload import reload_between
 from pool.fleet_setup import slot_config
 from pool.live_status import LiveStatus
 from pool.services.ban_book import BanBook, BanRefusedError

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from pool.accounting.books_away import BooksAwayError
 from pool.accounting.found_block import ChainTerms
 from pool.chore_setup import book_chores
-from pool.config import Config
-from pool.config_reload import Reload
+from pool.config.configuration import Config
+from pool.config.reload import Reload
 from pool.live_status import LiveStatus
 from pool.metric_samples import MoneyReadings
 from pool.notice_setup import offline_notices

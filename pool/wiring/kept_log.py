@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pool.blocks.solution_store import SolutionStore
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import claim_name, lock_data_dir
 from pool.services.bookkeeping import wall_ms
 from pool.services.log_ingest import LogIngest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chains.signer.signer import Signer
 from pool.blocks.led_blocks import Leader, LedBlocks, OpenLeader
-from pool.config import BkChain
+from pool.config.configuration import BkChain
 from pool.leader_keys import leader_files
 
 

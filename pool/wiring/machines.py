@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from chains.kind import NodeState
 from pool.blocks.stream_entry import TransportAwayError
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import StartError
 from pool.jobs.job import Job
 from pool.services.block_messages import BlockAnswered

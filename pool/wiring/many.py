@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pool.config import Config, ConfigError
+from pool.config.configuration import Config, ConfigError
 from pool.fleet_figures import FleetFigures
 from pool.fleet_setup import slot_space
 from pool.fleet_status import FleetStatus

@@ -11,8 +11,8 @@ import time
 from asyncio import AbstractEventLoop
 from ipaddress import ip_network
 
-from pool.config import Config, PortSection
-from pool.config_values import parse_bind
+from pool.config.configuration import Config, PortSection
+from pool.config.values import parse_bind
 from pool.data_dir import StartError
 from pool.jobs.job import ROLLING_MASK
 from pool.scheme_setup import realm_of

@@ -19,8 +19,8 @@ from chains.registry import AUX_KINDS, PARENT_KINDS
 from pool.accounting.reserve import Change
 from pool.blocks.solution_store import SolutionStore
 from pool.chain_setup import watched_chains
-from pool.config import BkChain, Config, ParallelChain
-from pool.config_reload import Reload
+from pool.config.configuration import BkChain, Config, ParallelChain
+from pool.config.reload import Reload
 from pool.job_setup import job_settings, trial_terms
 from pool.jobs.job import Job
 from pool.jobs.job_table import JobTable

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pool.chain_setup import watched_chains
-from pool.config import Config, ConfigError
-from pool.config_reload import Reload, ReloadRefusedError, reload_between
+from pool.config.configuration import Config, ConfigError
+from pool.config.reload import Reload, ReloadRefusedError, reload_between
 from pool.data_dir import StartError
 from pool.leader_keys import make_leaders
 from pool.operator.tokens import Tokens

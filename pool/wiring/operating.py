@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.error import CannotListenError
 
 from pool.accounting.books_away import BooksAwayError
-from pool.config import Config
-from pool.config_operator import OperatorSection
-from pool.config_reload import Reload
+from pool.config.configuration import Config
+from pool.config.operator import OperatorSection
+from pool.config.reload import Reload
 from pool.data_dir import StartError
 from pool.operator.api import Json, OperatorError
 from pool.operator.server import OperatorServer

@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
-from pool.config import Config
-from pool.config_reload import Reload
+from pool.config.configuration import Config
+from pool.config.reload import Reload
 from pool.payout_setup import PayingWallet, open_wallet, paying_chains, payout_service
 from pool.services.bookkeeping import wall_ms
 from pool.services.payout_service import PayoutService

@@ -25,8 +25,8 @@ from pool.accounting.books_away import BooksAwayError, UnusableLogError
 from pool.blocks.solution_store import SolutionStore
 from pool.blocks.space_reserve import RESERVE_BYTES
 from pool.certificate_metrics import CertificateCollector
-from pool.config import Config
-from pool.config_reload import Reload, ReloadRefusedError
+from pool.config.configuration import Config
+from pool.config.reload import Reload, ReloadRefusedError
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.fleet_setup import slot_space
 from pool.job_check_metrics import JobCheckCollector

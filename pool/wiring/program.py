@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import StartError
 from pool.fleet_setup import slots_on_disk
 from pool.log_setup import set_up_log

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pool.blocks.solution_store import SolutionStore
 from pool.blocks.stream_entry import TransportAwayError, drain_note, encode_entry
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.data_dir import StartError
 from pool.services.bookkeeping import Ingest, wall_ms
 from pool.services.log_ingest import LogIngest

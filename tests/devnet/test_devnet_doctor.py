@@ -13,7 +13,7 @@ from support.devnet import CHAINS, PARENT, Devnet, steps
 from support.ports import free_port
 
 from chains.reference.wallet import address
-from pool.config import load
+from pool.config.configuration import load
 from pool.doctor.doctor import examine
 from pool.doctor.finding import Finding, Result, all_good
 

@@ -37,8 +37,8 @@ from chains.primitives.serialize import MalformedError
 from chains.primitives.transaction import parse_transaction
 from chains.wallet import WalletRefusedError
 from chains.wallet_answers import transaction_of, unspent
-from pool import config
 from pool.blocks.stream_entry import BadEntryError, SharePiece, check_piece, decode_entry, run_of_pieces
+from pool.config.configuration import ConfigError, load
 from stratum import errors
 from stratum.limits import Limits
 from stratum.proxy_header import ProxyHeaderError, parse_proxy_header
@@ -171,8 +171,8 @@ def configuration(data: bytes) -> int:
     path = _FOLDER[0] / "pool.yaml"
     path.write_bytes(data)
     try:
-        config.load(path)
-    except config.ConfigError as error:
+        load(path)
+    except ConfigError as error:
         assert error.lines and all(line and "\n" not in line for line in error.lines)
     return 1
 

@@ -10,7 +10,7 @@ from aux_nodes import AuxNode
 from node_daemons import RealNode
 from pool_worlds import PARENT, new_pool
 
-from pool.config import load
+from pool.config.configuration import load
 from pool.doctor.doctor import examine
 from pool.doctor.finding import Finding, Result
 

@@ -26,8 +26,8 @@ from chains.kind import AuxTemplate
 from chains.primitives.hashes import displayed
 from chains.primitives.target import bits_to_target
 from chains.reference.settings import NodeSettings
-from pool.config import load
-from pool.config_chains import AuxpowChain
+from pool.config.chains import AuxpowChain
+from pool.config.configuration import load
 from pool.demo.children import Child, pool_command
 from pool.devnet_node import node_settings
 from pool.mining_client.client import Job

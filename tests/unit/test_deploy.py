@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 from support.ports import free_port
 
 from pool.cli.commands import run
-from pool.config import Config, load
-from pool.config_roles import ROLE_NAMES
+from pool.config.configuration import Config, load
+from pool.config.roles import ROLE_NAMES
 from stratum.proxy_header import parse_proxy_header
 
 ROOT = Path(__file__).parents[2]

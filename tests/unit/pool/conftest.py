@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pool.config import Config, ConfigError, load
+from pool.config.configuration import Config, ConfigError, load
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from chains.network_nodes import account_script, bk_parameters
 from chains.parallel.description import read_network
 from chains.primitives.address import address_to_script
-from pool.config import load
+from pool.config.configuration import load
 from pool.devnet_network_node import network_of, wallet_secret
 from pool.devnet_node import DevnetError, run_node
 from pool.parallel_setup import network_members

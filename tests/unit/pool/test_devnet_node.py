@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pool.config import Config, load
+from pool.config.configuration import Config, load
 from pool.devnet_node import DevnetError, node_settings
 
 ROOT = Path(__file__).parents[3]

@@ -9,8 +9,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from pool.config import load
-from pool.config_transport import MAX_MACHINES
+from pool.config.configuration import load
+from pool.config.transport import MAX_MACHINES
 from pool.data_dir import lock_data_dir
 from pool.fleet_setup import (
     MAX_SLOTS,

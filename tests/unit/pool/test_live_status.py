@@ -10,7 +10,7 @@ from support.job_factory import JobFactory, aux_template
 
 from chains.families import network
 from chains.kind import NodeState
-from pool.config import load
+from pool.config.configuration import load
 from pool.live_status import LiveStatus
 from pool.services.block_leading import BlockLeading
 from pool.services.chain_watch import NodeHealth, WatchedChain

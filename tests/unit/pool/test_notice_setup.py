@@ -11,7 +11,7 @@ import pytest
 from support.message_signing import SigningKey
 
 from pool import notice_setup
-from pool.config import load
+from pool.config.configuration import load
 from pool.miners.settings_message import read_signed, template
 from pool.miners.worker_outages import MINUTE_MS
 from pool.settings_rules import settings_rules

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pool.config_notifications import NotificationSection
+from pool.config.notifications import NotificationSection
 from pool.data_dir import StartError
 from pool.notifications import EVENTS, MOST_WAITING, Notifications, open_places
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_file import GOOD
 
-from pool.config import Config, load
+from pool.config.configuration import Config, load
 from pool.data_dir import StartError
 from pool.web.options import PortOffer
 from pool.web_setup import web_options

@@ -18,7 +18,7 @@ from config_file import ADDRESS
 from sqlalchemy import text
 from support.ports import free_port
 
-from pool.config import ConfigError, HttpSection, load
+from pool.config.configuration import ConfigError, HttpSection, load
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.storage.database import Database, sqlite_url, upgrade
 from pool.wiring import keeping, mining, process

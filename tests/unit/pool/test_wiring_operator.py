@@ -19,7 +19,7 @@ from support.ports import free_port
 
 from pool.accounting.books_away import BooksAwayError
 from pool.accounting.closing import closing_bytes, closing_hash, read_closing
-from pool.config import Config, load
+from pool.config.configuration import Config, load
 from pool.data_dir import lock_data_dir
 from pool.ledger import payment
 from pool.operator.api import OperatorError

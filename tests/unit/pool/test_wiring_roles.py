@@ -13,7 +13,7 @@ import pytest
 from config_file import ADDRESS
 from support.ports import free_port
 
-from pool.config import Config, ConfigError, load
+from pool.config.configuration import Config, ConfigError, load
 from pool.data_dir import lock_data_dir
 from pool.storage.database import upgrade
 from pool.wiring import paying

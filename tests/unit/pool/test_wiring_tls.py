@@ -13,7 +13,7 @@ from config_file import ADDRESS
 from prometheus_client import generate_latest
 from support.ports import free_port
 
-from pool.config import load
+from pool.config.configuration import load
 from pool.wiring.process import RunningPool
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "tls"

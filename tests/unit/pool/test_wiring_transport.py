@@ -10,7 +10,7 @@ from config_file import ADDRESS
 from chains.subsidies import SUBSIDIES
 from pool.accounting.reserve import ReserveGuard
 from pool.blocks.solution_store import SolutionStore
-from pool.config import load
+from pool.config.configuration import load
 from pool.services.scheme_board import BoughtChain
 from pool.shares.share_log import ShareLog
 from pool.wiring import transport

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pool.cli import commands
-from pool.config import load
+from pool.config.configuration import load
 from pool.shares.watermark import Watermark
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database, upgrade

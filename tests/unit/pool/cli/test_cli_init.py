@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from chains.auxpow.params import KNOWN_CHAIN_IDS
 from chains.families import FAMILIES
 from pool.cli.commands import commands
-from pool.config import ConfigError, load
+from pool.config.configuration import ConfigError, load
 from pool.init_file import CHAINS, NETWORKS, PARENTS, SCHEMES, Answers, aux_of, placeholder, quoted, rendered
 
 ROOT = Path(__file__).parents[4]

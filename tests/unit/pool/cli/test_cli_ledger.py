@@ -16,7 +16,7 @@ from pool import progress
 from pool.accounting.found_block import ChainTerms
 from pool.blocks.solution_store import SolutionRecord
 from pool.cli import commands
-from pool.config import load
+from pool.config.configuration import load
 from pool.shares.record import AccountKey, LoggedShare, Position, Route, ShareRecord
 from pool.storage.books import SqlBooks
 from pool.storage.database import Database, upgrade

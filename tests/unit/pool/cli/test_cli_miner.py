@@ -12,7 +12,7 @@ import pytest
 from support.message_signing import SigningKey
 
 from pool.cli import commands
-from pool.config import load
+from pool.config.configuration import load
 from pool.ledger.account import ASSET_WALLET, OPERATOR_AVAILABLE, available
 from pool.ledger.transfer import Transfer, TransferGroup
 from pool.miners.settings_message import template

@@ -11,7 +11,7 @@ import pytest
 from support.payout_world import CHAIN, PayoutWorld
 
 from pool.cli import commands
-from pool.config import load
+from pool.config.configuration import load
 from pool.payouts.batch import BatchState
 from pool.storage.database import upgrade
 

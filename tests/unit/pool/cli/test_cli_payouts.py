@@ -15,7 +15,7 @@ from support.payout_world import CHAIN, PayoutWorld, address_of, script_of
 
 from chains.node_rpc import NodeUnavailableError
 from pool.cli import commands
-from pool.config import load
+from pool.config.configuration import load
 from pool.payouts.batch import BatchState
 from pool.storage.database import upgrade
 

@@ -11,7 +11,7 @@ import pytest
 
 from pool.chain_setup import watched_chains
 from pool.cli.commands import commands
-from pool.config import load
+from pool.config.configuration import load
 from pool.demo.plan import DemoPlan, Port, port_problems
 from pool.devnet_demo import demo, invitation
 from pool.shares.route import route_login

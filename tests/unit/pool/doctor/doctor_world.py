@@ -17,7 +17,7 @@ from chains.reference.node import Faults
 from chains.reference.server import Changes, Server
 from chains.reference.settings import NodeSettings
 from chains.reference.wallet import address
-from pool.config import Config, load
+from pool.config.configuration import Config, load
 from pool.doctor.doctor import examine
 from pool.doctor.finding import Finding, Result
 

@@ -8,7 +8,7 @@ import pytest
 from config_file import GOOD
 
 from chains.signer.signer import create_signer
-from pool.config import BkChain, Config, load
+from pool.config.configuration import BkChain, Config, load
 from pool.doctor.finding import Result
 from pool.doctor.leading_checks import leader_finding
 from pool.leader_keys import NOBODY, LeaderFiles, leader_files, make_leaders, public_leader_key

@@ -10,7 +10,7 @@ import pytest
 from config_file import GOOD
 
 from chains.kind import Health, NodeState, maturity_words
-from pool.config import load
+from pool.config.configuration import load
 from pool.doctor.finding import Result
 from pool.doctor.node_checks import node_findings
 from pool.doctor.node_under_test import NodeUnderTest

@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from doctor_world import DoctorWorld
 
-from pool.config import Config
+from pool.config.configuration import Config
 from pool.doctor import books_checks, place_checks
 from pool.doctor.books_checks import database_finding, redis_findings
 from pool.doctor.finding import Finding, Result, in_thread

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from doctor_world import DoctorWorld, picked
 
-from pool.config import load
+from pool.config.configuration import load
 from pool.doctor import node_clock
 from pool.doctor.doctor import examine
 from pool.doctor.finding import Result

@@ -7,7 +7,7 @@ from typing import get_args
 import apprise
 import pytest
 
-from pool.config_miner_notices import NoticeService
+from pool.config.miner_notices import NoticeService
 from pool.miners.notice_target import (
     MAX_TARGET,
     OFFLINE_NOTICE,
