@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pool.metric_table import DEFINITIONS
-from pool.metrics import Labels, MetricsSource, pool_readers
+from pool.metrics.collector import Labels, MetricsSource, pool_readers
+from pool.metrics.table import DEFINITIONS
 from pool.services.front_end_messages import Figures, WireBuckets
 from stratum.buckets import Buckets
 

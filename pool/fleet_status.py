@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from pool.fleet_figures import SUMMED, FleetFigures, added
 from pool.live_status import LiveStatus
-from pool.metric_samples import MetricSamples
-from pool.metrics import Readers, Reading, one
+from pool.metrics.collector import Readers, Reading, one
+from pool.metrics.samples import MetricSamples
 from stratum.buckets import Buckets
 
 
@@ -27,7 +27,7 @@ class FrontEndState:
 
 
 class FleetSamples:
-    """The samples of a mother, with the front ends' added: what pool/metrics.py reads."""
+    """The samples of a mother, with the front ends' added: what pool/metrics/collector.py reads."""
 
     def __init__(
         self, own: MetricSamples, figures: FleetFigures, states: Callable[[], Sequence[FrontEndState]]
@@ -90,7 +90,7 @@ class FleetSamples:
 
 
 class FleetStatus(LiveStatus):
-    """Implements pool.web.api.LiveStatus and pool.metrics.MetricsSource for all processes together."""
+    """Implements pool.web.api.LiveStatus and pool.metrics.collector.MetricsSource for all processes together."""
 
     def join(
         self,

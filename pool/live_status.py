@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pool.config.configuration import Config
-from pool.metric_samples import MetricSamples, known_height
+from pool.metrics.samples import MetricSamples, known_height
 from pool.parallel_setup import network_name_of
 from pool.scheme_setup import schemes_of
 from pool.services.block_leading import BlockLeading
@@ -24,7 +24,7 @@ from stratum.server import StratumServer
 
 
 class LiveStatus:
-    """Implements pool.web.api.LiveStatus and pool.metrics.MetricsSource."""
+    """Implements pool.web.api.LiveStatus and pool.metrics.collector.MetricsSource."""
 
     def __init__(
         self,

@@ -22,9 +22,9 @@ from pool.accounting.books_away import BooksAwayError
 from pool.config.configuration import Config, ConfigError
 from pool.config.reload import Reload, ReloadRefusedError, reload_between
 from pool.data_dir import StartError, lock_data_dir
-from pool.data_dir_metrics import DataDirReadings
-from pool.metrics import PREFIX
-from pool.payout_metrics import PayoutCollector
+from pool.metrics.collector import PREFIX
+from pool.metrics.data_dir import DataDirReadings
+from pool.metrics.payouts import PayoutCollector
 from pool.still_status import StillStatus
 from pool.storage.audit_views import NoBooksError, snapshot
 from pool.storage.books_views import BooksViews

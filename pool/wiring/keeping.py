@@ -17,7 +17,7 @@ from pool.chore_setup import book_chores
 from pool.config.configuration import Config
 from pool.config.reload import Reload
 from pool.live_status import LiveStatus
-from pool.metric_samples import MoneyReadings
+from pool.metrics.samples import MoneyReadings
 from pool.notice_setup import offline_notices
 from pool.payout_setup import paying_chains
 from pool.scheme_setup import buying_chains, share_buying

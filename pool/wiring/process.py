@@ -24,19 +24,19 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from pool.accounting.books_away import BooksAwayError, UnusableLogError
 from pool.blocks.solution_store import SolutionStore
 from pool.blocks.space_reserve import RESERVE_BYTES
-from pool.certificate_metrics import CertificateCollector
 from pool.config.configuration import Config
 from pool.config.reload import Reload, ReloadRefusedError
 from pool.data_dir import StartError, claim_name, lock_data_dir
 from pool.fleet_setup import slot_space
-from pool.job_check_metrics import JobCheckCollector
 from pool.leader_keys import make_leaders
-from pool.leading_metrics import LeadingCollector
 from pool.live_status import LiveStatus
-from pool.metrics import registry_of
-from pool.payout_metrics import PayoutCollector
+from pool.metrics.certificates import CertificateCollector
+from pool.metrics.collector import registry_of
+from pool.metrics.job_checks import JobCheckCollector
+from pool.metrics.leading import LeadingCollector
+from pool.metrics.payouts import PayoutCollector
+from pool.metrics.schemes import SchemeCollector
 from pool.reactor import raise_open_files
-from pool.scheme_metrics import SchemeCollector
 from pool.services.bookkeeping import Bookkeeping, Ingest
 from pool.services.share_feed import ShareFeed
 from pool.shares.log_segment import CorruptShareLog

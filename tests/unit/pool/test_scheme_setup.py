@@ -10,7 +10,7 @@ from config_file import GOOD
 from prometheus_client import CollectorRegistry, generate_latest
 
 from pool.config.configuration import Config, load
-from pool.scheme_metrics import SchemeCollector
+from pool.metrics.schemes import SchemeCollector
 from pool.scheme_setup import announcement, realm_of, scheme_board, schemes_of, share_buying
 
 

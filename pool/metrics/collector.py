@@ -1,4 +1,4 @@
-"""The collectors: they read the running pool when Prometheus asks, under the names of pool/metric_table.py.
+"""The collectors: they read the running pool when Prometheus asks, under the names of pool/metrics/table.py.
 
 The share path only adds to plain numbers, so a metric costs a miner nothing.
 """
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pool.metric_table import (
+from pool.metrics.table import (
     BLOCK_STATES,
     CHAIN_STATES,
     DEFINITIONS,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from pool.metric_table import BATCH_STATES
-from pool.payout_metrics import PayoutCollector
+from pool.metrics.payouts import PayoutCollector
+from pool.metrics.table import BATCH_STATES
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections import Counter
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from pool.job_check_metrics import JobCheckCollector
+from pool.metrics.job_checks import JobCheckCollector
 
 
 def test_job_check_metrics_show_what_was_counted() -> None:

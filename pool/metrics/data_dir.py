@@ -6,20 +6,20 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pool.metrics import Readers, Reading, TableCollector, one
+from pool.metrics.collector import Readers, Reading, TableCollector, one
 
 BACKUP_STAMP = "last-backup"
 """A file that a backup touches when it is done."""
 
 
 class DataDirReadings:
-    """Implements pool.metrics.ReadingSource: looked at when Prometheus asks."""
+    """Implements pool.metrics.collector.ReadingSource: looked at when Prometheus asks."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
 
     def readers(self) -> Readers:
-        """By metric name (pool/metric_table.py)."""
+        """By metric name (pool/metrics/table.py)."""
         return {
             "disk_free_bytes": lambda: self._disk("f_bavail"),
             "disk_size_bytes": lambda: self._disk("f_blocks"),

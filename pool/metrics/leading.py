@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pool.metrics import Reading, TableCollector
+from pool.metrics.collector import Reading, TableCollector
 from pool.services.block_leading import BlockLeading
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from chains.kind import NodeState
 from chains.node_glance import NodeGlance
-from pool.data_dir_metrics import DataDirReadings
-from pool.metric_table import DIFFICULTY_CLASSES, LIABILITIES
-from pool.metrics import Readers, Reading, by, one
+from pool.metrics.collector import Readers, Reading, by, one
+from pool.metrics.data_dir import DataDirReadings
+from pool.metrics.table import DIFFICULTY_CLASSES, LIABILITIES
 from pool.services.block_submission import SUBMIT_BOUNDS_S, BlockSubmission
 from pool.services.chain_watch import WatchedChain
 from pool.services.job_broadcast import JobBroadcast
@@ -161,7 +161,7 @@ class MetricSamples:
     # -- telling -------------------------------------------------------------------------------------------------------
 
     def readers(self) -> Readers:
-        """By metric name (pool/metric_table.py)."""
+        """By metric name (pool/metrics/table.py)."""
         tally = self._intake.tally
         return {
             "workers": lambda: one(self._workers),

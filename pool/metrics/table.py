@@ -1,7 +1,7 @@
 """Every metric of the pool: its name, kind, unit, labels and meaning. The one place where a metric is named.
 
-The collectors (pool/metrics.py) and docs/reference/metrics.md are made from this table. Alerts and dashboards are built
-on these names: a rename is a breaking change.
+The collectors (pool/metrics/collector.py) and docs/reference/metrics.md are made from this table. Alerts and dashboards
+are built on these names: a rename is a breaking change.
 
 Labels are chains, nodes and ports of the configuration, and words of ours: states, reasons, results, kinds, classes.
 There is no miner, worker or address label, ever: what a stranger may choose must not make a series, and who mines here
@@ -52,7 +52,8 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinition:
-    """One metric. `name` is without the prefix. `max_words` bounds what a free label may bring, see pool/metrics.py."""
+    """One metric. `name` is without the prefix. `max_words` bounds what a free label may bring, see
+    pool/metrics/collector.py."""
 
     name: str
     kind: Kind

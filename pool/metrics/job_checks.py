@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pool.metrics import TableCollector
+from pool.metrics.collector import TableCollector
 
 
 class JobCheckCollector(TableCollector):

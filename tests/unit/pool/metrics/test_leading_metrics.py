@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from pool.leading_metrics import LeadingCollector
+from pool.metrics.leading import LeadingCollector
 from pool.services.block_leading import RESULTS, BlockLeading
 
 

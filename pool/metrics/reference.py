@@ -1,12 +1,12 @@
-"""Prints docs/reference/metrics.md: `python -m pool.metric_reference > docs/reference/metrics.md`."""
+"""Prints docs/reference/metrics.md: `python -m pool.metrics.reference > docs/reference/metrics.md`."""
 
 from __future__ import annotations
 
-from pool.metric_table import GROUPS, MAX_CHAINS, MAX_PORTS, MAX_SERIES, METRICS, MetricDefinition
+from pool.metrics.table import GROUPS, MAX_CHAINS, MAX_PORTS, MAX_SERIES, METRICS, MetricDefinition
 
 INTRODUCTION = f"""# Metrics
 
-Made from [pool/metric_table.py](../../pool/metric_table.py) by `python -m pool.metric_reference`; do not edit.
+Made from [pool/metrics/table.py](../../pool/metrics/table.py) by `python -m pool.metrics.reference`; do not edit.
 
 `GET /metrics` answers in the Prometheus text format (0.0.4). Counters count from the start of the process. Amounts are
 whole smallest units of their chain (satoshi), kept exactly by the pool; Prometheus keeps 53 bits of them. Counters of

@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pool.fleet_setup import MAX_SLOTS
-from pool.metric_reference import reference
-from pool.metric_table import (
+from pool.metrics.collector import TableCollector, registry_of
+from pool.metrics.reference import reference
+from pool.metrics.table import (
     BATCH_STATES,
     BLOCK_STATES,
     DEFINITIONS,
@@ -30,12 +31,11 @@ from pool.metric_table import (
     METRICS,
     SUBMIT_RESULTS,
 )
-from pool.metrics import TableCollector, registry_of
 from pool.services.block_leading import RESULTS
 from stratum.buckets import Buckets
 from stratum.counters import RTT_CLASSES
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 UNIT_SUFFIXES = {"seconds": "_seconds", "bytes": "_bytes", "fraction": "_fraction", "smallest units": ""}
 OUR_WORDS = {"port", "chain", "state", "result", "reason", "kind", "node", "direction", "rtt", "difficulty", "frontend"}
 
@@ -119,7 +119,7 @@ def test_metrics_are_unique_and_each_is_read_by_somebody() -> None:
 
 def test_metrics_the_reference_is_current() -> None:
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
-    assert page == reference(), "python -m pool.metric_reference > docs/reference/metrics.md"
+    assert page == reference(), "python -m pool.metrics.reference > docs/reference/metrics.md"
     assert all(f"| `{metric.full_name}` |" in page for metric in METRICS)
 
 

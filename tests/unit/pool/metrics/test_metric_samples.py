@@ -17,10 +17,11 @@ from chains.families import network
 from chains.kind import NodeState
 from chains.node_glance import NodeGlance
 from chains.node_rpc import NodeTimeoutError
-from pool import data_dir_metrics, metric_samples
-from pool.metric_samples import MetricSamples, difficulty_class
-from pool.metric_table import DIFFICULTY_CLASSES, MAX_SERIES, OF_PROMETHEUS_CLIENT
-from pool.metrics import TableCollector
+from pool.metrics import samples
+from pool.metrics.collector import TableCollector
+from pool.metrics.data_dir import BACKUP_STAMP
+from pool.metrics.samples import MetricSamples, difficulty_class
+from pool.metrics.table import DIFFICULTY_CLASSES, MAX_SERIES, OF_PROMETHEUS_CLIENT
 from pool.services.chain_watch import NodeHealth, WatchedChain
 from pool.services.work_tally import WorkTally
 from stratum.buckets import Buckets
@@ -139,7 +140,7 @@ def test_samples_tell_luck_and_submissions_with_zeros_from_the_beginning(world: 
     assert sum(world.values("block_submit_seconds_count").values()) == 0
     world.blocks.found["alpha"] = 1
     world.blocks.refusals["alpha", "bad-txns: \"x\""] = 2
-    times = world.blocks.submit_times["alpha"] = Buckets(metric_samples.SUBMIT_BOUNDS_S)
+    times = world.blocks.submit_times["alpha"] = Buckets(samples.SUBMIT_BOUNDS_S)
     times.observe(0.3)
     assert world.values("found_blocks_total")['chain="alpha"'] == 1
     assert world.values("block_refusals_total") == {'chain="alpha",reason="bad_txns_x"': 2}
@@ -214,7 +215,7 @@ def test_samples_tell_disk_and_backup(world: World, tmp_path: Path) -> None:
     free, size = world.values("disk_free_bytes")[""], world.values("disk_size_bytes")[""]
     assert 0 < free < size
     assert world.values("last_backup_timestamp_seconds") == {}
-    stamp = tmp_path / data_dir_metrics.BACKUP_STAMP
+    stamp = tmp_path / BACKUP_STAMP
     stamp.touch()
     os.utime(stamp, (1_700_000_000, 1_700_000_000))
     assert world.values("last_backup_timestamp_seconds") == {"": 1_700_000_000}
@@ -237,8 +238,8 @@ def test_samples_tell_the_money_that_the_books_told(world: World) -> None:
 
 
 async def test_samples_measure_how_late_the_loop_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metric_samples, "LAG_SAMPLE_S", 0.01)
-    monkeypatch.setattr(metric_samples, "FOLD_SAMPLES", 1)
+    monkeypatch.setattr(samples, "LAG_SAMPLE_S", 0.01)
+    monkeypatch.setattr(samples, "FOLD_SAMPLES", 1)
     world.chains["regbtc"].set_health(0, NodeHealth(NodeState.OK, 7))
     assert world.samples.reactor_lag_s == 0.0
     job = world.factory.make()

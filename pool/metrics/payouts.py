@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
-from pool.metric_table import BATCH_STATES
-from pool.metrics import Reading, TableCollector
+from pool.metrics.collector import Reading, TableCollector
+from pool.metrics.table import BATCH_STATES
 
 
 class PayoutReading(Protocol):
