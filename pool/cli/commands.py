@@ -258,7 +258,7 @@ def devnet_node(name: str, config_file: str, overrides: tuple[str, ...], block_i
       pool devnet node regbtc -c deploy/devnet.yaml
     """
     config = load_config(config_file, overrides)
-    from pool.devnet_node import DevnetError, run_node
+    from pool.devnet.node import DevnetError, run_node
 
     try:
         sys.exit(run_node(config, name, block_interval_s or None))
@@ -287,7 +287,7 @@ def devnet_demo(
     Example:
       pool devnet demo --data-dir /tmp/demo --stratum-port 3334 --http-port 8081 --no-miner
     """
-    from pool.devnet_demo import demo
+    from pool.devnet.demo.demo import demo
 
     wanted = {
         "pool.data_dir": data_dir and str(data_dir),

@@ -41,8 +41,8 @@ def up(
       pool devnet up --kind bk --hashrate 300000 --seconds 20      to be mined by a pool
       pool devnet up --kind parallel --nodes 3 --port 9800
     """
-    from pool.devnet_network import HASHES_PER_S, NetworkPlan
-    from pool.devnet_network import up as run_up
+    from pool.devnet.network import HASHES_PER_S, NetworkPlan
+    from pool.devnet.network import up as run_up
 
     folder = data_dir or Path("data") / f"network-{kind}"
     if port + 2 * nodes > 65_536:

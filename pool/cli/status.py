@@ -12,7 +12,7 @@ import click
 from pool.cli.options import EXIT_NO, EXIT_OK, config_option, load_config, set_option
 
 if TYPE_CHECKING:
-    from pool.demo.snapshot import Snapshot
+    from pool.devnet.demo.snapshot import Snapshot
 
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Who listens on every address is asked on this machine's own."""
@@ -36,8 +36,8 @@ def status(config_file: str | None, url: str | None, overrides: tuple[str, ...])
       pool status --url http://10.0.0.5:8080
     """
     asked = _url(config_file, url, overrides)
-    from pool.demo.display import plain_lines
-    from pool.demo.snapshot import HashrateMeter, health, take_snapshot
+    from pool.devnet.demo.display import plain_lines
+    from pool.devnet.demo.snapshot import HashrateMeter, health, take_snapshot
 
     problem = health(asked)
     snapshot = take_snapshot(asked, HashrateMeter())
@@ -70,7 +70,7 @@ def top(config_file: str | None, url: str | None, overrides: tuple[str, ...], in
     from rich.live import Live
     from rich.text import Text
 
-    from pool.demo.display import LiveView, plain_lines
+    from pool.devnet.demo.display import LiveView, plain_lines
 
     try:
         if not sys.stdout.isatty():
@@ -86,7 +86,7 @@ def top(config_file: str | None, url: str | None, overrides: tuple[str, ...], in
 
 def _snapshots(url: str, interval_s: float) -> Iterator[Snapshot | None]:
     """For ever; None while the pool does not answer."""
-    from pool.demo.snapshot import HashrateMeter, take_snapshot
+    from pool.devnet.demo.snapshot import HashrateMeter, take_snapshot
 
     meter = HashrateMeter()
     while True:

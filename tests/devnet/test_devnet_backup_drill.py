@@ -14,7 +14,7 @@ from support.devnet import PARENT, Devnet, steps
 from support.postgresql import PASSWORD, PostgresqlServer
 
 from chains.reference.wallet import address
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from pool.storage.database import Database
 from pool.storage.ledger_store import audit
 

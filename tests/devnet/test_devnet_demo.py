@@ -13,7 +13,7 @@ from support.devnet import CHAINS as REFERENCE_CHAINS
 from support.devnet import ROOT, Devnet, steps
 from support.ports import free_port
 
-from pool.demo.children import Child, pool_command
+from pool.devnet.demo.children import Child, pool_command
 from pool.storage import tables
 from pool.storage.ledger_store import audit
 

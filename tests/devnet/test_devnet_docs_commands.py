@@ -27,7 +27,7 @@ from support.doc_commands import ROOT, DocCommand, commands_of, documents
 from support.ports import free_port
 
 from pool.cli.commands import commands
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 
 LIMIT_S = 90.0
 

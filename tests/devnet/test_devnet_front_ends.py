@@ -21,7 +21,7 @@ from support.ports import free_port
 from support.rig import Rig
 
 from chains.reference.wallet import address
-from pool.demo.children import pool_command
+from pool.devnet.demo.children import pool_command
 from pool.mining_client.client import StratumError
 from pool.operator_client import OperatorClient
 from pool.storage import tables

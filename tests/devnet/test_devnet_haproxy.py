@@ -19,7 +19,7 @@ from support.redis import RedisServer
 from support.rig import Rig
 
 from chains.reference.wallet import address
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from pool.mining_client.client import StratumError
 from pool.storage import tables
 from pool.storage.ledger_store import audit

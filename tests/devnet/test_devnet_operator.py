@@ -12,7 +12,7 @@ from support.devnet import PARENT, RARE_BITS, Devnet, steps
 from support.ports import free_port
 from support.rig import Rig
 
-from pool.demo.children import pool_command
+from pool.devnet.demo.children import pool_command
 
 
 async def operator(devnet: Devnet, *words: str) -> Any:

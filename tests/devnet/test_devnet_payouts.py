@@ -15,8 +15,8 @@ from support.devnet import PARENT, Devnet, steps
 from chains.families import network
 from chains.primitives.address import address_to_script
 from chains.reference.wallet import OWN_BLOCK_KEY, address, script
-from pool.demo.children import pool_command
-from pool.devnet_node import node_settings
+from pool.devnet.demo.children import pool_command
+from pool.devnet.node import node_settings
 from pool.ledger.account import ASSET_WALLET
 from pool.payout_setup import open_wallet, payout_service
 from pool.storage.database import Database

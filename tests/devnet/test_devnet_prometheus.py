@@ -25,7 +25,7 @@ from support.prometheus import STEP_S, Prometheus, quicker
 from support.rule_files import PREFIX, SERIES
 
 from chains.reference.wallet import address
-from pool.demo.children import pool_command
+from pool.devnet.demo.children import pool_command
 from pool.metrics.table import METRICS, OF_PROMETHEUS_CLIENT, OF_SEVERAL_PROCESSES
 from pool.mining_client.client import StratumError
 from pool.storage.database import Database

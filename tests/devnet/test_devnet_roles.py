@@ -18,7 +18,7 @@ from support.prometheus import Prometheus, quicker
 from support.roles_world import LOGIN, MINER, PAYING, SECRETS, Process, RolesWorld, roles_world
 from support.shipped import DEPLOY, ROLES, compose, compose_health_check, pod, probes, unit
 
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 
 QUIET_JOBS, JOB_S = 3, 4.0
 LAGGING_SHARES = 1100  # BooksBehind asks for more than a thousand

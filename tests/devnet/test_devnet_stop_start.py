@@ -14,7 +14,7 @@ from support.ports import free_port
 from support.rig import Rig
 
 from chains.reference.wallet import address
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from pool.mining_client.client import StratumError
 from pool.shares.log_segment import frame
 from pool.storage import tables

@@ -26,7 +26,7 @@ from support.redis import RedisServer
 from support.split_devnet import SplitDevnet
 from support.verdicts import Verdicts
 
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from pool.storage import tables
 from pool.storage.ledger_store import audit
 

@@ -19,7 +19,7 @@ from support.load import Load, load_on
 from support.ports import free_port
 from support.verdicts import Verdicts
 
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 
 PROCESSES = 2
 BACK_S = 60.0

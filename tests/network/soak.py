@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.network import RealNetwork, chain_view, kind_command, miner_command, until
 from support.ports import free_port
 
-from pool.demo.children import Child, stop
-from pool.devnet_network import NetworkPlan
+from pool.devnet.demo.children import Child, stop
+from pool.devnet.network import NetworkPlan
 
 LOSS = 0.2
 AGREE_S = 180.0

@@ -13,8 +13,8 @@ import pytest
 from support.network import RealNetwork, chain_view, kind_command, miner_command, until
 from support.ports import free_port
 
-from pool.demo.children import Child, stop
-from pool.devnet_network import NetworkPlan
+from pool.devnet.demo.children import Child, stop
+from pool.devnet.network import NetworkPlan
 
 NODES = 5
 BLOCK_S = 2

@@ -28,7 +28,7 @@ from chains.accounts.wallet import address_format
 from chains.primitives.address import pay_to_pubkey_hash, script_to_address
 from chains.signer.keys import create_key
 from pool.config.configuration import load
-from pool.demo.children import pool_command
+from pool.devnet.demo.children import pool_command
 from pool.ledger import income
 from pool.storage import ledger_store, payout_rows
 from pool.storage.database import Database, upgrade

@@ -21,7 +21,7 @@ from support.split_pool import SplitPool
 from chains.accounts.wallet import address_format
 from chains.primitives.address import pay_to_pubkey_hash, script_to_address
 from chains.signer.keys import create_key
-from pool.demo.children import pool_command
+from pool.devnet.demo.children import pool_command
 
 MINER = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 PAYEE = script_to_address(b"\x00\x14" + b"\x09" * 20, address_format("bk"))

@@ -17,7 +17,7 @@ from support.doc_commands import ROOT, DocCommand, commands_of
 from support.network import until
 from support.ports import free_port
 
-from pool.demo.children import Child, stop
+from pool.devnet.demo.children import Child, stop
 
 START = "docs/start.md"
 SECTION = "## 13. "

@@ -13,7 +13,7 @@ from pathlib import Path
 from support.network import until
 from support.ports import free_ports
 
-from pool.demo.children import pool_command
+from pool.devnet.demo.children import pool_command
 
 
 def running(pid: int) -> bool:

@@ -16,7 +16,7 @@ from chains.families import network
 from chains.kind import AuxTemplate
 from chains.primitives.address import address_to_script
 from chains.reference.wallet import address
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 
 CHAIN_IDS = {"regnmc": 1, "regdoge": 98}
 CONTEXTS = ("alpha", "beta")

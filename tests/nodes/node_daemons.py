@@ -24,7 +24,7 @@ from chains.families import network
 from chains.kind import Network
 from chains.node_rpc import JsonRpc
 from chains.primitives.address import script_to_address
-from pool.demo.children import Child, stop
+from pool.devnet.demo.children import Child, stop
 
 BCOIN = Path(__file__).parent / ".bcoin"
 STRATUM_CLIENT = BCOIN / "stratum-client"

@@ -22,7 +22,7 @@ from chains.primitives.hashes import displayed
 from chains.primitives.transaction import Transaction, TxIn, TxOut
 from chains.wallet import Coin
 from chains.wallet_signer import Signing
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 
 FEE = 100_000
 SEQUENCE = 0xFFFFFFFD

@@ -28,8 +28,8 @@ from chains.primitives.target import bits_to_target
 from chains.reference.settings import NodeSettings
 from pool.config.chains import AuxpowChain
 from pool.config.configuration import load
-from pool.demo.children import Child, pool_command
-from pool.devnet_node import node_settings
+from pool.devnet.demo.children import Child, pool_command
+from pool.devnet.node import node_settings
 from pool.mining_client.client import Job
 from pool.storage.database import Database
 from support.offers import Offers, offer_of, parent_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from support.devnet import CHAINS, PARENT, Devnet, steps
 from support.ports import free_port
 from support.redis import RedisServer

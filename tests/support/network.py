@@ -253,7 +253,7 @@ def kind_command(file: Path) -> Command:
 
 def miner_command(kind: str, nodes: Sequence[NodeChild], rate: int = 20_000) -> list[str]:
     places = [f"{node.rpc_port}:{node.data}" for node in nodes]
-    return python("-P", "-m", "pool.devnet_network_miner", "--kind", kind, "--rate", str(rate), *places)
+    return python("-P", "-m", "pool.devnet.network_miner", "--kind", kind, "--rate", str(rate), *places)
 
 
 async def chain_view(node: NodeChild) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pool.demo.children import Child, pool_command, stop
+from pool.devnet.demo.children import Child, pool_command, stop
 from support.network import RealNetwork, chain_view, kind_command, until
 from support.ports import free_port
 from support.real_pool import Miner, RealPool

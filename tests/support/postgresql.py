@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from pool.storage.database import upgrade
 from support.ports import free_port
 

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 from ruamel.yaml import YAML
 
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from support.ports import free_port
 
 log = logging.getLogger("tests.devnet")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from chains.primitives.hashes import displayed, sha256d
-from pool.demo.children import Child, pool_command, stop
+from pool.devnet.demo.children import Child, pool_command, stop
 from pool.mining_client.client import Job, Refusal, StratumClient, header_for
 
 log = logging.getLogger("tests.real_pool")

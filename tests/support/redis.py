@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from support.ports import free_port
 
 START_S = 20.0

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from sqlalchemy import make_url
 
 from chains.reference.wallet import address
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from support.devnet import CHAINS, PARENT, Devnet, port_terms
 from support.ports import free_port
 from support.postgresql import PASSWORD, PostgresqlServer

@@ -14,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pool.demo.children import pool_command
+from pool.devnet.demo.children import pool_command
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ROLES = ("stratum", "accountant", "payout", "web")

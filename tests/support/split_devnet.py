@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from pool.demo.children import Child
+from pool.devnet.demo.children import Child
 from pool.mining_client.client import StratumError
 from pool.storage import tables
 from support.devnet import PARENT, Devnet, steps

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from pool.demo.children import Child, pool_command, stop
+from pool.devnet.demo.children import Child, pool_command, stop
 from support.ports import free_port
 from support.real_pool import START_S, TRACEBACK, RealPool, until
 from support.redis import RedisServer

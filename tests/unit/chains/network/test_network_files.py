@@ -10,7 +10,7 @@ import pytest
 
 from chains.network_nodes import NETWORK_NODES, NetworkFileError, open_node, read_network_file
 from chains.network_run import documents, main
-from pool.devnet_network import NetworkPlan
+from pool.devnet.network import NetworkPlan
 
 ROOT = Path(__file__).parents[4]
 SECRET = b"\x01" * 32

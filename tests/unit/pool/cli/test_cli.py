@@ -200,7 +200,7 @@ def test_cli_devnet_demo_turns_its_options_into_overrides(
         taken.append((config_file, overrides, miner))
         return 0
 
-    put_module(monkeypatch, "pool.devnet_demo", demo=demo)
+    put_module(monkeypatch, "pool.devnet.demo.demo", demo=demo)
     words = ("--data-dir", "/tmp/d", "--stratum-port", "3334", "--http-port", "8081", "--set", "pool.fee_ppm=5")
     assert pool_command("devnet", "demo", "-c", DEVNET, *words).exit_code == 0
     overrides = {
@@ -212,7 +212,7 @@ def test_cli_devnet_demo_turns_its_options_into_overrides(
 
 def test_cli_devnet_node_runs_the_chains_node(pool_command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
-    monkeypatch.setattr("pool.devnet_node.serve", lambda settings: taken.append(settings) or 0)
+    monkeypatch.setattr("pool.devnet.node.serve", lambda settings: taken.append(settings) or 0)
     assert pool_command("devnet", "node", "alpha", "-c", DEVNET, "--block-interval-s", "0").exit_code == 0
     assert (taken[0].name, taken[0].block_interval_s) == ("alpha", None)
     pool_command("devnet", "node", "alpha", "-c", DEVNET)

@@ -94,7 +94,7 @@ def test_cli_status_asks_where_the_configuration_listens(
     bind: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("pool.demo.snapshot.health", lambda url: asked.append(url) or "away")
-    monkeypatch.setattr("pool.demo.snapshot.take_snapshot", lambda url, meter: None)
+    monkeypatch.setattr("pool.devnet.demo.snapshot.health", lambda url: asked.append(url) or "away")
+    monkeypatch.setattr("pool.devnet.demo.snapshot.take_snapshot", lambda url, meter: None)
     CliRunner().invoke(commands, ["status", "-c", "deploy/devnet.yaml", "--set", f"http.bind={bind}"])
     assert asked == [address]

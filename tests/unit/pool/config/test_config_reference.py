@@ -17,7 +17,7 @@ from pool.config.configuration import AuxpowChain, ConfigError, load
 from pool.config.models import LimitsSection, PortSection
 from pool.config.reference import reference_page
 from pool.config.schema import schema_text
-from pool.devnet_network_node import NETWORK_KINDS
+from pool.devnet.network_node import NETWORK_KINDS
 
 ROOT = Path(__file__).parents[4]
 

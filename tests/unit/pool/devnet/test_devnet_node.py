@@ -9,9 +9,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from pool.config.configuration import Config, load
-from pool.devnet_node import DevnetError, node_settings
+from pool.devnet.node import DevnetError, node_settings
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FOLDER = Path()
 
 

@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.live import Live
 
 from pool.config.configuration import load
-from pool.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
-from pool.demo.display import LiveView, plain_lines
-from pool.demo.interruption import Interruption, by_signals
-from pool.demo.plan import DemoPlan, port_problems
-from pool.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
+from pool.devnet.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
+from pool.devnet.demo.display import LiveView, plain_lines
+from pool.devnet.demo.interruption import Interruption, by_signals
+from pool.devnet.demo.plan import DemoPlan, port_problems
+from pool.devnet.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
 
 NODE_START_S = 60.0
 POOL_START_S = 60.0

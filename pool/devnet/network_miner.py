@@ -1,4 +1,4 @@
-"""The miner of a local network of our own nodes: `python -m pool.devnet_network_miner --kind bk --rate 20000 NODE...`,
+"""The miner of a local network of our own nodes: `python -m pool.devnet.network_miner --kind bk --rate 20000 NODE...`,
 NODE being RPC_PORT:DATA_DIR of a node of this machine.
 
 Each node has a miner of its own, with the node's own account and, for B_k, a leader key and a signer of its own, so
@@ -251,7 +251,7 @@ async def _mine(kind: str, rate: float, nodes: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pool.devnet_network_miner", description="Mine a local network.")
+    parser = argparse.ArgumentParser(prog="python -m pool.devnet.network_miner", description="Mine a local network.")
     parser.add_argument("--kind", required=True, choices=sorted(MINERS))
     parser.add_argument("--rate", type=float, required=True, help="hashes a second of all miners together")
     parser.add_argument("nodes", nargs="+", metavar="RPC_PORT:DATA_DIR")

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from pool.demo.snapshot import Snapshot
+from pool.devnet.demo.snapshot import Snapshot
 from pool.web.units import amount_text, duration_text, hashrate_text
 
 ANY_WIDTH = 10_000  # rich never measures a table as wider than this

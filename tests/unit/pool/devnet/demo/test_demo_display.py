@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import pytest
 from rich.console import Console
 
-from pool.demo.display import LiveView, plain_lines
-from pool.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
+from pool.devnet.demo.display import LiveView, plain_lines
+from pool.devnet.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
 from pool.web.units import amount_text, duration_text, hashrate_text
 
 POOL: dict[str, Any] = {

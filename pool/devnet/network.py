@@ -20,10 +20,10 @@ from rich.live import Live
 
 from chains.parallel.description import DEVNET
 from chains.primitives.target import target_to_bits
-from pool.demo.children import Child, ChildEndedError, stop, wait_until
-from pool.demo.interruption import Interruption, by_signals
-from pool.demo.plan import Port, port_problems
-from pool.devnet_network_view import LiveView, NodeView, look, plain_lines
+from pool.devnet.demo.children import Child, ChildEndedError, stop, wait_until
+from pool.devnet.demo.interruption import Interruption, by_signals
+from pool.devnet.demo.plan import Port, port_problems
+from pool.devnet.network_view import LiveView, NodeView, look, plain_lines
 
 HASHES_PER_S = 20_000  # of all miners together: some per cent of a processor
 START_S = 120.0
@@ -90,7 +90,7 @@ class NetworkPlan:
     def miner_command(self) -> list[str]:
         nodes = [f"{self.rpc_port(index)}:{self.node_dir(index)}" for index in range(self.count)]
         return [
-            sys.executable, "-P", "-m", "pool.devnet_network_miner", "--kind", self.kind,
+            sys.executable, "-P", "-m", "pool.devnet.network_miner", "--kind", self.kind,
             "--rate", str(HASHES_PER_S), *nodes,
         ]  # fmt: skip
 

@@ -10,11 +10,11 @@ from chains.network_nodes import account_script, bk_parameters
 from chains.parallel.description import read_network
 from chains.primitives.address import address_to_script
 from pool.config.configuration import load
-from pool.devnet_network_node import network_of, wallet_secret
-from pool.devnet_node import DevnetError, run_node
+from pool.devnet.network_node import network_of, wallet_secret
+from pool.devnet.node import DevnetError, run_node
 from pool.parallel_setup import network_members
 
-DEVNET = Path(__file__).parents[3] / "deploy/devnet.yaml"
+DEVNET = Path(__file__).parents[4] / "deploy/devnet.yaml"
 
 
 def test_devnet_network_node_is_the_network_that_its_chain_names() -> None:

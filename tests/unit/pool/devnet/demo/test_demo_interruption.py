@@ -11,11 +11,11 @@ import time
 
 import pytest
 
-from pool.demo.interruption import SIGNALS, Interruption, by_signals
+from pool.devnet.demo.interruption import SIGNALS, Interruption, by_signals
 
 ANSWERS_TO_MANY = """
 import signal, sys
-from pool.demo.interruption import by_signals
+from pool.devnet.demo.interruption import by_signals
 with by_signals() as interruption:
     print("ready", flush=True)
     for line in sys.stdin.buffer:

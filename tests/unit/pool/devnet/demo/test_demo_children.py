@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pool.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
+from pool.devnet.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
 
 OBEDIENT = "import time; print('starting'); print('READY pid=1 port=2'); time.sleep(60)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('READY'); time.sleep(60)"
@@ -98,7 +98,7 @@ def test_demo_tail_of_a_long_log_is_short(start: Start):
 
 def test_demo_children_die_with_a_killed_demo(tmp_path: Path):
     parent = (
-        "import sys, time; from pathlib import Path; from pool.demo.children import Child\n"
+        "import sys, time; from pathlib import Path; from pool.devnet.demo.children import Child\n"
         "program = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
         f"print(Child('c', program, Path({str(tmp_path / 'c.log')!r})).pid, flush=True); time.sleep(60)"
     )

@@ -12,12 +12,12 @@ import pytest
 from pool.chain_setup import watched_chains
 from pool.cli.commands import commands
 from pool.config.configuration import load
-from pool.demo.plan import DemoPlan, Port, port_problems
-from pool.devnet_demo import demo, invitation
+from pool.devnet.demo.demo import demo, invitation
+from pool.devnet.demo.plan import DemoPlan, Port, port_problems
 from pool.shares.route import route_login
 from stratum.words import parse_login
 
-DEVNET = str(Path(__file__).parents[4] / "deploy" / "devnet.yaml")
+DEVNET = str(Path(__file__).parents[5] / "deploy" / "devnet.yaml")
 CHAINS = ("regbtc", "regnmc", "regdoge", "alpha", "beta", "votes", "north", "south")
 NODES = CHAINS[:-1]  # the last two share one
 LOGINS = "".join(f"+{name}=same" for name in CHAINS[1:])

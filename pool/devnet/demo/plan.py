@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from chains.families import network
 from chains.primitives.address import script_to_address
 from pool.config.configuration import Config
-from pool.demo.children import pool_command
+from pool.devnet.demo.children import pool_command
 
 # Nobody's key: the demo's coins are worth nothing and are never spent.
 MINER_KEY_HASH = hashlib.sha256(b"parapool demo miner").digest()[:20]

@@ -14,9 +14,9 @@ from rich.console import Console
 from chains.network_run import _parser
 from chains.primitives.target import bits_to_target
 from pool.cli.commands import commands
-from pool.devnet_network import HASHES_PER_S, NetworkPlan
-from pool.devnet_network_miner import Hasher
-from pool.devnet_network_view import LiveView, NodeView, plain_lines, verdict
+from pool.devnet.network import HASHES_PER_S, NetworkPlan
+from pool.devnet.network_miner import Hasher
+from pool.devnet.network_view import LiveView, NodeView, plain_lines, verdict
 
 
 def plan(kind: str = "bk", count: int = 3) -> NetworkPlan:

@@ -12,7 +12,7 @@ from chains.families import network
 from chains.reference.run import serve
 from chains.reference.settings import NodeSettings
 from pool.config.configuration import AuxpowChain, ChainSection, Config, Mm2Chain
-from pool.devnet_network_node import NETWORK_KINDS, run_network_node
+from pool.devnet.network_node import NETWORK_KINDS, run_network_node
 
 LOOPBACK = ("127.0.0.1", "localhost")
 DEVNET_FAMILIES = ("devnet", "devnet-scrypt")
