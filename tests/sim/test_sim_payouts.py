@@ -6,13 +6,13 @@ from payouts_run import run_payouts
 from sim_seeds import SHORT_STEPS, Job, play_all
 from support.points import some
 
-SEEDS = 25
-ACCOUNT_SEEDS = 12
+SEEDS = (*range(20), 40)  # in the last one the operator withdraws
+ACCOUNT_SEEDS = range(12)
 EVERY_POINT_SEED = 5
 
 
 def test_sim_payouts_hold_for_every_seed() -> None:
-    tally = play_all([Job("payouts", seed) for seed in range(SEEDS)])
+    tally = play_all([Job("payouts", seed) for seed in SEEDS])
     assert not tally.failures, str(tally)
     settled = [f"{kind} settled" for kind in ("payout", "withdraw", "sweep", "consolidate")]
     for happened in ("crashes", "deposit", *settled):
@@ -20,7 +20,7 @@ def test_sim_payouts_hold_for_every_seed() -> None:
 
 
 def test_sim_payouts_from_an_account_hold_for_every_seed() -> None:
-    tally = play_all([Job("account-payouts", seed) for seed in range(ACCOUNT_SEEDS)])
+    tally = play_all([Job("account-payouts", seed) for seed in ACCOUNT_SEEDS])
     assert not tally.failures, str(tally)
     for happened in ("crashes", "deposit", "payout settled", "withdraw settled"):
         assert tally.counts[happened] > 0, f"no run had {happened}"
