@@ -17,7 +17,7 @@ from pool.services.log_ingest import InThread
 
 log = logging.getLogger("parapool.books")
 
-SLOWEST_LOOK_S = 60.0
+SLOWEST_LOOK_MS = 60_000
 LOOKS_PER_AGE = 20
 """A block is looked at about this often within each doubling of its age: fresh ones at every pass, old ones once a
 minute.
@@ -141,7 +141,7 @@ class BlockFollowing:
         for due in (True, False):
             for block in blocks:
                 place = block.place
-                if (self._look_at_ms[block.id] <= now_ms) is not due:
+                if _is_due(self._look_at_ms[block.id], now_ms) is not due:
                     continue
                 if not due and (place is None or place.container_hex not in left or block.state != "immature"):
                     continue
@@ -169,7 +169,7 @@ class BlockFollowing:
         back does not make it longer."""
         if self._has_more or self._read_ms is None or not 0 <= now_ms - self._read_ms < REREAD_MS:
             return False
-        return all(at_ms > now_ms for at_ms in self._look_at_ms.values())
+        return not any(_is_due(at_ms, now_ms) for at_ms in self._look_at_ms.values())
 
     def _step(self, block: FoundBlock, status: BlockStatus) -> Step:
         return next_step(
@@ -186,7 +186,7 @@ class BlockFollowing:
         """
         block = newest
         while block is not None:
-            if not at_once and self._look_at_ms.get(block.id, 0) > self._now_ms():
+            if not at_once and not _is_due(self._look_at_ms.get(block.id, 0), self._now_ms()):
                 return True
             status = await ask(self._chain, self._view.block_status(block.solve_hex))
             if not self._view.synced:
@@ -273,8 +273,12 @@ class BlockFollowing:
         )
 
     def _wait_ms(self, age_ms: int) -> int:
-        longest_ms = int(SLOWEST_LOOK_S * 1000)
-        return min(longest_ms, max(int(self._interval_s * 1000), age_ms // LOOKS_PER_AGE))
+        return min(SLOWEST_LOOK_MS, max(int(self._interval_s * 1000), age_ms // LOOKS_PER_AGE))
+
+
+def _is_due(look_at_ms: int, now_ms: int) -> bool:
+    """No block waits longer than for the slowest look, whatever the clock said at the last one."""
+    return not 0 < look_at_ms - now_ms <= SLOWEST_LOOK_MS
 
 
 def _word(block: FoundBlock) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chains.kind import BlockStatus
-from pool.accounting.found_block import ChainTerms
+from pool.accounting.found_block import ChainTerms, FoundBlock
 from pool.services.block_following import REREAD_MS, BlockFollowing
 
 
@@ -42,7 +42,7 @@ class World:
         async def in_thread(call, *arguments):
             return call(*arguments)
 
-        terms = ChainTerms.__new__(ChainTerms)  # nobody asks for them
+        terms = ChainTerms(fee_ppm=0, factor=2, window_min_s=0.0, maturity=3)
         self.following = BlockFollowing(
             "main", self.view, self.books, terms, in_thread, hurry=lambda: None, now_ms=lambda: self.now_ms,
             interval_s=0.5,
@@ -97,6 +97,28 @@ async def test_block_following_asks_although_the_clock_went_back():
     world.now_ms -= 3_600_000
     await world.following.follow()
     assert world.books.asked == 2
+
+
+async def test_block_following_looks_at_a_block_although_the_clock_went_back():
+    """It had been an hour ahead when the block was looked at last."""
+    world = World()
+    block = FoundBlock(1, "main", "b1", 7, "submitted", None, None, 5, "ff", world.now_ms, 0, 0, True)
+    world.books.watched_blocks = lambda chain: [block]
+    asked = []
+
+    async def status(hash_hex: str) -> BlockStatus:
+        asked.append(hash_hex)
+        return BlockStatus(False)
+
+    world.view.block_status = status
+    world.now_ms += 3_600_000
+    await world.following.follow()
+    assert asked == ["b1"]
+    world.now_ms -= 3_600_000
+    await world.following.follow()
+    assert asked == ["b1", "b1"]
+    await world.following.follow()
+    assert asked == ["b1", "b1"], "not due again at once"
 
 
 async def test_block_following_does_not_take_an_unsynced_node_for_quiet():
