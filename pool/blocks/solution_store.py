@@ -100,7 +100,7 @@ class SolutionStore:
     ) -> None:
         """Makes the folders, takes up what a crash left written and unnamed, and clears away what it left half written
         or twice. Raises OSError when it cannot. So many bytes are set aside for found blocks on a full disk. A guest
-        changes nothing: the folders are those of another process, which may be writing there.
+        changes nothing by itself: the folders are those of another process, which may be writing there.
         """
         self._open = directory / "open"
         self._closed = directory / "closed"
@@ -109,9 +109,10 @@ class SolutionStore:
         self._lock = threading.Lock()
         for folder in (self._open, self._closed, self._booked):
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in () if is_guest else folder.glob("*.tmp"):
-                if folder is not self._open or not _take_up(leftover):
-                    leftover.unlink()
+            for leftover in () if is_guest or folder is self._open else folder.glob("*.tmp"):
+                leftover.unlink()
+        if not is_guest:
+            self.take_up()
         steps = ((self._open, self._closed), (self._closed, self._booked))
         for earlier, later in () if is_guest else steps:
             twice = [path for path in earlier.iterdir() if (later / path.name).exists()]
@@ -125,6 +126,14 @@ class SolutionStore:
         self.changes: int | None = None if is_guest else 0
         if not is_guest:
             self._prune_booked()
+
+    def take_up(self) -> None:
+        """Names what its process had written and not named when it died; what is not whole goes. For a guest, as soon
+        as that process is known to be dead. Raises OSError."""
+        with self._lock:
+            for leftover in self._open.glob("*.tmp"):
+                if not _take_up(leftover):
+                    leftover.unlink()
 
     def put(self, record: SolutionRecord, written: Callable[[], None] | None = None) -> bool:
         """Makes a solution durable. False when this block is known already; the first record stays as it is. `written`

@@ -182,7 +182,11 @@ class Fleet:
         code, pid = slot.process.exit_code, slot.process.pid
         slot.over(now)
         self.figures.ended(slot.number)
-        resumed = self._rescue(slot)
+        try:
+            resumed = self._rescue(slot)
+        except OSError as error:
+            resumed = 0
+            log.error("what a dead front end found waits until it is started slot=%d: %s", slot.number, error)
         if not slot.wanted or self._stopping:
             log.info("front end ended slot=%d pid=%d", slot.number, pid)
         else:
@@ -192,7 +196,10 @@ class Fleet:
             )  # fmt: skip
 
     def _rescue(self, slot: Slot) -> int:
-        """Submits what a dead front end had found and not seen to the end; how many."""
+        """Submits what a slot without a living process had found and not seen to the end; how many. Raises OSError."""
+        if not slot.has_solutions:
+            return 0
+        slot.solutions.take_up()
         return slot.rescue(self._mining).resume()
 
     async def _start(self, slot: Slot, now: float) -> None:
@@ -201,6 +208,7 @@ class Fleet:
         if self._stopping or is_locked(slot.folder):
             return
         try:
+            self._rescue(slot)  # of a process that ended with the mother before, or of one whose disk was full
             slot.process = FrontEndProcess.start(slot.folder, front_end_command(self._socket, slot.number))
         except OSError as error:
             slot.start_at = now + 5.0
@@ -215,8 +223,8 @@ class Fleet:
         except StartError:  # a process that has not said a word yet
             return
         slot.kept = kept
-        self._rescue(slot)
         try:
+            self._rescue(slot)
             consumed = await self.talk.position(slot) if self._books is not None else (BEGINNING, 0)
             await kept.open(self._books, consumed, self._mining, self._spawn)
         except (StartError, OSError, SQLAlchemyError, BooksAwayError, TimeoutError) as error:

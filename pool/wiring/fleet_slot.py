@@ -58,6 +58,10 @@ class Slot:
         return Transport.has_log(self.folder / "shares")
 
     @property
+    def has_solutions(self) -> bool:
+        return (self.folder / "solutions").is_dir()
+
+    @property
     def solutions(self) -> SolutionStore:
         if self._solutions is None:
             self._solutions = SolutionStore(self.folder / "solutions", is_guest=True)

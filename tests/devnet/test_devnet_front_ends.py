@@ -289,22 +289,39 @@ async def test_devnet_front_ends_killed_lose_no_answered_share(make_devnet: Any)
 
 async def test_devnet_front_ends_a_dead_ones_block_is_submitted_by_the_mother(make_devnet: Any) -> None:
     devnet = await _start(make_devnet)
-    rigs = await _rigs(devnet)
-    rig = rigs[0]
-    slot = _prefix(rig)
+
+    async def found_without_a_node() -> tuple[int, str]:
+        """The slot that has a block of the parent on its disk, and the block's hash."""
+        rig = (await _rigs(devnet))[0]
+        slot = _prefix(rig)
+        found = await rig.find(devnet.target(PARENT), job=(await devnet.full_job(rig))[0])
+        await devnet.kill_node(PARENT)
+        await rig.submit(found)
+        folder = devnet.data_dir / "front-ends" / str(slot) / "solutions" / "open"
+        await devnet.until(lambda: any(PARENT in path.name for path in folder.iterdir()), "its record is on disk")
+        return slot, found.hash_hex
+
     steps.info("a block is found while its node is away, and its front end dies")
-    found = await rig.find(devnet.target(PARENT), job=(await devnet.full_job(rig))[0])
-    await devnet.kill_node(PARENT)
-    await rig.submit(found)
-    folder = devnet.data_dir / "front-ends" / str(slot) / "solutions" / "open"
-    await devnet.until(lambda: any(PARENT in path.name for path in folder.iterdir()), "its record is on disk")
+    slot, hash_hex = await found_without_a_node()
     pid = _pids(devnet)[slot]
     os.kill(pid, signal.SIGKILL)
     await devnet.until(lambda: _pids(devnet).get(slot, pid) != pid, "it is started again")
     await devnet.start_node(PARENT)
-    block = await devnet.in_state(PARENT, found.hash_hex, "immature")
+    block = await devnet.in_state(PARENT, hash_hex, "immature")
     assert block["credits"]
     assert devnet.logs().count("resuming submission") >= 1
+
+    steps.info("another one, and all processes of the pool die")
+    await _all_at_work(devnet, PROCESSES)
+    _, hash_hex = await found_without_a_node()
+    pids = _pids(devnet)
+    await devnet.kill_pool()
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+    await devnet.until(lambda: not _pids(devnet), "nobody is left")
+    await devnet.start_node(PARENT)
+    await devnet.start_pool()
+    assert (await devnet.in_state(PARENT, hash_hex, "immature"))["credits"]
 
 
 async def test_devnet_front_ends_serve_on_while_the_mother_is_killed_and_end_without_one(make_devnet: Any) -> None:
