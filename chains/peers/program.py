@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from chains.calls.server import CallServer, CallSettings
 from chains.calls.table import Call, CallTable
 from chains.peers.core import NodeCore
@@ -68,7 +66,8 @@ def run_node(parts: NodeParts, options: NodeOptions) -> int:
         raise RuntimeError("a reactor is installed already")
     from twisted.internet import asyncioreactor
 
-    loop = uvloop.new_event_loop()
+    # Python's own loop: uvloop stops watching a socket that has data and an error at once, and nobody hears of its end.
+    loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     asyncioreactor.install(loop)
     from twisted.internet import reactor as installed
@@ -79,8 +78,9 @@ def run_node(parts: NodeParts, options: NodeOptions) -> int:
         return loop.run_until_complete(_run(parts, options, reactor))
     finally:
         reactor.fireSystemEvent("shutdown")
+        loop.stop()
+        loop.run_forever()  # a last turn
         loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 
 
