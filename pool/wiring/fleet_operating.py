@@ -33,10 +33,10 @@ class FleetOperating(Operating):
     _began: float | None = None
     _over_s = 0.0
 
-    def reaching(self, fleet: Fleet) -> FleetOperating:
+    def reach(self, fleet: Fleet) -> None:
+        """Before anything is asked."""
         self._fleet = fleet
         fleet.talk.bans = self._for_newcomers
-        return self
 
     def _for_newcomers(self) -> list[BanNews]:
         bans = [ban for ban in self._bans.all() if ban["by"] == "operator"]

@@ -20,7 +20,6 @@ from pool.fleet_figures import FleetFigures
 from pool.fleet_setup import slot_space
 from pool.fleet_status import FleetStatus
 from pool.live_status import LiveStatus
-from pool.operator_setup import operator_tokens
 from pool.services.bookkeeping import Bookkeeping, Ingest
 from pool.services.share_feed import ShareFeed
 from pool.services.told_log import ManyIngests
@@ -109,16 +108,12 @@ class RunningFleet(RunningPool):
             keeping.bookkeeping.in_thread if keeping is not None else None,
         )
 
-    def _operating(self) -> Operating | None:
+    def _operating(self, kind: type[Operating] = Operating) -> Operating | None:
         """What is asked here, the front ends do."""
-        if self._is_alone:
-            return super()._operating()
-        tokens = operator_tokens(self.config)
-        if tokens is None or self.config.operator is None:
-            return None
-        return FleetOperating(
-            self.config.operator, tokens, self.config, self.mining, self._reload_for_operator, self._read_books
-        ).reaching(self.fleet)
+        made = super()._operating(kind if self._is_alone else FleetOperating)
+        if isinstance(made, FleetOperating):
+            made.reach(self.fleet)
+        return made
 
     def _serve(self) -> None:
         """Front ends listen, this process does not; it tells of their certificates."""

@@ -147,10 +147,14 @@ def _of(drain: Drain) -> Iterator[tuple[str, Any]]:
 
 
 def operating(
-    config: Config, mining: Mining, take_over: TakeOver, read_books: ReadBooks | None
+    config: Config,
+    mining: Mining,
+    take_over: TakeOver,
+    read_books: ReadBooks | None,
+    kind: type[Operating] = Operating,
 ) -> Operating | None:
     """The operator's side of a process, None where there is none. Raises StartError."""
     tokens = operator_tokens(config)
     if tokens is None or config.operator is None:
         return None
-    return Operating(config.operator, tokens, config, mining, take_over, read_books)
+    return kind(config.operator, tokens, config, mining, take_over, read_books)

@@ -115,9 +115,9 @@ class RunningPool:
         registry.register(SchemeCollector(mining.schemes.bought))
         self.web = WebServer(self.status, keeping.views, registry, keeping.settings, web_options(self.config))
 
-    def _operating(self) -> Operating | None:
+    def _operating(self, kind: type[Operating] = Operating) -> Operating | None:
         """The operator's side, of parts that are there. Raises StartError."""
-        return operating(self.config, self.mining, self._reload_for_operator, self._read_books)
+        return operating(self.config, self.mining, self._reload_for_operator, self._read_books, kind)
 
     @property
     def _read_books(self) -> ReadBooks | None:
