@@ -17,6 +17,9 @@ class RunningTasks:
         self._on_broken = on_broken
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order of their coming
 
+    def __len__(self) -> int:
+        return len(self._tasks)
+
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks[task] = None
