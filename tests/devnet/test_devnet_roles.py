@@ -31,7 +31,7 @@ NOTHING_TO_TELL = {
 
 OF_THE_MACHINE = {"LoopLate", "AnswersSlow", "DiskFull", "WorkBehindNode"}
 """What is right to fire on a machine that has too much to do, or little room, as one may that runs tests; of the last
-one ten seconds are one here."""
+one ten seconds are five here."""
 
 
 async def test_devnet_roles_of_compose_and_kubernetes_mine_credit_pay_and_show(

@@ -23,7 +23,8 @@ RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
 STEP_S = 1
 QUICKER = 60
 SHORTEST_S = 5
-"""Of a range: five looks, so that a rate has its two whatever the machine does."""
+"""Of a range: five looks, so that a rate has its two whatever the machine does; of a `for`, so that a machine that
+stands still for a moment raises nothing."""
 
 LIMIT_S = 60.0
 _DURATION = re.compile(r"\b(\d+)([smhdw])\b(?=[\]\s)]|$)")
@@ -57,7 +58,7 @@ class Prometheus:
                 for rule in group["rules"]:
                     rule["expr"] = quicker(rule["expr"])
                     if "for" in rule:
-                        rule["for"] = f"{max(STEP_S, _seconds(rule['for']) // QUICKER)}s"
+                        rule["for"] = f"{max(SHORTEST_S, _seconds(rule['for']) // QUICKER)}s"
                     self.rules.append(rule)
             files.append(str(directory / name))
             self._write(directory / name, content)
