@@ -355,17 +355,21 @@ static PyTypeObject kernel_type = {
 #define GONE 1u /* taken out; searches go on behind it */
 #define FIRST_ENTRY 2u
 
-/* Hashes that a table has room for unless somebody says otherwise: 18.75 MB, of which the system gives what is touched. */
+/* Hashes that the largest table has room for unless somebody says otherwise: 18.75 MB. The first is small, for each page
+ * that is touched for the first time costs as much as a share, and scattered hashes touch one each until they have them
+ * all; each next one is larger, so that few have to be searched. */
 #define SEEN_ROOM 2500000
 #define SEEN_ROOM_LIMIT (1 << 30)
+#define FIRST_ROOM 20000
+#define GROWTH 12
 
 static uint64_t secret[2];
 
 /* One table of a set, full at four fifths. Never copied into a larger one: that would take twice the memory for a while,
- * and time while miners wait. What does not fit goes into another table of the same size. */
+ * and time while miners wait. What does not fit goes into another one. */
 typedef struct table {
     struct table *older;
-    size_t bytes, slots, used; /* used: slots that are not free */
+    size_t bytes, room, slots, used; /* used: slots that are not free */
     uint8_t entries[];
 } Table;
 
@@ -439,7 +443,9 @@ static int find(const Table *table, Key key, size_t *at) {
 
 /* Another empty table, by the system's pages: they go back to it when the table does, wherever others lie. */
 static int more_room(Seen *self) {
-    size_t slots = self->room + self->room / 4 + 1, bytes = sizeof(Table) + ENTRY * slots;
+    size_t room = self->newest == NULL ? FIRST_ROOM : self->newest->room * GROWTH;
+    if (room > self->room) room = self->room;
+    size_t slots = room + room / 4 + 1, bytes = sizeof(Table) + ENTRY * slots;
     Table *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (table == MAP_FAILED) {
         PyErr_NoMemory();
@@ -447,6 +453,7 @@ static int more_room(Seen *self) {
     }
     table->older = self->newest;
     table->bytes = bytes;
+    table->room = room;
     table->slots = slots;
     self->newest = table;
     return 0;
@@ -471,7 +478,7 @@ static int add_key(Seen *self, Key key) {
     for (const Table *table = self->newest->older; table; table = table->older)
         if (find(table, key, &at)) return 0;
     if (find(self->newest, key, &at)) return 0;
-    if (self->newest->used >= self->room) {
+    if (self->newest->used >= self->newest->room) {
         if (more_room(self) < 0) return -1;
         find(self->newest, key, &at);
     }

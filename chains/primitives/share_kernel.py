@@ -85,9 +85,9 @@ class PythonShareKernel:
 
 
 class PythonSeenHashes:
-    """A set of hashes that goes by their first eight bytes. In C it is a table of 7.5 bytes for each hash of `room`, as
-    large from the first hash on as it will ever be, or several of them if there are more; Python's own sets take 120
-    bytes for each hash. Two of four million hashes agree in eight bytes once in two million tips; the second would be
+    """A set of hashes that goes by their first eight bytes. In C it is a small table, behind it larger ones as they are
+    needed, up to one of 7.5 bytes for each hash of `room`, and more of those; Python's own sets take 120 bytes for each
+    hash. Two of four million hashes agree in eight bytes once in two million tips; the second would be
     refused as a duplicate. The difficulty is at a hash's other end.
     """
 
