@@ -26,6 +26,11 @@ CHAIN_GRACE_S = 30.0
 class JobTable:
     """Jobs by id. A job is stale when its tip is not the current one, whatever flags were sent."""
 
+    __slots__ = (
+        "_forget_at", "_generation", "_jobs", "_over", "_seen_before", "_superseded_at", "current", "previous_tip",
+        "tip",
+    )  # fmt: skip
+
     def __init__(self, seen: Iterable[bytes] = ()) -> None:
         """`seen` are header hashes of shares accepted before a restart: the first tip knows them as duplicates."""
         self._seen_before = SeenHashes()

@@ -1,4 +1,4 @@
-/* The attributes of Python's objects that _share_desk.c reads and changes, by name and by the places of __slots__. */
+/* The attributes of Python's objects that the desk and its lanes read and change, by name and by the places of __slots__. */
 #ifndef PARAPOOL_DESK_SLOTS_H
 #define PARAPOOL_DESK_SLOTS_H
 
@@ -6,15 +6,11 @@
 #include <structmember.h>
 
 #define NAMES(X) \
-    X(_chain_sets) X(_closing) X(_failed) X(_failure) X(_gathered) X(_gathered_bytes) X(_generation) X(_hand_over) \
-    X(_jobs) X(_loop) X(_queued_bytes) X(_realms) X(_routes) X(_segment) X(_segment_bytes) X(_segment_size) \
-    X(_sequence) X(_targets) X(_tempDataLen) X(_timed_at) X(_timed_sequence) X(accepted) X(accepted_by_rtt) X(add) \
-    X(ban_shares) X(call_soon) X(catch_up) X(connected) X(counted_chains) X(counted_generation) X(counted_until) X(dataBuffer) \
-    X(digest) X(disconnecting) X(fast_s) X(flood_s) X(flush) X(invalid_drop_s) X(invalid_fresh_job_s) \
-    X(invalid_reconnect_s) X(invalid_run_shares) X(job_id) X(kernel) X(layouts) X(line) X(maximum_time) X(messages) \
-    X(minimum_time) X(notable) X(penalty) X(pending_limit) X(realm) X(reason) X(rejected) X(route) X(rtt_class) \
-    X(seen) X(sequence) X(share) X(stale_by_rtt) X(take) X(tip) X(version) X(version_mask) X(wire) X(words) \
-    X(worker)
+    X(_failed) X(_hand_over) X(_targets) X(_tempDataLen) X(_timed_at) X(_timed_sequence) X(add) X(ban_shares) \
+    X(call_soon) X(catch_up) X(connected) X(counted_chains) X(dataBuffer) X(disconnecting) X(fast_s) X(flood_s) \
+    X(flush) X(invalid_drop_s) X(invalid_fresh_job_s) X(invalid_reconnect_s) X(invalid_run_shares) X(job_id) X(kernel) \
+    X(layouts) X(line) X(maximum_time) X(minimum_time) X(notable) X(penalty) X(realm) X(reason) X(rejected) \
+    X(rtt_class) X(seen) X(sequence) X(share) X(take) X(tip) X(version) X(version_mask) X(wire) X(words)
 
 #define DECLARE(name) static PyObject *str_##name;
 NAMES(DECLARE)
@@ -30,7 +26,11 @@ enum {
     STANDING_ADDRESS, ADDRESS_SHARES, ADDRESS_LIMITS, ADDRESS_EXEMPT, ADDRESS_INVALID_WEIGHT, ASSIGNMENT_TERMS, ASSIGNMENT_WANTED, ASSIGNMENT_REOFFERED, TERMS_SENT,
     TERMS_LAST_SEQUENCE, TERMS_LAST, TERMS_VARDIFF, VARDIFF_START, VARDIFF_COUNT, VARDIFF_WORK, VARDIFF_CHECK,
     VARDIFF_SEARCHING, VARDIFF_SEEN, VARDIFF_ASSIGNED, VARDIFF_UNTIL,
-    OUT_CHUNKS, PLACES
+    OUT_CHUNKS, COUNTERS_ACCEPTED, COUNTERS_ACCEPTED_BY_RTT, COUNTERS_STALE_BY_RTT, COUNTERS_MESSAGES,
+    TABLE_TIP, TABLE_JOBS, TABLE_GENERATION, JOB_TIP, JOB_COUNTED_CHAINS, JOB_COUNTED_GENERATION, JOB_COUNTED_UNTIL,
+    TIP_SEEN, USER_ROUTE, USER_WORKER, ROUTE_DIGEST, SCHEMES_REALMS, TALLY_JOBS,
+    LOG_FAILURE, LOG_CLOSING, LOG_LOOP, LOG_ROUTES, LOG_CHAIN_SETS, LOG_SEQUENCE, LOG_SEGMENT, LOG_SEGMENT_SIZE,
+    LOG_SEGMENT_BYTES, LOG_GATHERED, LOG_GATHERED_BYTES, LOG_QUEUED_BYTES, LOG_PENDING_LIMIT, PLACES
 };
 static const struct { const char *module, *type, *name; } places[PLACES] = {
     {"stratum.session", "Session", "_authorizing"}, {"stratum.session", "Session", "_rate"},
@@ -60,9 +60,28 @@ static const struct { const char *module, *type, *name; } places[PLACES] = {
     {"stratum.vardiff", "Vardiff", "_check_count"}, {"stratum.vardiff", "Vardiff", "searching"},
     {"stratum.vardiff", "Vardiff", "_seen"}, {"stratum.vardiff", "Vardiff", "assigned"},
     {"stratum.vardiff", "Vardiff", "_search_until"}, {"stratum.outbox", "Outbox", "_chunks"},
+    {"stratum.counters", "Counters", "accepted"}, {"stratum.counters", "Counters", "accepted_by_rtt"},
+    {"stratum.counters", "Counters", "stale_by_rtt"}, {"stratum.counters", "Counters", "messages"},
+    {"pool.jobs.job_table", "JobTable", "tip"}, {"pool.jobs.job_table", "JobTable", "_jobs"},
+    {"pool.jobs.job_table", "JobTable", "_generation"}, {"pool.jobs.job", "Job", "tip"},
+    {"pool.jobs.job", "Job", "counted_chains"}, {"pool.jobs.job", "Job", "counted_generation"},
+    {"pool.jobs.job", "Job", "counted_until"}, {"pool.jobs.tip", "Tip", "seen"},
+    {"pool.shares.route", "RoutedLogin", "route"}, {"pool.shares.route", "RoutedLogin", "worker"},
+    {"pool.shares.record", "Route", "digest"}, {"pool.services.scheme_board", "SchemeBoard", "_realms"},
+    {"pool.services.work_tally", "WorkTally", "_jobs"}, {"pool.shares.share_log", "ShareLog", "_failure"},
+    {"pool.shares.share_log", "ShareLog", "_closing"}, {"pool.shares.share_log", "ShareLog", "_loop"},
+    {"pool.shares.share_log", "ShareLog", "_routes"}, {"pool.shares.share_log", "ShareLog", "_chain_sets"},
+    {"pool.shares.share_log", "ShareLog", "_sequence"}, {"pool.shares.share_log", "ShareLog", "_segment"},
+    {"pool.shares.share_log", "ShareLog", "_segment_size"}, {"pool.shares.share_log", "ShareLog", "_segment_bytes"},
+    {"pool.shares.share_log", "ShareLog", "_gathered"}, {"pool.shares.share_log", "ShareLog", "_gathered_bytes"},
+    {"pool.shares.share_log", "ShareLog", "_queued_bytes"}, {"pool.shares.share_log", "ShareLog", "pending_limit"},
 };
 static Py_ssize_t offsets[PLACES];
+static PyObject *one_share; /* 1 */
 static PyTypeObject *owners[PLACES];
+
+/* Whether an object is what has its slot at `place`. */
+static int has_place(PyObject *object, int place) { return Py_IS_TYPE(object, owners[place]); }
 
 /* Borrowed; NULL, without an exception, where it was never set. */
 static PyObject *get(PyObject *object, int place) { return *(PyObject **)((char *)object + offsets[place]); }
@@ -84,19 +103,10 @@ static int count_up(PyObject *object, int place, long by) {
     return set(object, place, PyLong_FromLong(PyLong_AsLong(get(object, place)) + by));
 }
 
-static double seconds_of(PyObject *object, int place) { return PyFloat_AsDouble(get(object, place)); }
+/* -1 with an exception for what is no number. */
+static long long number_at(PyObject *object, int place) { return PyLong_AsLongLong(get(object, place)); }
 
-/* object.name += by; -1 with an exception. */
-static int attribute_up(PyObject *object, PyObject *name, long long by) {
-    PyObject *value = PyObject_GetAttr(object, name);
-    if (value == NULL) return -1;
-    PyObject *more = PyLong_FromLongLong(PyLong_AsLongLong(value) + by);
-    Py_DECREF(value);
-    if (more == NULL) return -1;
-    int done = PyErr_Occurred() ? -1 : PyObject_SetAttr(object, name, more);
-    Py_DECREF(more);
-    return done;
-}
+static double seconds_of(PyObject *object, int place) { return PyFloat_AsDouble(get(object, place)); }
 
 static int number_of(PyObject *object, PyObject *name, long long *number) {
     PyObject *value = PyObject_GetAttr(object, name);

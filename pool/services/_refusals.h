@@ -100,16 +100,14 @@ static int count_of(PyObject *owner, PyObject *name, PyObject *key) {
 }
 
 /* The session's counter of shares by the class of its round trip, one more. */
-static int count_by_rtt(PyObject *connection, PyObject *counters, PyObject *name) {
-    PyObject *rtt = PyObject_GetAttr(connection, str_rtt_class), *counts = NULL, *before, *after = NULL;
+static int count_by_rtt(PyObject *connection, PyObject *counters, int place) {
+    PyObject *rtt = PyObject_GetAttr(connection, str_rtt_class), *counts = get(counters, place), *before, *after = NULL;
     int done = -1;
     if (rtt == NULL) return -1;
     Py_ssize_t class = PyLong_AsSsize_t(rtt);
     Py_DECREF(rtt);
-    if ((counts = PyObject_GetAttr(counters, name)) == NULL) return -1;
     if ((before = PyList_GetItem(counts, class)) != NULL) after = PyLong_FromLongLong(PyLong_AsLongLong(before) + 1);
     if (after != NULL) done = PyList_SetItem(counts, class, after);
-    Py_DECREF(counts);
     return done;
 }
 
@@ -141,7 +139,7 @@ static int refuse(PyObject *intake, PyObject *connection, PyObject *session, con
         set(address, ADDRESS_SHARES, PyLong_FromLongLong(shares)) < 0 ||
         set_seconds(address, ADDRESS_INVALID_WEIGHT, seconds_of(address, ADDRESS_INVALID_WEIGHT) + penalty) < 0 ||
         (since == Py_None && set_seconds(run, RUN_SINCE, now) < 0) || set_seconds(run, RUN_WEIGHT, weight) < 0 ||
-        (intake != NULL && which == REFUSE_STALE && count_by_rtt(connection, counters, str_stale_by_rtt) < 0))
+        (intake != NULL && which == REFUSE_STALE && count_by_rtt(connection, counters, COUNTERS_STALE_BY_RTT) < 0))
         return -1;
     answers->used += (size_t)snprintf(answers->text + answers->used, REFUSAL_BYTES, "{\"id\":%.*s,\"result\":null,\"error\":%.*s}\n",
                                       (int)id->size, id->start, (int)refusals[which].size, refusals[which].wire);

@@ -51,6 +51,8 @@ class BoughtChain:
 class SchemeBoard:
     """`realms` gives each realm's scheme by chain; a realm that is not in it is PPLNS throughout."""
 
+    __slots__ = ("_clock", "_realms", "bought")
+
     def __init__(
         self,
         realms: Mapping[str, Mapping[str, Scheme]] | None = None,

@@ -14,6 +14,8 @@ class WorkTally:
     """`expected` and `expected_near` are by chain: solves, and near misses (solves included), that the accepted shares
     should hold. `near` are those that they held. All only grow."""
 
+    __slots__ = ("_jobs", "expected", "expected_near", "near")
+
     def __init__(self) -> None:
         self.expected: dict[str, float] = {}
         self.expected_near: dict[str, float] = {}

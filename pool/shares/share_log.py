@@ -78,6 +78,14 @@ class ShareLog:
     durable), `answered_at_s` (when the disk's thread last answered shares, monotonic; 0 where the loop does that).
     """
 
+    __slots__ = (
+        "_answered", "_asked", "_chain_sets", "_close_lock", "_closing", "_directory", "_disk", "_encode",
+        "_end_telling", "_failure", "_gathered", "_gathered_bytes", "_keep_s", "_lock", "_looking", "_loop",
+        "_on_durable", "_on_error", "_queued_bytes", "_reader", "_routes", "_segment", "_segment_bytes",
+        "_segment_size", "_sequence", "_told_sequence", "_untold_failure", "_wall_s", "answered_at_s",
+        "bytes_written", "durable_position", "durable_sequence", "last_fsync_s", "pending", "pending_limit",
+    )  # fmt: skip
+
     def __init__(
         self,
         directory: Path,

@@ -279,17 +279,16 @@ def pieces(chance: random.Random, data: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_share_lanes_agree_with_python_on_whatever_miners_send(tmp_path, seed):
+async def test_share_lanes_agree_with_python_on_whatever_miners_send(tmp_path, monkeypatch, seed):
     bought = {"here": {"regbtc": "solo"}} if seed % 2 else None
     difficulty = EVERY_OTHER if seed % 3 == 1 else EVERY_HASH
-    states, taken = [], []
+    states, taken, append = [], [], ShareLog.append
+    monkeypatch.setattr(ShareLog, "append", lambda *a, **k: taken.append(1) or append(*a, **k))
     for native in (True, False):
         chance = random.Random(seed)
         world = World(tmp_path / str(native), native, difficulty, SchemeBoard(bought))  # type: ignore[arg-type]
         jobs = [world.job()]
         wires = [world.connect() for _ in range(3)]
-        appended = world.log.append
-        world.log.append = lambda *a, appended=appended, **k: taken.append(1) or appended(*a, **k)  # type: ignore
         for turn in range(8):
             if turn == 3:
                 jobs.append(world.job(now=time.monotonic()))
@@ -439,7 +438,7 @@ async def test_share_lanes_answer_what_is_durable_and_nothing_before(tmp_path, m
     wire = world.connect()
     await world.first_share(wire, job)
     hand_over = world.log._hand_over
-    monkeypatch.setattr(world.log, "_hand_over", lambda: None)
+    monkeypatch.setattr(ShareLog, "_hand_over", lambda log: None)
     world.send(wire, line(11, job, 1) + line(12, job, 2))
     await asyncio.sleep(0.02)
     wire.hear()
@@ -464,7 +463,7 @@ async def test_share_lanes_refuse_what_waits_for_a_log_that_failed(tmp_path, mon
     job = world.job()
     wire, gone = world.connect(), world.connect()
     await world.first_share(wire, job)
-    monkeypatch.setattr(world.log, "_hand_over", lambda: None)
+    monkeypatch.setattr(ShareLog, "_hand_over", lambda log: None)
     world.send(wire, line(11, job, 1))
     world.send(gone, line(11, job, 2))
     gone.abortConnection()
@@ -565,7 +564,7 @@ async def test_share_lanes_answer_nobody_else_by_a_descriptor_that_is_used_again
     wire = world.connect()
     await world.first_share(wire, job)
     hand_over = world.log._hand_over
-    monkeypatch.setattr(world.log, "_hand_over", lambda: None)
+    monkeypatch.setattr(ShareLog, "_hand_over", lambda log: None)
     world.send(wire, line(11, job, 1))
     descriptor = wire.fileno()
     wire.reader.hang_up()
@@ -591,14 +590,14 @@ async def test_share_lanes_answer_before_the_loop_hears_of_it(tmp_path, monkeypa
     job = world.job()
     wire = world.connect()
     await world.first_share(wire, job)
-    look = world.log._look
-    monkeypatch.setattr(world.log, "_look", lambda: None)
+    look = ShareLog._look
+    monkeypatch.setattr(ShareLog, "_look", lambda log: None)
     world.send(wire, line(11, job, 1))
     await asyncio.sleep(0)
     await asyncio.sleep(0)  # handed over
     heard = await asyncio.to_thread(blocking_read, wire)
     assert heard == TRUE % 11 and len(world.intake.desk) == 1 and world.intake.accepted == 1
-    monkeypatch.setattr(world.log, "_look", look)
+    monkeypatch.setattr(ShareLog, "_look", look)
     await until(lambda: world.intake.accepted == 2)  # nobody sends anything
     assert world.server.counters.accepted == 2
     await world.close()
@@ -685,7 +684,7 @@ async def test_share_lanes_take_any_number_in_one_read_and_in_one_commit(tmp_pat
     wire = world.connect()
     await world.first_share(wire, job)
     hand_over = world.log._hand_over
-    monkeypatch.setattr(world.log, "_hand_over", lambda: None)
+    monkeypatch.setattr(ShareLog, "_hand_over", lambda log: None)
     for start in range(0, 1000, 50):
         world.send(wire, b"".join(line(nonce + 10, job, nonce + 1) for nonce in range(start, start + 50)))
     assert len(world.intake.desk) == 1000
@@ -693,6 +692,16 @@ async def test_share_lanes_take_any_number_in_one_read_and_in_one_commit(tmp_pat
     await world.settle()
     assert [one["id"] for one in wire.lines if one.get("result") is True and one["id"] > 9] == list(range(10, 1010))
     assert world.intake.accepted == 1001
+    await world.close()
+
+
+async def test_share_lanes_want_the_objects_whose_slots_they_read(tmp_path):
+    world = World(tmp_path, True)
+    intake = world.intake
+    right = [intake, intake.table, intake.log, intake.tally, intake.schemes]
+    for place in range(1, 5):
+        with pytest.raises(TypeError, match="expected an intake with its"):
+            share_lanes.ShareDesk(*right[:place], object(), *right[place + 1 :])
     await world.close()
 
 
