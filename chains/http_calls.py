@@ -1,7 +1,8 @@
 """HTTP to one node, no more than its calls need: POST over connections that are kept, a call at a time on each.
 
 A pool that does nothing else asks its nodes ten times a second. Then the processor's caches are cold, and a call costs
-what its code weighs: a third of what a general client's does. The answer's head and chunks are read by Node.js' parser.
+what its code weighs: a third of what a general client's does. The answer's head and chunks are read by Node.js' parser;
+a large body, a template of megabytes, goes from the socket to its place.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ from yarl import URL
 NEXT_ADDRESS_S = 0.25
 """A host of several addresses is tried at the next one after so long (RFC 8305)."""
 
+READ_BYTES = 1 << 16
+"""What a connection takes at once of an answer that has no place yet."""
+
+LARGE_BYTES = 16 << 20
+"""The largest body that has a place made for it, and the memory that is kept for the next one."""
+
 
 class HttpAnswer(NamedTuple):
-    """`date` is the head's, None without one."""
+    """`date` is the head's, None without one. The memory of a large body serves again when nobody has it any more."""
 
     status: int
     date: str | None
-    body: bytes
+    body: bytes | memoryview
 
 
 class HttpError(Exception):
@@ -46,6 +53,7 @@ class HttpCalls:
         self._tls: ssl.SSLContext | None = None
         self._idle: list[tuple[float, _Connection]] = []  # the longest idle first
         self._busy: set[_Connection] = set()
+        self._places = _Places()
         self._look: asyncio.TimerHandle | None = None  # at what is idle
         self._closed = False
 
@@ -114,8 +122,9 @@ class HttpCalls:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         taken = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1)
         try:
+            name = host if is_secure else None
             _, connection = await loop.create_connection(
-                _Connection, sock=taken, ssl=self._tls, server_hostname=host if is_secure else None
+                lambda: _Connection(self._places), sock=taken, ssl=self._tls, server_hostname=name
             )
         except BaseException:
             taken.close()
@@ -123,20 +132,45 @@ class HttpCalls:
         return connection
 
 
-class _Connection(asyncio.Protocol):
-    """Answers end by their length, by chunks, or with the connection."""
+class _Places:
+    """Memory for large bodies, one after the other: each page of new memory is a fault, more than what fills it."""
 
     def __init__(self) -> None:
+        self._kept = bytearray(1)
+
+    def place(self, size: int) -> memoryview:
+        if len(self._kept) < size or not self._is_free():
+            self._kept = bytearray(size + size // 8)  # the next template is a little larger
+        return memoryview(self._kept)[:size]
+
+    def _is_free(self) -> bool:
+        """Python refuses to change its length while somebody has a view of it."""
+        try:
+            self._kept.append(self._kept.pop())
+        except BufferError:
+            return False
+        return True
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """Answers end by their length, by chunks, or with the connection."""
+
+    def __init__(self, places: _Places) -> None:
+        self._places = places
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[HttpAnswer] | None = None
+        self._read = memoryview(bytearray(READ_BYTES))
         self._begin(0)
 
     def _begin(self, limit_bytes: int) -> None:
         self._room_bytes = limit_bytes
         self._date: str | None = None
         self._has_end = self._has_head = False
+        self._length_bytes = 0  # as the head says
         self._parts: list[bytes] = []
+        self._large: memoryview | None = None  # the body, when it has a place
+        self._next = self._read  # where what comes next belongs
 
     @property
     def is_open(self) -> bool:
@@ -160,18 +194,41 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, hint_bytes: int) -> memoryview:
+        return self._next
+
+    def buffer_updated(self, count: int) -> None:
         if self._answer is None or self._parser is None:
             self.abort()  # nobody asked
             return
-        self._room_bytes -= len(data)
+        self._room_bytes -= count
         if self._room_bytes < 0:
             self._fail(TooLargeError("an answer that is too large"))
-            return
+        elif self._large is None:
+            self._parse(self._parser, self._read[:count])
+        else:
+            self._next = self._next[count:]
+            if not self._next:
+                self._end(self._parser)
+                self._parser = httptools.HttpResponseParser(self)  # the one before still waits for this body
+
+    def _parse(self, parser: httptools.HttpResponseParser, data: memoryview) -> None:
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(HttpError(f"the answer is not HTTP: {error}"))
+            return
+        if self._answer is not None and self._has_head and READ_BYTES < self._length_bytes <= LARGE_BYTES:
+            self._place_body()
+
+    def _place_body(self) -> None:
+        came = b"".join(self._parts)
+        if self._length_bytes - len(came) > self._room_bytes:
+            self._fail(TooLargeError("an answer that is too large"))
+            return
+        self._large = self._places.place(self._length_bytes)
+        self._large[: len(came)] = came
+        self._next = self._large[len(came) :]
 
     def connection_lost(self, reason: Exception | None) -> None:
         if reason is None and self._has_head and not self._has_end:
@@ -190,8 +247,11 @@ class _Connection(asyncio.Protocol):
         name = name.lower()
         if name == b"date":
             self._date = value.decode("latin-1")
-        elif name in (b"content-length", b"transfer-encoding"):
+        elif name == b"transfer-encoding":
             self._has_end = True
+        elif name == b"content-length":
+            self._has_end = True
+            self._length_bytes = int(value)
 
     def on_headers_complete(self) -> None:
         self._has_head = True
@@ -204,19 +264,25 @@ class _Connection(asyncio.Protocol):
         if self._parser.get_status_code() < 200:
             self._begin(self._room_bytes)  # "continue": the answer is still to come
             return
-        keeps = self._parser.should_keep_alive()
+        self._end(self._parser)
+
+    def _end(self, parser: httptools.HttpResponseParser) -> None:
+        keeps = parser.should_keep_alive()
         self._complete()
         if not keeps:
             self.abort()
 
     def _complete(self) -> None:
         assert self._parser is not None
-        answer, self._answer = self._answer, None
+        body = b"".join(self._parts) if self._large is None else self._large
+        answer, self._answer, date = self._answer, None, self._date
+        self._begin(0)
         if answer is not None and not answer.done():
-            answer.set_result(HttpAnswer(self._parser.get_status_code(), self._date, b"".join(self._parts)))
+            answer.set_result(HttpAnswer(self._parser.get_status_code(), date, body))
 
     def _fail(self, reason: Exception) -> None:
         answer, self._answer = self._answer, None
+        self._begin(0)
         if answer is not None and not answer.done():
             answer.set_exception(reason)
         self.abort()

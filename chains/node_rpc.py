@@ -35,7 +35,7 @@ LONG_POLL_S = 60.0
 RPC_IN_WARMUP = -28  # bitcoind is starting: it answers, but nothing else
 
 
-Decode = Callable[[bytes], Any]
+Decode = Callable[[bytes | memoryview], Any]
 
 _decode: Decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -216,7 +216,7 @@ def one_line(text: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text)[:300]).strip()
 
 
-def _result(call_id: int, status: int, body: bytes, decode: Decode = _decode) -> Any:
+def _result(call_id: int, status: int, body: bytes | memoryview, decode: Decode = _decode) -> Any:
     """What an HTTP answer says. bitcoind sends errors with status 404 or 500 and a JSON-RPC error object."""
     if status in (401, 403):
         raise NodeLoginError(status, f"the node refuses our login (HTTP {status})")

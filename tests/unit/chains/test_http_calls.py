@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,7 +10,16 @@ from unittest.mock import Mock
 import pytest
 from yarl import URL
 
-from chains.http_calls import HttpAnswer, HttpCalls, HttpError, TooLargeError, _Connection
+from chains.http_calls import (
+    LARGE_BYTES,
+    READ_BYTES,
+    HttpAnswer,
+    HttpCalls,
+    HttpError,
+    TooLargeError,
+    _Connection,
+    _Places,
+)
 
 TLS = Path(__file__).parents[2] / "fixtures" / "tls"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -148,6 +158,96 @@ async def test_http_calls_refuse_what_is_no_answer_and_take_the_next_one_on_anot
     await until(lambda: wire.open == 1)
 
 
+def whole(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\n") -> bytes:
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize("size", [READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 3_000_000, LARGE_BYTES + 1])
+async def test_http_calls_read_large_bodies_whole_and_keep_the_connection(
+    wire: Wire, calls: HttpCalls, size: int
+) -> None:
+    for head in (b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nDate: now\r\n"):
+        body = os.urandom(size)
+        wire.pieces = [whole(body, head)]
+        answer = await post(calls, 2 * LARGE_BYTES)
+        assert answer == HttpAnswer(200, "now" if b"Date" in head else None, body)
+        wire.pieces = [GOOD]
+        assert (await post(calls)).body == b"ok"
+    assert wire.connections == 1
+
+
+@pytest.mark.parametrize("cut", [1, 38, 39, 40, 41, 50, 70_000, 99_999 + 40])
+async def test_http_calls_read_a_large_body_in_any_two_pieces(wire: Wire, calls: HttpCalls, cut: int) -> None:
+    body = os.urandom(100_000)
+    answer = whole(body)
+    wire.pieces = [answer[:cut], answer[cut:]]
+    for _ in range(2):
+        assert (await post(calls, 200_000)).body == body
+    assert wire.connections == 1
+
+
+async def test_http_calls_leave_a_large_body_to_whoever_has_it_and_use_its_memory_again_afterwards(
+    wire: Wire, calls: HttpCalls
+) -> None:
+    bodies = [bytes((number,)) * (100_000 + number) for number in range(4)]
+    answers = []
+    for body in bodies:
+        wire.pieces = [whole(body)]
+        answers.append((await post(calls, 200_000)).body)
+    assert answers == bodies
+    last = answers[-1]
+    assert isinstance(last, memoryview)
+    memory = id(last.obj)
+    part = last[5:9]
+    del last
+    answers.clear()
+    again = (await post(calls, 200_000)).body
+    assert isinstance(again, memoryview) and id(again.obj) != memory and part == bodies[3][5:9]
+    memory = id(again.obj)
+    del again
+    again = (await post(calls, 200_000)).body
+    assert isinstance(again, memoryview) and id(again.obj) == memory and again == bodies[3]
+
+
+async def test_http_calls_read_large_bodies_at_the_same_time(wire: Wire, calls: HttpCalls) -> None:
+    body = os.urandom(1_000_000)
+    wire.pieces = [whole(body)[:500_000], whole(body)[500_000:]]
+    answers = await asyncio.gather(*(post(calls, 2_000_000) for _ in range(5)))
+    assert [answer.body for answer in answers] == [body] * 5
+    assert wire.connections == 5
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n"])
+async def test_http_calls_keep_no_connection_after_a_large_body_that_ends_it(
+    wire: Wire, calls: HttpCalls, head: bytes
+) -> None:
+    body = os.urandom(100_000)
+    wire.pieces = [whole(body, head)]
+    for _ in range(2):
+        assert (await post(calls, 200_000)).body == body
+    assert wire.connections == 2
+    await until(lambda: wire.open == 0)
+
+
+async def test_http_calls_refuse_a_large_body_before_it_comes(wire: Wire, calls: HttpCalls) -> None:
+    for pieces in ([whole(bytes(100_000))], [whole(bytes(100_000))[:60], whole(bytes(100_000))[60:]]):
+        wire.pieces = [*pieces]
+        assert (await post(calls, len(whole(bytes(100_000))))).body == bytes(100_000)
+        with pytest.raises(TooLargeError):
+            await post(calls, len(whole(bytes(100_000))) - 1)
+
+
+async def test_http_calls_miss_the_end_of_a_large_body(wire: Wire, calls: HttpCalls) -> None:
+    wire.pieces = [whole(bytes(100_000))[:-1], None]
+    with pytest.raises(OSError):
+        await post(calls, 200_000)
+    wire.pieces = [whole(bytes(100_000)) + b"x"]
+    assert (await post(calls, 200_000)).body == bytes(100_000)
+    await until(lambda: wire.open == 0)
+    wire.pieces = [GOOD]
+    assert (await post(calls)).body == b"ok"
+
+
 @pytest.mark.parametrize("more", [GOOD, b"HTTP/1.1 20", b"x"])
 @pytest.mark.parametrize("together", [True, False])
 async def test_http_calls_end_a_connection_that_answers_twice(
@@ -223,13 +323,17 @@ async def test_http_calls_speak_tls_with_who_proves_its_name(wire: Wire, monkeyp
     calls = HttpCalls(url, keep_alive_s=10)
     for _ in range(2):
         assert (await post(calls)).body == b"ok"
+    body = os.urandom(1_000_000)
+    wire.pieces = [whole(body)[:300_000], whole(body)[300_000:]]
+    for _ in range(2):
+        assert (await post(calls, 2_000_000)).body == body
     assert wire.connections == 1
     calls.close()
     server.close()
 
 
 async def test_http_calls_a_connection_that_ended_before_its_question_fails_at_once() -> None:
-    connection = _Connection()
+    connection = _Connection(_Places())
     transport = Mock()
     transport.is_closing.return_value = False
     connection.connection_made(transport)
