@@ -18,7 +18,7 @@ MESSAGES ?= 10000000
 install: $(STAMP)
 
 # uv only speeds up the installation; every package is pinned with its hash in requirements.lock.
-$(STAMP): requirements.lock pyproject.toml hatch_build.py $(wildcard chains/primitives/_*.[ch] stratum/_*.[ch] pool/*/_*.[ch])
+$(STAMP): requirements.lock pyproject.toml hatch_build.py $(wildcard chains/*/_*.[ch] stratum/_*.[ch] pool/*/_*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "parapool needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked packages into $(VENV) ..."

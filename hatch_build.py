@@ -1,4 +1,4 @@
-"""Builds what of the share path is written in C when the package is installed; without a compiler Python does it all.
+"""Builds what is written in C when the package is installed; without a compiler Python does it all.
 
 `make install`, `pip install .` and building a wheel come by here. An extension lies beside its source, where an
 editable install looks for it, and goes into a wheel that is then one for this platform.
@@ -18,6 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = (
     "chains/primitives/_share_kernel.c",
+    "chains/bitcoin/_template_scan.c",
     "stratum/_submit_scan.c",
     "stratum/_rounds.c",
     "stratum/_read_ready.c",

@@ -2,12 +2,15 @@
 
 Whatever cannot be understood is a TemplateError with one sentence; the caller keeps its last good template.
 The node has checked the transactions and their order, which is never changed here (MARA's block 809,478).
+
+`scan` reads the transactions of a regular answer in C, where that was compiled (None elsewhere), and gives what the
+code below gives; any other answer, and what is wrong with it, it leaves to that.
 """
 
 from __future__ import annotations
 
 from binascii import unhexlify
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, TypedDict
 
@@ -19,6 +22,14 @@ from chains.primitives import fields
 from chains.primitives.fields import FieldError
 from chains.primitives.merkle import coinbase_branch
 from chains.primitives.target import bits_to_target
+
+Transactions = tuple[TemplateTransaction, ...]
+
+scan: Callable[[bytes | memoryview, type[TemplateTransaction]], tuple[Transactions, bytes] | None] | None
+try:
+    from chains.bitcoin._template_scan import scan
+except ImportError:
+    scan = None
 
 Record = Mapping[str, Any]
 
@@ -69,14 +80,31 @@ HOGEX_FLAG = 0x08  # LIP-0002: bit of the flag byte behind the segwit marker
 MWEB_PRESENT = b"\x01"  # the extension is an optional field: 01 and the bytes
 
 
-def decode_answer(body: bytes) -> Any:
-    """A node's whole answer to getblocktemplate, transactions as OfferedTransaction: miners wait for it, and
-    dictionaries of 3.4 MB take five times as long. Whatever is no such template comes as plain JSON does, for its fault
-    to be named. Raises msgspec.DecodeError."""
+def decode_answer(body: bytes | memoryview) -> Any:
+    """A node's whole answer to getblocktemplate. Miners wait for it, and its transactions would take ten times as long
+    as dictionaries: they come as a tuple of TemplateTransaction, or as a list of OfferedTransaction. Whatever is no
+    such template comes as plain JSON does, for its fault to be named. Raises msgspec.DecodeError."""
+    answer = _scanned(body)
+    if answer is not None:
+        return answer
     try:
         return _decode_offered(body)
     except msgspec.ValidationError:
         return _decode_anything(body)
+
+
+def _scanned(body: bytes | memoryview) -> Any:
+    """The answer, or None when the other way has to read it or to say what is wrong with it."""
+    found = None if scan is None else scan(body, TemplateTransaction)
+    if found is None:
+        return None
+    transactions, rest = found
+    try:
+        answer: Any = _decode_offered(rest)
+    except msgspec.DecodeError:
+        return None
+    answer["result"]["transactions"] = transactions
+    return answer
 
 
 def parse_template(answer: Any, *, chain: str, node: str, template_rules: Iterable[str]) -> ParentTemplate:
@@ -91,7 +119,7 @@ def parse_template(answer: Any, *, chain: str, node: str, template_rules: Iterab
 def _template(record: Record, chain: str, node: str, known_rules: frozenset[str]) -> ParentTemplate:
     rules = _rules(record, known_rules)
     bits = int.from_bytes(fields.hex_bytes(record, "bits", 4), "big")
-    transactions = tuple(_transactions(_list(record, "transactions")))
+    transactions = _transactions(record)
     current_time = fields.integer(record, "curtime", 0, MAX_U32)
     minimum_time = fields.integer(record, "mintime", 0, MAX_U32) if "mintime" in record else current_time
     return ParentTemplate(
@@ -141,7 +169,14 @@ def _target(record: Record, bits: int) -> int:
     return target
 
 
-def _transactions(items: list[Any]) -> list[TemplateTransaction]:
+def _transactions(record: Record) -> Transactions:
+    offered = record.get("transactions")
+    if type(offered) is tuple:  # JSON has none: the scan's
+        return offered
+    return tuple(_offered(_list(record, "transactions")))
+
+
+def _offered(items: list[Any]) -> list[TemplateTransaction]:
     """In one go where nothing is wrong with them."""
     parse, missing, found = unhexlify, msgspec.UNSET, []  # takes two thirds of bytes.fromhex's time, and no blanks
     for place, item in enumerate(items):
@@ -190,7 +225,7 @@ def _coinbase_aux(record: Record) -> bytes:
     return b"".join(bytes.fromhex(value) for value in values)
 
 
-def _witness_commitment(record: Record, transactions: tuple[TemplateTransaction, ...]) -> bytes | None:
+def _witness_commitment(record: Record, transactions: Transactions) -> bytes | None:
     """The output script that commits to all witnesses (BIP141, BIP145); the same for every coinbase of ours."""
     if record.get("default_witness_commitment") is None:
         if any(transaction.wtxid != transaction.txid for transaction in transactions):
@@ -202,7 +237,7 @@ def _witness_commitment(record: Record, transactions: tuple[TemplateTransaction,
     return script
 
 
-def _extension(record: Record, transactions: tuple[TemplateTransaction, ...], known_rules: frozenset[str]) -> bytes:
+def _extension(record: Record, transactions: Transactions, known_rules: frozenset[str]) -> bytes:
     """Litecoin's MWEB block, which follows the transactions when the last of them is the HogEx."""
     has_hogex = bool(transactions) and _is_hogex(transactions[-1].data)
     if record.get("mweb") in (None, ""):

@@ -1,4 +1,4 @@
-"""Builds what is C of the share path with AddressSanitizer and UBSan in a copy of the tree, and runs its tests there.
+"""Builds what is written in C with AddressSanitizer and UBSan in a copy of the tree, and runs its tests there.
 
     python tests/fuzz/share_kernel_asan.py [EXAMPLES]
 
@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     "chains/primitives/_share_kernel.c",
+    "chains/bitcoin/_template_scan.c",
     "stratum/_submit_scan.c",
     "stratum/_rounds.c",
     "stratum/_read_ready.c",
@@ -32,6 +33,7 @@ TESTS = (
     "tests/unit/chains/primitives/test_seen_hashes.py",
     "tests/unit/chains/primitives/test_hash_pairs.py",
     "tests/vectors/test_vectors_share_kernel.py",
+    "tests/unit/chains/bitcoin/test_template_scan.py",
     "tests/unit/stratum/test_stratum_submit_scan.py",
     "tests/unit/stratum/test_stratum_rounds.py",
     "tests/unit/stratum/test_stratum_read_gate.py",
@@ -51,7 +53,7 @@ def main() -> int:
     examples = sys.argv[1] if len(sys.argv) > 1 else "20000"
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("chains", "stratum", "pool", "tests/support", "tests/unit", "tests/vectors"):
+        for name in ("chains", "stratum", "pool", "tests/support", "tests/unit", "tests/vectors", "tests/fixtures"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         for source in SOURCES:
