@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 def in_books(config: Config, work: Callable[[Connection], T]) -> T:
     """The outcome of one write transaction in the configured books, which must be there; beside a running pool it
-    takes its turn. Whatever `work` raises rolls back everything; LedgerError and SettingsRefusedError end with 1.
+    takes its turn. Whatever `work` raises rolls back everything; LedgerError, NoLossError and SettingsRefusedError end
+    with 1.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,6 +27,7 @@ def in_books(config: Config, work: Callable[[Connection], T]) -> T:
     from pool.ledger.transfer import LedgerError
     from pool.miners.refusal import SettingsRefusedError
     from pool.storage.audit_views import NoBooksError, snapshot
+    from pool.storage.block_losses import NoLossError
     from pool.storage.database import Database, in_short
 
     url = config.database_url()
@@ -39,7 +41,7 @@ def in_books(config: Config, work: Callable[[Connection], T]) -> T:
             database.close()
     except NoBooksError as error:
         raise click.UsageError(str(error)) from error
-    except (LedgerError, SettingsRefusedError) as error:
+    except (LedgerError, NoLossError, SettingsRefusedError) as error:
         raise click.ClickException(str(error)) from error
     except (SQLAlchemyError, BooksAwayError) as error:
         raise click.ClickException(f"the books cannot be written: {in_short(error)}") from error

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from pool.cli.books import from_books, in_books, now_ms
 from pool.cli.options import EXIT_NO, EXIT_OK, Command, config_option, load_config, set_option
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-    from pool.config.configuration import Config
-
-T = TypeVar("T")
 
 
 def _block_options(command: Command) -> Command:
@@ -39,7 +34,7 @@ def losses(config_file: str, overrides: tuple[str, ...]) -> NoReturn:
     """
     from pool.storage import block_losses
 
-    found = _in_books(load_config(config_file, overrides), block_losses.open_losses)
+    found = from_books(load_config(config_file, overrides), block_losses.open_losses)
     for lost in found:
         borne = "borne" if not lost.unborne else f"{lost.unborne} borne by nobody yet"
         click.echo(f"{lost.chain} {lost.height} {lost.hash_hex} reward {lost.reward}: {borne}")
@@ -63,10 +58,10 @@ def absorb(chain: str, hash_hex: str, config_file: str, overrides: tuple[str, ..
     from pool.storage import block_losses, ledger_store
 
     def work(connection: Connection) -> tuple[int, int]:
-        amount = block_losses.absorb(connection, chain, hash_hex.lower(), _now_ms())
+        amount = block_losses.absorb(connection, chain, hash_hex.lower(), now_ms())
         return amount, ledger_store.cover(connection, chain).surplus
 
-    amount, surplus = _in_books(load_config(config_file, overrides), work)
+    amount, surplus = in_books(load_config(config_file, overrides), work)
     click.echo(f"absorbed {amount}" if amount else "nothing is left to absorb")
     if surplus < 0:
         click.echo(f"the wallet holds {-surplus} less than what is owed for good: fund it before payouts go on")
@@ -88,39 +83,8 @@ def clawback(chain: str, hash_hex: str, config_file: str, overrides: tuple[str, 
     from pool.storage import block_losses
 
     def work(connection: Connection) -> tuple[int, int]:
-        return block_losses.clawback(connection, chain, hash_hex.lower(), _now_ms())
+        return block_losses.clawback(connection, chain, hash_hex.lower(), now_ms())
 
-    taken, left = _in_books(load_config(config_file, overrides), work)
+    taken, left = in_books(load_config(config_file, overrides), work)
     click.echo(f"took back {taken}; {left} is borne by nobody yet" if left else f"took back {taken}; the loss is borne")
     sys.exit(EXIT_OK)
-
-
-def _in_books(config: Config, work: Callable[[Connection], T]) -> T:
-    """One write transaction in the configured books; what stands in the way is one line."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from pool.accounting.books_away import BooksAwayError
-    from pool.ledger.transfer import LedgerError
-    from pool.storage.audit_views import NoBooksError, snapshot
-    from pool.storage.block_losses import NoLossError
-    from pool.storage.database import Database, in_short
-
-    url = config.database_url()
-    try:
-        with snapshot(url):
-            database = Database(url)
-        try:
-            with database.write() as connection:
-                return work(connection)
-        finally:
-            database.close()
-    except NoBooksError as error:
-        raise click.UsageError(str(error)) from error
-    except (NoLossError, LedgerError) as error:
-        raise click.ClickException(str(error)) from error
-    except (SQLAlchemyError, BooksAwayError) as error:
-        raise click.ClickException(f"the books cannot be written: {in_short(error)}") from error
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -7,22 +7,19 @@ ends the network. Everything is kept in the data folder: the next start goes on 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.live import Live
-
 from chains.parallel.description import DEVNET
 from chains.primitives.target import target_to_bits
-from pool.devnet.demo.children import Child, ChildEndedError, stop, wait_until
+from pool.devnet.demo.children import Child, ChildEndedError, wait_until
 from pool.devnet.demo.interruption import Interruption, by_signals
 from pool.devnet.demo.plan import Port, port_problems
+from pool.devnet.foreground import Foreground
 from pool.devnet.network_view import LiveView, NodeView, look, plain_lines
 
 HASHES_PER_S = 20_000  # of all miners together: some per cent of a processor
@@ -30,8 +27,6 @@ START_S = 120.0
 RESTART_S = 2.0
 QUICK_END_S = 10.0  # a node that lives shorter has something wrong with it
 MAX_QUICK_ENDS = 3
-TABLE_INTERVAL_S = 1.0
-LINES_INTERVAL_S = 5.0
 MATURITY_BLOCKS = 10
 
 
@@ -105,31 +100,17 @@ class _Node:
     again_s: float | None = None  # when it is started again
 
 
-@dataclass(eq=False, slots=True)
 class Network:
     """One run."""
 
-    plan: NetworkPlan
-    interrupted: Interruption
-    nodes: list[_Node] = field(default_factory=list)
-    miners: list[Child] = field(default_factory=list)
+    def __init__(self, plan: NetworkPlan, interrupted: Interruption) -> None:
+        self.plan = plan
+        self.front = Foreground("network", interrupted)
+        self.nodes: list[_Node] = []
+        self.miners: list[Child] = []
 
     def run(self) -> int:
-        """The exit code: 0 after Ctrl-C, 1 when something ended that should not."""
-        code = 0
-        try:
-            if self._start():
-                self._show()
-        except ChildEndedError as ended:
-            tail = "".join(f"\n  {line}" for line in ended.child.tail())
-            print(f"\n{ended}; its last lines ({ended.child.log_path}):{tail or ' none'}", file=sys.stderr)
-            code = 1
-        except OSError as error:
-            print(f"the network cannot run: {error}", file=sys.stderr)
-            code = 1
-        finally:
-            self._stop()
-        return code
+        return self.front.run(self._start, self._show, self._stop)
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -138,50 +119,39 @@ class Network:
         plan = self.plan
         plan.data_dir.mkdir(parents=True, exist_ok=True)
         (plan.data_dir / "network.yaml").write_text(json.dumps(plan.network(), indent=1) + "\n")
-        self._say(f"network of kind {plan.kind}: {plan.count} nodes, data and logs in {plan.data_dir}")
+        self.front.say(f"network of kind {plan.kind}: {plan.count} nodes, data and logs in {plan.data_dir}")
         for index in range(plan.count):
             self.nodes.append(_Node(index, self._child(index), time.monotonic()))
         for node in self.nodes:
-            if not wait_until(node.child.is_ready, [n.child for n in self.nodes], self.interrupted.wait, START_S):
-                if self.interrupted.is_set():
+            if not wait_until(node.child.is_ready, [n.child for n in self.nodes], self.front.interrupted.wait, START_S):
+                if self.front.interrupted.is_set():
                     return False
                 raise ChildEndedError(node.child, f"was not ready after {START_S:g} s")
             where = f"peers 127.0.0.1:{plan.port(node.index)}, calls http://127.0.0.1:{plan.rpc_port(node.index)}"
-            self._say(f"  {node.child.name}  process {node.child.pid}, {where}")
+            self.front.say(f"  {node.child.name}  process {node.child.pid}, {where}")
         if plan.miner:
             self.miners.append(Child("miner", plan.miner_command(), plan.data_dir / "miner.log"))
-            self._say(f"  miner  process {self.miners[0].pid}, {HASHES_PER_S} hashes a second over all nodes")
-        self._say("Kill a node and watch it come back. Stop with Ctrl-C.\n")
+            self.front.say(f"  miner  process {self.miners[0].pid}, {HASHES_PER_S} hashes a second over all nodes")
+        self.front.say("Kill a node and watch it come back. Stop with Ctrl-C.\n")
         return True
 
     def _child(self, index: int) -> Child:
         name = f"node{index}"
         return Child(name, self.plan.node_command(index), self.plan.data_dir / f"{name}.log")
 
-    # -- show ---------------------------------------------------------------------------------------------------------
+    # -- show and stop ------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
-        console = Console()
-        if not console.is_terminal:
-            for views in self._views(LINES_INTERVAL_S):
-                self._say("\n".join(plain_lines(views)))
-            return
-        with Live(console=console, auto_refresh=False) as live:
-            for views in self._views(TABLE_INTERVAL_S):
-                live.update(LiveView(self.plan.kind, views), refresh=True)
+        self.front.show(self._views, plain_lines, lambda views: LiveView(self.plan.kind, views))
 
     def _views(self, interval_s: float) -> Iterator[list[NodeView]]:
-        while not self.interrupted.is_set():
-            self._tend()
-            plan = self.plan
+        plan = self.plan
+        for _ in self.front.turns(interval_s, self._tend):
             yield [
                 look(plan.kind, node.child.name, node.child.pid, plan.port(node.index), plan.rpc_port(node.index),
                      node.starts)
                 for node in self.nodes
             ]  # fmt: skip
-            until_s = time.monotonic() + interval_s
-            while time.monotonic() < until_s and not self.interrupted.wait(min(0.25, interval_s)):
-                self._tend()
 
     def _tend(self) -> None:
         """Start again what has ended. Raises ChildEndedError when that is no use."""
@@ -200,24 +170,8 @@ class Network:
             if code is not None:
                 raise ChildEndedError(miner, f"ended with exit code {code}")
 
-    # -- say and stop -------------------------------------------------------------------------------------------------
-
-    def _say(self, text: str) -> None:
-        try:
-            print(text, flush=True)
-        except OSError:  # whoever read our lines has gone: that is a wish to stop
-            self.interrupted.set()
-            with open(os.devnull, "w") as nowhere:
-                os.dup2(nowhere.fileno(), sys.stdout.fileno())
-
     def _stop(self) -> None:
-        if not self.nodes:
-            return
-        self._say("\nstopping ...")
-        for stage in (self.miners, [node.child for node in self.nodes]):
-            for name in stop(stage):
-                print(f"{name} did not end by itself and was killed", file=sys.stderr)
-        self._say(f"stopped; everything is kept in {self.plan.data_dir}, the next start goes on from there")
+        self.front.stop((self.miners, [node.child for node in self.nodes]), self.plan.data_dir)
 
 
 def up(plan: NetworkPlan) -> int:

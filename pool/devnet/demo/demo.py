@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
-
-from rich.console import Console
-from rich.live import Live
 
 from pool.config.configuration import load
-from pool.devnet.demo.children import Child, ChildEndedError, raise_if_ended, stop, wait_until
+from pool.devnet.demo.children import Child, ChildEndedError, raise_if_ended, wait_until
 from pool.devnet.demo.display import LiveView, plain_lines
 from pool.devnet.demo.interruption import Interruption, by_signals
 from pool.devnet.demo.plan import DemoPlan, port_problems
 from pool.devnet.demo.snapshot import HashrateMeter, Snapshot, health, take_snapshot
+from pool.devnet.foreground import Foreground
 
 NODE_START_S = 60.0
 POOL_START_S = 60.0
-TABLE_INTERVAL_S = 1.0
-LINES_INTERVAL_S = 5.0
 
 
 def demo(config_file: str, overrides: Mapping[str, str], *, miner: bool) -> int:
@@ -47,139 +41,80 @@ class Demo:
     def __init__(self, plan: DemoPlan, miner: bool, interrupted: Interruption) -> None:
         self.plan = plan
         self.miner = miner
-        self.interrupted = interrupted
+        self.front = Foreground("demo", interrupted)
         self.nodes: list[Child] = []
         self.pools: list[Child] = []
         self.miners: list[Child] = []
 
     def run(self) -> int:
-        code = 0
-        try:
-            if self._start():
-                self._show()
-        except ChildEndedError as ended:
-            self._tell_ended(ended)
-            code = 1
-        except OSError as error:
-            self._complain(f"the demo cannot run: {error}")
-            code = 1
-        finally:
-            self._stop()
-        return code
+        return self.front.run(self._start, self._show, self._stop)
 
     # -- start --------------------------------------------------------------------------------------------------
 
     def _start(self) -> bool:
         """Start everything; False when the user wants to stop already."""
         plan = self.plan
-        self._say(f"demo: data in {plan.data_dir}, logs in {plan.data_dir / 'logs'}")
+        self.front.say(f"demo: data in {plan.data_dir}, logs in {plan.data_dir / 'logs'}")
         for name in plan.node_names:
             self.nodes.append(self._child(f"node {name}", f"node-{name}.log", plan.node_command(name)))
         for name, node in zip(plan.node_names, self.nodes, strict=True):
             if not self._ready(node, NODE_START_S):
                 return False
             kind = plan.config.chains[name].kind
-            self._say(f"  {node.name:<13} {kind:<8} process {node.pid}, RPC port {plan.node_rpc_port(name)}")
+            self.front.say(f"  {node.name:<13} {kind:<8} process {node.pid}, RPC port {plan.node_rpc_port(name)}")
         pool = self._child("pool", "pool.log", plan.pool_command())
         self.pools.append(pool)
         if not self._answering(pool):
             return False
-        self._say(f"  {'pool':<22} process {pool.pid}, Stratum {plan.stratum_url}, HTTP {plan.http_url}")
+        self.front.say(f"  {'pool':<22} process {pool.pid}, Stratum {plan.stratum_url}, HTTP {plan.http_url}")
         if self.miner:
             miner = self._child("miner", "miner.log", plan.miner_command())
             self.miners.append(miner)
-            self._say(f"  {'miner':<22} process {miner.pid}, {plan.miner_address}")
-        self._say(invitation(plan))
+            self.front.say(f"  {'miner':<22} process {miner.pid}, {plan.miner_address}")
+        self.front.say(invitation(plan))
         return True
 
     def _child(self, name: str, log_name: str, command: Sequence[str]) -> Child:
         return Child(name, command, self.plan.data_dir / "logs" / log_name)
 
     def _ready(self, child: Child, limit_s: float) -> bool:
-        if wait_until(child.is_ready, self._children(), self.interrupted.wait, limit_s):
+        if wait_until(child.is_ready, self._children(), self.front.interrupted.wait, limit_s):
             return True
-        if not self.interrupted.is_set():
+        if not self.front.interrupted.is_set():
             raise ChildEndedError(child, f"was not ready after {limit_s:g} s")
         return False
 
     def _answering(self, pool: Child) -> bool:
         """Wait until the pool takes shares. One that answers but has no work yet is shown with its reason."""
         url = self.plan.http_url
-        if wait_until(lambda: health(url) is None, self._children(), self.interrupted.wait, POOL_START_S):
+        if wait_until(lambda: health(url) is None, self._children(), self.front.interrupted.wait, POOL_START_S):
             return True
-        if self.interrupted.is_set():
+        if self.front.interrupted.is_set():
             return False
         if take_snapshot(url, HashrateMeter()) is None:
             raise ChildEndedError(pool, f"did not answer at {url} within {POOL_START_S:g} s")
-        self._say(f"the pool runs, but takes no shares yet: {health(url)}")
+        self.front.say(f"the pool runs, but takes no shares yet: {health(url)}")
         return True
 
     def _children(self) -> list[Child]:
         return [*self.nodes, *self.pools, *self.miners]
 
-    # -- show ---------------------------------------------------------------------------------------------------
+    # -- show and stop ------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
-        console = Console()
-        if console.is_terminal:
-            self._show_live(console)
-        else:
-            for snapshot in self._snapshots(LINES_INTERVAL_S):
-                self._say("\n".join(plain_lines(snapshot)))
-
-    def _show_live(self, console: Console) -> None:
-        try:
-            with Live(console=console, auto_refresh=False) as live:
-                for snapshot in self._snapshots(TABLE_INTERVAL_S):
-                    live.update(LiveView(snapshot), refresh=True)
-        except OSError:
-            self._reader_gone(sys.stdout)
+        self.front.show(self._snapshots, plain_lines, LiveView)
 
     def _snapshots(self, interval_s: float) -> Iterator[Snapshot]:
         """A snapshot every `interval_s` until interrupted; a pool that does not answer for a moment is passed over.
         Raises ChildEndedError."""
         meter = HashrateMeter()
-        while not self.interrupted.is_set():
-            raise_if_ended(self._children())
+        for _ in self.front.turns(interval_s, lambda: raise_if_ended(self._children())):
             snapshot = take_snapshot(self.plan.http_url, meter)
             if snapshot is not None:
                 yield snapshot
-            until = time.monotonic() + interval_s
-            while time.monotonic() < until and not self.interrupted.wait(min(0.25, interval_s)):
-                raise_if_ended(self._children())
-
-    # -- say ----------------------------------------------------------------------------------------------------
-
-    def _say(self, text: str, stream: TextIO | None = None) -> None:
-        stream = stream or sys.stdout
-        try:
-            print(text, file=stream, flush=True)
-        except OSError:
-            self._reader_gone(stream)
-
-    def _complain(self, text: str) -> None:
-        self._say(text, sys.stderr)
-
-    def _reader_gone(self, stream: TextIO) -> None:
-        """Whoever read our lines has gone (`make demo | head`, a closed terminal): that is a wish to stop."""
-        self.interrupted.set()
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), stream.fileno())
-
-    # -- stop ---------------------------------------------------------------------------------------------------
-
-    def _tell_ended(self, ended: ChildEndedError) -> None:
-        lines = "".join(f"\n  {line}" for line in ended.child.tail())
-        self._complain(f"\n{ended}; its last lines ({ended.child.log_path}):{lines or ' none'}")
 
     def _stop(self) -> None:
-        if not self._children():
-            return
-        self._say("\nstopping ...")
-        for stage in (self.miners, self.pools, self.nodes):
-            for name in stop(stage):
-                self._complain(f"{name} did not end by itself and was killed")
-        self._say(f"stopped; everything is kept in {self.plan.data_dir}, the next start goes on from there")
+        self.front.stop((self.miners, self.pools, self.nodes), self.plan.data_dir)
 
 
 def _pool_program() -> str:
