@@ -260,7 +260,7 @@ METRICS: tuple[MetricDefinition, ...] = (
         "block_submit_seconds", "seconds", "chain", "blocks", "From the solve of a block to its final answer."
     ),
     # -- share log and books
-    _gauge("spool_bytes", "bytes", "", "books", "Size of the share log's segments on disk."),
+    _gauge("spool_bytes", "bytes", "", "books", "Size of the share log's segments on disk, room ahead included."),
     _gauge(
         "spool_pending_shares", "shares", "", "books",
         "Accepted shares that wait for the disk before they are answered.",

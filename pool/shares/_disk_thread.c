@@ -1,47 +1,36 @@
-/* The share log's writer as a thread that never needs Python's lock: write, fdatasync, tell, wait.
+/* The share log's writer as a thread that never needs Python's lock: write, sync, tell, wait.
  *
  * disk_thread.py has its twin in Python and says what everything means; that is used where this cannot be built
  * and for files that are not the system's own. The loop hands over bytes with put(); what has come since the last commit
- * is written and synced together; then the shares are answered, where somebody does that here (_disk_thread.h), and a count
- * on the eventfd `tell` wakes the loop, if that waits for it, which asks progress(). A thread
+ * is written and synced together (_segment_file.h); then the shares are answered, where somebody does that here
+ * (_disk_thread.h), and a count on the eventfd `tell` wakes the loop, if that waits for it, which asks progress(). A thread
  * of Python's takes the interpreter's lock three times for each commit, each time from the loop or with a wait.
  *
- * An error of write or fdatasync is never retried: after it nothing more is written, whatever is put.
+ * An error of write or sync is never retried: after it nothing more is written, whatever is put.
  */
 #define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "_disk_thread.h"
-
-#define PATH_LIMIT 4096
-#define TOGETHER (1 << 20) /* joined for one write; what is larger goes in several */
-
-typedef struct piece {
-    struct piece *next;
-    unsigned long long segment, sequence, shares;
-    size_t size;
-    int tell; /* the loop at once when it is durable */
-    char bytes[];
-} Piece;
+#include "_log_pieces.h"
 
 typedef struct {
     PyObject_HEAD
     pthread_t thread;
     int running, locks; /* whether there is a thread to join, and locks to destroy */
     /* Written before the thread begins, or by it alone. */
-    char directory[PATH_LIMIT];
-    int file, tell;
+    char directory[SEGMENT_PATH_LIMIT];
+    SegmentFile file;
+    int tell;
     unsigned long long segment;
     long long interval_ns;
     char *joined;
@@ -63,63 +52,11 @@ static double now_s(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int write_all(int file, const char *bytes, size_t size) {
-    while (size) {
-        ssize_t done = write(file, bytes, size);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return errno;
-        bytes += done;
-        size -= (size_t)done;
-    }
-    return 0;
-}
-
-/* The next segment's file, made and its name durable. */
+/* The next segment's file. The one before has its records and nothing else first: only the newest may end in zeros. */
 static int rotate(DiskThread *self, unsigned long long segment) {
-    char path[PATH_LIMIT + 32];
-    int error = 0, folder;
-    if (close(self->file) < 0 && errno != EINTR) error = errno;
-    self->file = -1;
-    if (error) return error;
-    snprintf(path, sizeof path, "%s/%08llu.log", self->directory, segment);
-    self->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
-    if (self->file < 0) return errno;
-    folder = open(self->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return errno;
-    if (fsync(folder) < 0) error = errno;
-    close(folder);
-    self->segment = segment;
-    return error;
-}
-
-/* Writes pieces of one segment and frees them; `*size`, `*shares` and `*sequence` say what was written, `*tell` whether the
- * loop waits for it. */
-static int commit(DiskThread *self, Piece *piece, size_t *size, unsigned long long *shares, unsigned long long *sequence, int *tell) {
-    int error = piece->segment == self->segment ? 0 : rotate(self, piece->segment);
-    size_t held = 0;
-    *size = 0;
-    *shares = 0;
-    while (piece) {
-        Piece *next = piece->next;
-        if (!error && held + piece->size > TOGETHER) {
-            error = write_all(self->file, self->joined, held);
-            held = 0;
-        }
-        if (!error && piece->size > TOGETHER) {
-            error = write_all(self->file, piece->bytes, piece->size);
-        } else if (!error) {
-            memcpy(self->joined + held, piece->bytes, piece->size);
-            held += piece->size;
-        }
-        *size += piece->size;
-        *shares += piece->shares;
-        *sequence = piece->sequence;
-        *tell |= piece->tell;
-        free(piece);
-        piece = next;
-    }
-    if (!error && held) error = write_all(self->file, self->joined, held);
-    if (!error && fdatasync(self->file) < 0) error = errno; /* never again: a second one would lie */
+    int error = segment_finish(&self->file);
+    if (!error) error = segment_create(&self->file, self->directory, segment);
+    if (!error) self->segment = segment;
     return error;
 }
 
@@ -145,48 +82,60 @@ static void pause_for(DiskThread *self, double began_s) {
     while (!self->closing && pthread_cond_timedwait(&self->put, &self->lock, &until) != ETIMEDOUT) continue;
 }
 
+/* Full only when the loop has been told and did not listen yet. */
+static void tell_loop(const DiskThread *self) {
+    static const uint64_t one = 1;
+    if (write(self->tell, &one, sizeof one) < 0) { /* nobody listens any more: the shares are on disk all the same */ }
+}
+
 static void *run(void *argument) {
     DiskThread *self = argument;
-    static const uint64_t one = 1;
     pthread_mutex_lock(&self->lock);
     for (;;) {
-        size_t size;
-        unsigned long long shares, sequence = 0;
-        int tell = 0;
         while (self->first == NULL && !self->closing) pthread_cond_wait(&self->put, &self->lock);
         Piece *pieces = take(self);
         if (pieces == NULL) break;
         const DiskAnswers *answers = self->answers;
         pthread_mutex_unlock(&self->lock);
         double began_s = now_s();
-        int error = commit(self, pieces, &size, &shares, &sequence, &tell);
+        Written written = {0};
+        int error = pieces->segment == self->segment ? 0 : rotate(self, pieces->segment);
+        if (!error) error = write_pieces(&self->file, pieces, self->joined, &written);
+        free_pieces(pieces);
         double ended_s = now_s();
-        if (error) tell = 1;
-        else if (answers) tell |= answers->durable(answers->with, sequence);
+        int tell = error ? 1 : written.tell;
+        if (!error && answers) tell |= answers->durable(answers->with, written.sequence);
         pthread_mutex_lock(&self->lock);
         if (error) {
             self->failed = error;
         } else {
             if (self->durable_segment != self->segment) self->durable_offset = 0;
             self->durable_segment = self->segment;
-            self->durable_offset += size;
-            self->durable_sequence = sequence;
-            self->shares_waiting -= shares;
-            self->bytes_waiting -= size;
-            self->bytes_written += size;
+            self->durable_offset += written.size;
+            self->durable_sequence = written.sequence;
+            self->shares_waiting -= written.shares;
+            self->bytes_waiting -= written.size;
+            self->bytes_written += written.size;
             self->sync_s = ended_s - began_s;
             self->synced_at_s = ended_s;
         }
         pthread_mutex_unlock(&self->lock);
-        /* Full only when the loop has been told and did not listen yet. */
-        if (tell && write(self->tell, &one, sizeof one) < 0) { /* nobody listens any more: the shares are on disk all the same */ }
+        if (tell) tell_loop(self);
+        int ahead_error = error ? 0 : segment_write_ahead(&self->file); /* when all of the commit have their answers */
         pthread_mutex_lock(&self->lock);
+        if (ahead_error) {
+            self->failed = error = ahead_error;
+            tell_loop(self);
+        }
         if (error) break;
         pause_for(self, began_s);
     }
+    int failed = self->failed;
     pthread_mutex_unlock(&self->lock);
-    if (self->file >= 0) close(self->file);
-    self->file = -1;
+    if (failed && self->file.file >= 0) {
+        close(self->file.file);
+        self->file.file = -1;
+    } else if (!failed && segment_finish(&self->file)) { /* all is durable: the next start cuts the zeros that are left */ }
     return NULL;
 }
 
@@ -196,12 +145,12 @@ static int thread_init(PyObject *object, PyObject *args, PyObject *keywords) {
     const char *directory;
     double interval_s;
     sigset_t all, before;
-    int failed;
+    int file, failed;
     if (self->locks) {
         PyErr_SetString(PyExc_RuntimeError, "the thread was begun before");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "yiKKKdi", names, &directory, &self->file, &self->durable_segment,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "yiKKKdi", names, &directory, &file, &self->durable_segment,
                                      &self->durable_offset, &self->durable_sequence, &interval_s, &self->tell))
         return -1;
     if (strlen(directory) >= sizeof self->directory) {
@@ -209,6 +158,10 @@ static int thread_init(PyObject *object, PyObject *args, PyObject *keywords) {
         return -1;
     }
     strcpy(self->directory, directory);
+    if ((errno = segment_take(&self->file, file, (off_t)self->durable_offset)) != 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
     self->segment = self->durable_segment;
     self->interval_ns = (long long)(interval_s * 1e9);
     self->last = &self->first;
@@ -250,13 +203,6 @@ static void end(DiskThread *self) {
     Py_END_ALLOW_THREADS
 }
 
-static void free_pieces(Piece *piece) {
-    for (Piece *next; piece; piece = next) {
-        next = piece->next;
-        free(piece);
-    }
-}
-
 static void thread_dealloc(PyObject *object) {
     DiskThread *self = (DiskThread *)object;
     end(self);
@@ -268,58 +214,6 @@ static void thread_dealloc(PyObject *object) {
         pthread_cond_destroy(&self->put);
     }
     Py_TYPE(object)->tp_free(object);
-}
-
-typedef struct {
-    unsigned long long segment, sequence, shares;
-    const char *bytes;
-    size_t size;
-} Entry;
-
-/* One (segment, data, sequence, shares) of a list; the bytes stay the tuple's. */
-static int take_entry(PyObject *list, Py_ssize_t at, Entry *entry) {
-    PyObject *item = PyList_GET_ITEM(list, at);
-    char *bytes;
-    Py_ssize_t size;
-    if (!PyTuple_CheckExact(item) || PyTuple_GET_SIZE(item) != 4) {
-        PyErr_SetString(PyExc_TypeError, "expected a segment, bytes, a sequence and a number of shares");
-        return -1;
-    }
-    entry->segment = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(item, 0));
-    entry->sequence = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(item, 2));
-    entry->shares = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(item, 3));
-    if (PyErr_Occurred() || PyBytes_AsStringAndSize(PyTuple_GET_ITEM(item, 1), &bytes, &size) < 0) return -1;
-    entry->bytes = bytes;
-    entry->size = (size_t)size;
-    return 0;
-}
-
-/* The entries from `at` on that are of one segment as one piece; `*at` is then the next one. NULL with an exception. */
-static Piece *make_piece(PyObject *list, Py_ssize_t *at) {
-    Entry entry;
-    size_t size = 0;
-    unsigned long long segment = 0;
-    Py_ssize_t end = *at;
-    for (; end < PyList_GET_SIZE(list); end++) {
-        if (take_entry(list, end, &entry) < 0) return NULL;
-        if (end == *at) segment = entry.segment;
-        else if (entry.segment != segment) break;
-        size += entry.size;
-    }
-    Piece *piece = malloc(sizeof *piece + size);
-    if (piece == NULL) return (Piece *)PyErr_NoMemory();
-    *piece = (Piece){.segment = segment, .size = 0};
-    for (; *at < end; ++*at) {
-        if (take_entry(list, *at, &entry) < 0) {
-            free(piece);
-            return NULL;
-        }
-        memcpy(piece->bytes + piece->size, entry.bytes, entry.size);
-        piece->size += entry.size;
-        piece->shares += entry.shares;
-        piece->sequence = entry.sequence;
-    }
-    return piece;
 }
 
 typedef struct {

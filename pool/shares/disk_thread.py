@@ -1,9 +1,10 @@
 """The share log's writer: a thread that makes what the loop puts durable, and tells the loop.
 
-Everything that was put since the last commit is written and fdatasync'ed together. The thread is one of C's
+Everything that was put since the last commit is written and synced together. The thread is one of C's
 (_disk_thread.c) where that was built: one of Python's takes the interpreter's lock from the loop three times for each
 commit. Here are its twin in Python, for files that are not the system's own, such as a test's failing disk, and which
-of the two a log gets.
+of the two a log gets. C writes over zeros that it wrote ahead (_segment_file.h), the twin appends; a segment that is
+finished is the same of both, and what a crash leaves is cut the same way.
 
 An error of write or fdatasync is never retried: after EIO the kernel may have dropped the pages and a second fdatasync
 would lie. The thread ends, and nothing that was put later is ever durable.

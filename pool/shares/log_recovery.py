@@ -16,7 +16,8 @@ log = logging.getLogger("parapool.shares")
 
 
 def recover(directory: Path) -> tuple[int, int]:
-    """Cuts the torn tail; returns (last segment, highest sequence that may have been handed out), zeros for a new log.
+    """Cuts the torn tail, zeros without a word; returns (last segment, highest sequence that may have been handed out),
+    zeros for a new log.
 
     Raises CorruptShareLog when the last segment is not a share log's.
     """
@@ -44,7 +45,7 @@ def recover(directory: Path) -> tuple[int, int]:
 def recent_header_hashes(directory: Path, durable: Position, since_ms: int) -> Iterator[bytes]:
     """The header hashes of the durable shares received at or after `since_ms`, newest segment first."""
     decoder: msgspec.msgpack.Decoder[Line] = msgspec.msgpack.Decoder(Line)
-    for number in reversed(segment_numbers(directory)):
+    for number in reversed([number for number in segment_numbers(directory) if number <= durable.segment]):
         end = durable.offset if number == durable.segment else None
         older = recent = False
         for _, payload in read_frames(segment_path(directory, number), 0, end):

@@ -1,7 +1,8 @@
 """The files of the share log: how a record is framed, how a segment is named, read, and cut where a crash tore it.
 
 A frame is u32 length, u32 CRC-32 (zlib) of the payload, payload, integers little-endian. A length of zero is never
-valid, because a file system may leave zeros behind and the CRC of nothing is zero.
+valid, because the CRC of nothing is zero and the newest segment may end in zeros: its writer writes them ahead, and a
+file system may leave some behind. A segment has its records and nothing else before the next one is made.
 """
 
 from __future__ import annotations
@@ -121,25 +122,24 @@ def whole_length(path: Path) -> int:
 
 
 def cut_torn_tail(path: Path) -> int:
-    """Cuts what a crash left half written at the end of the last segment and makes the rest durable.
+    """Cuts what a crash left behind the last whole record of the last segment and makes the rest durable.
 
-    The bytes cut off were never acknowledged; they are kept beside the segment for whoever wants to look.
-    Returns how many bytes were cut.
+    None of it was acknowledged: a commit is written when the one before is durable, so the first record that is not
+    whole is of the last commit, of which pages may have reached the disk in any order. What follows zeros or damage is
+    therefore cut too. It is kept beside the segment for whoever wants to look, without the zeros at the end.
+    Returns how many bytes are kept so; 0 when there were only zeros.
     """
-    size = path.stat().st_size
     good = whole_length(path)
-    if good < size:
-        with path.open("rb") as file:
-            file.seek(good)
-            path.with_name(f"{path.name}.torn-{good}").write_bytes(file.read())
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        if good < size:
-            os.ftruncate(descriptor, good)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return size - good
+    with path.open("r+b") as file:
+        file.seek(good)
+        tail = file.read()
+        torn = tail.rstrip(b"\0")
+        if torn:
+            path.with_name(f"{path.name}.torn-{good}").write_bytes(torn)
+        if tail:
+            file.truncate(good)
+        os.fsync(file.fileno())
+    return len(torn)
 
 
 def sync_directory(directory: Path) -> None:

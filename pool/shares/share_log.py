@@ -1,9 +1,9 @@
 """The share log: an accepted share is on disk before its answer is sent.
 
-Append-only segments DATA_DIR/shares/NNNNNNNN.log, written by one thread (disk_thread.py) as a group commit. What one
-turn of the loop appends is gathered and put to the thread together; when it is durable the thread tells the loop, which
-looks how far it is and calls `on_durable` or `on_error`. Miners are read in common turns (stratum/transport.py), which
-sets the rhythm.
+Segments DATA_DIR/shares/NNNNNNNN.log, written by one thread (disk_thread.py) as a group commit; the newest may end in
+zeros, room written ahead. What one turn of the loop appends is gathered and put to the thread together; when it is
+durable the thread tells the loop, which looks how far it is and calls `on_durable` or `on_error`. Miners are read in
+common turns (stratum/transport.py), which sets the rhythm.
 
 Three rules:
  * An error of write or fdatasync is never retried. The log stops, `on_error` is called once, every later append raises
@@ -208,7 +208,7 @@ class ShareLog:
         return self._sequence
 
     def close(self) -> None:
-        """Makes everything appended durable and stops the thread; blocks for about one fdatasync. May be called
+        """Makes everything appended durable and stops the thread; blocks for two syncs of the disk. May be called
         twice, and from any thread.
         """
         with self._close_lock:  # who comes second returns no earlier

@@ -16,7 +16,7 @@ from support.rig import Rig
 from chains.reference.wallet import address
 from pool.devnet.demo.children import Child
 from pool.mining_client.client import StratumError
-from pool.shares.log_segment import frame
+from pool.shares.log_segment import frame, whole_length
 from pool.storage import tables
 
 MINER = address("miner", 0)
@@ -130,8 +130,8 @@ async def test_devnet_full_disk_refuses_shares_and_ends_the_pool(make_devnet: An
     rigs = [await devnet.rig(f"{MINER}.rig{number}") for number in range(3)]
     streams = [asyncio.ensure_future(_stream(rig)) for rig in rigs]
     segment = next((devnet.data_dir / "shares").glob("*.log"))
-    await devnet.until(lambda: segment.stat().st_size > 20_000, "shares are written")
-    limit = segment.stat().st_size + 1000
+    await devnet.until(lambda: whole_length(segment) > 20_000, "shares are written")
+    limit = whole_length(segment) + 1000  # behind it are zeros, of which no use can be made any more
     resource.prlimit(devnet.pool.pid, resource.RLIMIT_FSIZE, (limit, limit))
     assert await devnet.exit_code_of(devnet.pool) == 1
     await asyncio.gather(*streams)

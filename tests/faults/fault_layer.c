@@ -1,8 +1,9 @@
 /* fault_layer: a library that is loaded before a process's own (LD_PRELOAD) and makes its clock and its disk fail on demand.
  *
  * FAULT_FILE names a file of 32 bytes that the test writes and this library maps, little-endian: i64 nanoseconds that the
- * wall clock is off; i32 error number of fsync and fdatasync; i32 error number of writes to regular files; i32 milliseconds
- * that each fsync and fdatasync takes longer; three i32 unused. Descriptors 0 to 2, the log, are left alone, and so are
+ * wall clock is off; i32 error number of fsync, fdatasync and the sync of a write that asks for one (RWF_DSYNC); i32 error
+ * number of writes to regular files; i32 milliseconds that each such sync takes longer; i32 error number of pwritev2, as where
+ * it is not known; i32 error number of fsync and fdatasync alone; one i32 unused. Descriptors 0 to 2, the log, are left alone, and so are
  * writes below a folder solutions: on a full disk these have the room that the pool sets aside for them. The monotonic clock
  * is never changed: a step of the wall clock is what is tried.
  */
@@ -21,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct faults { int64_t clock_ns; int32_t sync_error, write_error, sync_ms, unused[3]; };
+struct faults { int64_t clock_ns; int32_t sync_error, write_error, sync_ms, unknown_error, plain_sync_error, unused; };
 
 static const struct faults none;
 static const volatile struct faults *faults = &none;
@@ -80,13 +81,20 @@ static int broken_sync(void) {
     return error;
 }
 
-int fsync(int fd) {
+static int broken_plain_sync(void) {
     if (broken_sync()) return -1;
+    int error = faults->plain_sync_error;
+    if (error) errno = error;
+    return error;
+}
+
+int fsync(int fd) {
+    if (broken_plain_sync()) return -1;
     REAL(fsync, fd);
 }
 
 int fdatasync(int fd) {
-    if (broken_sync()) return -1;
+    if (broken_plain_sync()) return -1;
     REAL(fdatasync, fd);
 }
 
@@ -122,4 +130,33 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
 ssize_t writev(int fd, const struct iovec *parts, int count) {
     if (broken_write(fd)) return -1;
     REAL(writev, fd, parts, count);
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
+    if (broken_write(fd)) return -1;
+    REAL(pwritev, fd, parts, count, at);
+}
+
+static ssize_t true_pwritev2(int fd, const struct iovec *parts, int count, off_t at, int flags) {
+    REAL(pwritev2, fd, parts, count, at, flags);
+}
+
+/* A sync that fails comes after the write, as the kernel's does: the bytes may be there all the same. */
+ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t at, int flags) {
+    int synced = flags & (RWF_DSYNC | RWF_SYNC);
+    if (faults->unknown_error) {
+        errno = faults->unknown_error;
+        return -1;
+    }
+    if (broken_write(fd)) return -1;
+    if (!synced || !faults->sync_error) {
+        if (synced) broken_sync();
+        return true_pwritev2(fd, parts, count, at, flags);
+    }
+    ssize_t done = true_pwritev2(fd, parts, count, at, flags & ~synced);
+    return done >= 0 && broken_sync() ? -1 : done;
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t at, int flags) {
+    return pwritev2(fd, parts, count, at, flags);
 }

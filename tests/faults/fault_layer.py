@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("fault_layer.c")
-FORM = struct.Struct("<qiii12x")
+FORM = struct.Struct("<qiiiii4x")
 
 
 def compiled(folder: Path) -> Path:
@@ -32,8 +32,18 @@ class FaultLayer:
         """A command under this layer."""
         return ["env", f"LD_PRELOAD={self._library}", f"FAULT_FILE={self._control}", *words]
 
-    def set(self, *, clock_s: float = 0.0, sync_error: int = 0, write_error: int = 0, sync_ms: int = 0) -> None:
+    def set(
+        self,
+        *,
+        clock_s: float = 0.0,
+        sync_error: int = 0,
+        write_error: int = 0,
+        sync_ms: int = 0,
+        unknown_error: int = 0,
+        plain_sync_error: int = 0,
+    ) -> None:
         """From now on; what is not named is well. The file stays the same one, since it is mapped."""
-        data = FORM.pack(round(clock_s * 1e9), sync_error, write_error, sync_ms)
+        errors = unknown_error, plain_sync_error
+        data = FORM.pack(round(clock_s * 1e9), sync_error, write_error, sync_ms, *errors)
         with self._control.open("r+b" if self._control.exists() else "wb") as file:
             file.write(data)

@@ -38,6 +38,7 @@ TESTS = (
     "tests/unit/stratum/test_stratum_rounds.py",
     "tests/unit/stratum/test_stratum_read_gate.py",
     "tests/unit/pool/shares/test_disk_thread.py",
+    "tests/unit/pool/shares/test_segment_file.py",
     "tests/unit/pool/shares/test_share_log.py",
     "tests/unit/pool/services/test_share_lanes.py",
 )

@@ -1,8 +1,8 @@
 """A disk that forgets what was not synced: files are real, and a crash takes back what no fsync had made durable.
 
 The share log writes through `SegmentFile` here, the solution store through `os` and `_remove` (`installed`). A crash
-keeps any prefix of what a file got since its last sync, possibly followed by zeros, and undoes renames, removals and
-new names of a folder from any one of those on that its last sync did not cover.
+keeps any prefix of what a file got since its last sync, possibly with a hole and followed by zeros, and undoes
+renames, removals and new names of a folder from any one of those on that its last sync did not cover.
 """
 
 from __future__ import annotations
@@ -142,10 +142,15 @@ class SegmentFile:
         """The log syncs before it closes."""
 
     def tear(self, random: Random) -> None:
-        """Any part of the waiting bytes reached the disk, and a file system may have left zeros behind them."""
+        """Any part of the waiting bytes reached the disk, over zeros written ahead: those are behind them, and
+        where a page would have got there later than the next one, between them."""
         kept = self._waiting[: random.randint(0, len(self._waiting))]
         if self._waiting and random.random() < 0.3:
-            kept += bytes(random.randint(1, 40))
+            zeros = random.randint(1, 40)
+            begin, end = len(kept) * zeros // 80, len(kept) * zeros // 40
+            if zeros % 2:
+                kept = kept[:begin] + bytes(end - begin) + kept[end:]
+            kept += bytes(1000 * zeros)
         self._waiting = b""
         if self._path.exists():
             self._flush(kept)

@@ -49,7 +49,8 @@ class Writer:
             return False
 
     def segment(self, number: int) -> bytes:
-        return segment_path(self.folder, number).read_bytes()
+        """The records; behind those of the newest there may be zeros while it is written."""
+        return segment_path(self.folder, number).read_bytes().rstrip(b"\0")
 
     def close(self) -> None:
         for thread in self.threads:
@@ -102,6 +103,8 @@ def test_disk_thread_tells_when_it_was_asked_to(writer: Writer, tell: bool) -> N
     thread.put([entry(101), entry(102, 2), entry(103, 3)], tell)
     thread.put([], True)
     thread.close()
+    sizes = [segment_path(writer.folder, number).stat().st_size for number in (1, 2, 3)]
+    assert sizes == [10, 5, 5], "no zeros are left"
     assert [writer.segment(number) for number in (1, 2, 3)] == [b"start<101>", b"<102>", b"<103>"]
     assert writer.heard() is tell
 
@@ -127,6 +130,21 @@ def test_disk_thread_commits_a_batch_segment_by_segment(writer: Writer) -> None:
     thread.close()
     assert thread.progress()[:3] == (2, 10, 103) and not segment_path(writer.folder, 4).exists()
     assert (writer.segment(2), writer.segment(3)) == (b"<102><103>", b"somebody else's")
+
+
+def test_disk_thread_makes_commits_of_any_size_durable(writer: Writer) -> None:
+    """What is more than one write comes in several: with zeros ahead of them, behind them and in their middle."""
+    thread = writer.begin(interval_s=0.05)
+    sizes = [10, 100_000, 600_000, 600_000, 1_300_000, 5, 0, 1 << 20, 130_000, 7]
+    data = [bytes([65 + index]) * size for index, size in enumerate(sizes)]
+    for index, part in enumerate(data):
+        thread.put([(1, part, 101 + index, 1)], False)
+        if index in (0, 1, 5, 7):
+            until(lambda index=index: thread.progress()[2] == 101 + index)
+            assert writer.segment(1) == b"start" + b"".join(data[: index + 1])
+    thread.close()
+    assert segment_path(writer.folder, 1).read_bytes() == b"start" + b"".join(data)
+    assert thread.progress()[:3] == (1, 5 + sum(sizes), 110) and thread.progress()[4:8] == (0, 0, 0, sum(sizes))
 
 
 def test_disk_thread_takes_all_entries_or_none(writer: Writer) -> None:
