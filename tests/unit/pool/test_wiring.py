@@ -184,7 +184,7 @@ async def test_wiring_stops_miners_then_shares_then_books_then_the_rest(reactor,
     async with running(config()) as pool:
         [server] = pool.mining.servers.values()
         told(server, "stop_listening", "no new miners")
-        told(pool.share_log, "close", "shares durable")
+        told(type(pool.share_log), "close", "shares durable")
         told(server, "stop", "miners gone")
         told(pool.mining.blocks, "drain", "submissions")
         told(pool.keeping.bookkeeping, "catch_up", "books")
