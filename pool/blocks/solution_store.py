@@ -7,12 +7,13 @@ One JSON file per (chain, block hash), which moves through three folders of DATA
     booked/  recorded in the books; kept without the block's bytes, or with them when the block was not accepted
 
 Every step writes the new file (temporary name, fsync, rename, fsync of the folder) before it removes the old one, so
-a crash between any two steps leaves one or two copies and never none; the copy that is further on wins. All calls
-block for a disk flush and are made from threads; a lock keeps them apart.
+a crash between any two steps leaves one or two copies and never none; the copy that is further on wins. All calls but
+write_down block for a disk flush and are made from threads; a lock keeps them apart.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -106,6 +107,7 @@ class SolutionStore:
         self._closed = directory / "closed"
         self._booked = directory / "booked"
         self._wall_s = wall_s
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
         for folder in (self._open, self._closed, self._booked):
             folder.mkdir(parents=True, exist_ok=True)
@@ -128,30 +130,69 @@ class SolutionStore:
             self._prune_booked()
 
     def take_up(self) -> None:
-        """Names what its process had written and not named when it died; what is not whole goes. For a guest, as soon
-        as that process is known to be dead. Raises OSError."""
+        """Names what its process had written and not named when it died; what is not whole, or is known, goes. For a
+        guest, as soon as that process is known to be dead. Raises OSError."""
         with self._lock:
             for leftover in self._open.glob("*.tmp"):
-                if not _take_up(leftover):
+                record = _whole(leftover)
+                name = "" if record is None else _file_name(record.chain, record.block_hash_hex)
+                if record is None or self._known(name) is not None:
                     leftover.unlink()
+                    continue
+                log.warning("a found block was written down and not named, taken up chain=%s hash=%s", record.chain,
+                            record.block_hash_hex)  # fmt: skip
+                _name(leftover, self._open / name)
 
-    def put(self, record: SolutionRecord, written: Callable[[], None] | None = None) -> bool:
-        """Makes a solution durable. False when this block is known already; the first record stays as it is. `written`
-        is called before the flush, as soon as the death of this process could not lose it any more.
+    def write_down(self, record: SolutionRecord) -> Path | None:
+        """Gives a solution's bytes to the kernel, so that the death of this process cannot lose it any more; waits for
+        no flush, and for none that another call waits for. put() takes what comes back; None when the block is known.
 
         Raises ValueError for a chain or hash that cannot name a file, OSError when the disk fails.
         """
         name = _file_name(record.chain, record.block_hash_hex)
+        if self._known(name) is not None:
+            return None
+        # Of a name of its own: a second proof of the block may be on its way.
+        temporary = self._open / f"{name.removesuffix('.json')}.{os.getpid()}-{next(self._numbers)}.tmp"
+        content = msgspec.json.encode(record)
+        self._reserve.write(len(content), lambda: _write_bytes(temporary, content))
+        return temporary
+
+    def put(self, record: SolutionRecord, temporary: Path | None = None) -> bool:
+        """Makes a solution durable, which write_down() may have written. False when this block is known already; the
+        first record stays as it is.
+
+        Raises ValueError for a chain or hash that cannot name a file, OSError when the disk fails; it is to be written
+        down anew then.
+        """
+        name = _file_name(record.chain, record.block_hash_hex)
         with self._changing():
-            known = next((f for f in (self._open, self._closed, self._booked) if (f / name).exists()), None)
+            known = self._known(name)
             if known is not None:
                 # Its first writing may have failed at the very last step.
                 _sync(known)
+                if temporary is not None:
+                    temporary.unlink(missing_ok=True)
                 return False
-            content = msgspec.json.encode(record)
-            self._reserve.write(len(content), lambda: _write(self._open / name, content, written))
+            written = temporary or self.write_down(record)
+            assert written is not None, "it is not known"
+
+            def place() -> None:
+                if not written.exists():
+                    _write_bytes(written, msgspec.json.encode(record))
+                try:
+                    _name(written, self._open / name)
+                except OSError:  # after which the kernel may have dropped the bytes
+                    written.unlink(missing_ok=True)
+                    raise
+
+            self._reserve.write(written.stat().st_size, place)
             self.open_count += 1
         return True
+
+    def _known(self, name: str) -> Path | None:
+        """The folder that has it."""
+        return next((f for f in (self._open, self._closed, self._booked) if (f / name).exists()), None)
 
     def outcome(self, chain: str, block_hash_hex: str, state: Outcome, reason: str = "") -> bool:
         """Stores the final answer. False when one is stored already; the first one stays.
@@ -260,31 +301,34 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return None
 
 
-def _write(path: Path, content: bytes, written: Callable[[], None] | None = None) -> None:
+def _write(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        if written is not None:
-            written()
+    _write_bytes(temporary, content)
+    _name(temporary, path)
+
+
+def _write_bytes(temporary: Path, content: bytes) -> None:
+    """They are the kernel's then, and not yet the disk's."""
+    temporary.write_bytes(content)
+
+
+def _name(temporary: Path, path: Path) -> None:
+    """Makes the bytes durable, then the name."""
+    with temporary.open("rb") as file:
         os.fsync(file.fileno())
     os.rename(temporary, path)
     _sync(path.parent)
 
 
-def _take_up(temporary: Path) -> bool:
-    """A record that was written when its process died and had no name yet; the block may be on its chain. False for
-    one that is not whole."""
-    content = temporary.read_bytes()
+def _whole(temporary: Path) -> SolutionRecord | None:
+    """A record that was written when its process died and had no name yet; the block may be on its chain. None for one
+    that is not whole."""
     try:
-        record = msgspec.json.decode(content, type=SolutionRecord)
-        path = temporary.with_name(_file_name(record.chain, record.block_hash_hex))
+        record = msgspec.json.decode(temporary.read_bytes(), type=SolutionRecord)
+        _file_name(record.chain, record.block_hash_hex)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
-        return False
-    log.warning("a found block was written down and not named, taken up chain=%s hash=%s", record.chain,
-                record.block_hash_hex)  # fmt: skip
-    _write(path, content)
-    return True
+        return None
+    return record
 
 
 def _remove(path: Path) -> None:

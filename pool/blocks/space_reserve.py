@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class SpaceReserve:
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
         self._size = size
+        self._lock = threading.Lock()
         self._fill()
 
     def _fill(self) -> None:
@@ -58,10 +60,11 @@ class SpaceReserve:
 
     def _give(self, size: int) -> bool:
         """Whether there was anything left to give."""
-        try:
-            left = self._path.stat().st_size
-        except FileNotFoundError:
-            return False
-        if left:
-            os.truncate(self._path, max(0, left - size))
-        return left > 0
+        with self._lock:
+            try:
+                left = self._path.stat().st_size
+            except FileNotFoundError:
+                return False
+            if left:
+                os.truncate(self._path, max(0, left - size))
+            return left > 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -30,9 +30,9 @@ from stratum.buckets import Buckets
 
 log = logging.getLogger("parapool.blocks")
 
-WRITTEN_S = 0.01
-"""What a proof waits at most for its record's bytes to be written. A parent's block takes longer to its nodes than they
-do to the kernel, and waits for nothing."""
+WRITTEN_S = 0.05
+"""What a proof waits at most for its record's bytes to be written: a millisecond, and more on a machine that has too
+much to do. A parent's block takes longer to its nodes than they do to the kernel, and waits for nothing."""
 
 # Under a tenth of a second all is well; a block of 4 MB at a busy node takes a second.
 SUBMIT_BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
@@ -220,7 +220,7 @@ class BlockSubmission:
             await kept
         if final is not None:
             words = (record.chain, record.block_hash_hex, final.outcome, final.reason or final.word)
-            await self._on_disk(record, partial(self.store.outcome, *words))
+            await self._on_disk(record, partial(asyncio.to_thread, self.store.outcome, *words))
             self.on_outcome(record.chain)
 
     def _of_all_proofs(self, record: SolutionRecord, ending: Ending) -> Ending | None:
@@ -237,14 +237,14 @@ class BlockSubmission:
 
     async def _keep(self, record: SolutionRecord) -> asyncio.Task[None]:
         """Its way to the disk, begun."""
-        loop = asyncio.get_running_loop()
         written = asyncio.Event()
 
-        def tell() -> None:
-            with suppress(RuntimeError):  # a loop that is closed meanwhile has nobody who waits
-                loop.call_soon_threadsafe(written.set)
+        async def put() -> None:
+            temporary = await asyncio.to_thread(self.store.write_down, record)
+            written.set()
+            await asyncio.to_thread(self.store.put, record, temporary)
 
-        kept = loop.create_task(self._on_disk(record, partial(self.store.put, record, tell)))
+        kept = asyncio.get_running_loop().create_task(self._on_disk(record, put))
         self._writing.add(kept)
         kept.add_done_callback(self._writing.discard)
         if record.chain != self.parent:
@@ -253,13 +253,12 @@ class BlockSubmission:
                     await written.wait()
         return kept
 
-    async def _on_disk(self, record: SolutionRecord, write: Callable[[], bool]) -> None:
+    async def _on_disk(self, record: SolutionRecord, write: Callable[[], Awaitable[object]]) -> None:
         """Write, and try again for as long as the disk refuses: the submission itself never waits for it."""
         attempt = 0
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                await loop.run_in_executor(None, write)
+                await write()
                 return
             except OSError as error:
                 if attempt == 0:

@@ -106,7 +106,7 @@ class FaultyDisk:
     @contextmanager
     def installed(self) -> Iterator[None]:
         shim = SimpleNamespace(
-            **{name: getattr(os, name) for name in ("listdir", "open", "close", "O_RDONLY", "O_DIRECTORY")},
+            **{name: getattr(os, name) for name in ("listdir", "open", "close", "getpid", "O_RDONLY", "O_DIRECTORY")},
             fsync=self.fsync,
             rename=self.rename,
         )

@@ -95,12 +95,10 @@ def answers_before_the_disk(patch: Patch) -> None:
 def records_without_sync(patch: Patch) -> None:
     """A solution's record is renamed to its place before its content is durable."""
 
-    def writing(path: Any, record: Any) -> None:
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(solution_store.msgspec.json.encode(record))
+    def naming(temporary: Any, path: Any) -> None:
         solution_store.os.rename(temporary, path)
 
-    patch.setattr(solution_store, "_write", writing)
+    patch.setattr(solution_store, "_name", naming)
 
 
 def rounds_for_the_first(patch: Patch) -> None:

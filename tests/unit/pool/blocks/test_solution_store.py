@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,20 +51,11 @@ def test_solution_store_takes_up_what_was_written_and_not_named(
 ) -> None:
     """kill -9 after the bytes were written: the block may be on its chain already."""
 
-    class KilledError(Exception):
-        pass
-
-    def killed() -> None:
-        raise KilledError
-
     store = SolutionStore(tmp_path)
-    with pytest.raises(KilledError):
-        store.put(solution(), killed)
-    half = solution(block_hash_hex="ef" * 32)
-    with pytest.raises(KilledError):
-        store.put(half, killed)
-    path = tmp_path / "open" / f"regbtc-{'ef' * 32}.tmp"
-    path.write_bytes(path.read_bytes()[:-1])
+    store.write_down(solution())
+    half = store.write_down(solution(block_hash_hex="ef" * 32))
+    assert half is not None
+    half.write_bytes(half.read_bytes()[:-1])
     (tmp_path / "closed" / f"regbtc-{'cd' * 32}.tmp").write_bytes(b"{}")
     guest = SolutionStore(tmp_path, is_guest=True)
     assert guest.open_records() == [], "its process may be writing still"
@@ -77,14 +69,72 @@ def test_solution_store_takes_up_what_was_written_and_not_named(
     assert "taken up chain=regbtc" in caplog.text
 
 
-def test_solution_store_tells_that_it_is_written_before_the_flush(
+def test_solution_store_takes_up_nothing_that_is_known(tmp_path: Path) -> None:
+    """A second proof of a block may be written down when its process is killed."""
+    store = SolutionStore(tmp_path)
+    hashes = [letters * 32 for letters in ("aa", "bb", "cc")]
+    for hash_hex in hashes:
+        assert store.write_down(solution(block_hash_hex=hash_hex)) is not None
+        assert store.put(solution(block_hash_hex=hash_hex))
+    for hash_hex in hashes[1:]:
+        store.outcome("regbtc", hash_hex, "accepted")
+    store.booked("regbtc", hashes[2])
+    again = SolutionStore(tmp_path)
+    assert again.open_names() == {("regbtc", hashes[0])} and again.open_count == 1
+    assert [closed.record.block_hash_hex for closed in again.closed_solutions()] == [hashes[1]]
+    assert not list(tmp_path.glob("*/*.tmp"))
+
+
+def test_solution_store_writes_down_while_another_record_waits_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
-    fsync = solution_store.os.fsync
-    monkeypatch.setattr(solution_store.os, "fsync", lambda descriptor: (seen.append("flush"), fsync(descriptor))[1])
-    assert SolutionStore(tmp_path).put(solution(), lambda: seen.append("written"))
-    assert seen[:2] == ["written", "flush"]
+    """One hash solved five chains and the process is killed: the fifth record may not wait for four flushes."""
+    store = SolutionStore(tmp_path)
+    flushing, going_on = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def slow_fsync(descriptor: int) -> None:
+        flushing.set()
+        assert going_on.wait(30)
+        fsync(descriptor)
+
+    monkeypatch.setattr(solution_store.os, "fsync", slow_fsync)
+    putting = threading.Thread(target=store.put, args=(solution(),))
+    putting.start()
+    try:
+        assert flushing.wait(30)
+        temporary = store.write_down(solution(block_hash_hex="cd" * 32))
+        assert temporary is not None and b"cdcd" in temporary.read_bytes()
+        assert store.open_names() == set()
+    finally:
+        going_on.set()
+        putting.join()
+    assert store.put(solution(block_hash_hex="cd" * 32), temporary)
+    assert len(store.open_names()) == 2 and store.open_count == 2
+    assert store.write_down(solution()) is None and not store.put(solution())
+
+
+def test_solution_store_takes_a_second_writing_of_a_block_away(tmp_path: Path) -> None:
+    store = SolutionStore(tmp_path)
+    first, second = store.write_down(solution()), store.write_down(solution(height=8))
+    assert first != second
+    assert store.put(solution(), first) and not store.put(solution(height=8), second)
+    assert [record.height for record in store.open_records()] == [7]
+    assert not list(tmp_path.glob("*/*.tmp"))
+
+
+def test_solution_store_leaves_nothing_of_a_flush_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an error the kernel may have dropped the bytes: they are written anew."""
+    store = SolutionStore(tmp_path)
+    temporary = store.write_down(solution())
+
+    def failing(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(solution_store.os, "fsync", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        store.put(solution(), temporary)
+    assert not list(tmp_path.glob("*/*.tmp")) and store.open_count == 0
 
 
 def test_solution_store_put_is_idempotent_in_every_state(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,14 +29,14 @@ class FullDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, reserve: Path, error: int = errno.ENOSPC) -> None:
         self.reserve, self.error = reserve, error
         self.size = reserve.stat().st_size
-        self._really_write = solution_store._write
-        monkeypatch.setattr(solution_store, "_write", self.write)
+        self._really_write = solution_store._write_bytes
+        monkeypatch.setattr(solution_store, "_write_bytes", self.write)
 
-    def write(self, path: Path, content: bytes, written: Callable[[], None] | None = None) -> None:
+    def write(self, path: Path, content: bytes) -> None:
         freed, self.size = self.size - self.reserve.stat().st_size, self.reserve.stat().st_size
         if freed < len(content):
             raise OSError(self.error, os.strerror(self.error))
-        self._really_write(path, content, written)
+        self._really_write(path, content)
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])

@@ -234,14 +234,14 @@ async def test_submission_of_a_conditional_solve_says_so_in_its_record(world):
 async def test_submission_does_not_wait_for_the_disk(world, monkeypatch, caplog):
     """The disk refuses: the node has the block all the same, it is told once, and written down when it can be."""
     w = world()
-    put, full = w.store.put, True
+    write_down, full = w.store.write_down, True
 
-    def failing_put(record, written):
+    def failing(record):
         if full:
             raise OSError(28, "No space left on device")
-        return put(record, written)
+        return write_down(record)
 
-    monkeypatch.setattr(w.store, "put", failing_put)
+    monkeypatch.setattr(w.store, "write_down", failing)
     w.solve("regbtc")
     await w.until(lambda: w.blocks.results, "the node's answer")
     await w.until(lambda: "alarm: a found block cannot be written down" in caplog.text, "the alarm")
@@ -253,8 +253,8 @@ async def test_submission_does_not_wait_for_the_disk(world, monkeypatch, caplog)
 
 async def test_submission_does_not_wait_for_a_disk_that_hangs(world, monkeypatch):
     w = world()
-    put, going_on = w.store.put, threading.Event()
-    monkeypatch.setattr(w.store, "put", lambda record, written: going_on.wait(5) and put(record, written))
+    write_down, going_on = w.store.write_down, threading.Event()
+    monkeypatch.setattr(w.store, "write_down", lambda record: going_on.wait(30) and write_down(record))
     w.solve("regbtc", "regnmc")
     for chain in ("regbtc", "regnmc"):
         await w.until(lambda chain=chain: w.nodes[chain][0].told, "the node's answer while the disk hangs")
@@ -271,7 +271,7 @@ async def test_submission_of_a_proof_waits_until_its_record_is_the_kernels_and_n
 
     def slow_fsync(descriptor):
         flushing.set()
-        going_on.wait(5)
+        assert going_on.wait(30)
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", slow_fsync)
@@ -284,14 +284,15 @@ async def test_submission_of_a_proof_waits_until_its_record_is_the_kernels_and_n
     monkeypatch.setattr(w.nodes["regnmc"][0], "submit", looking)
     w.solve("regnmc")
     await w.until(lambda: there, "the node hears of it")
-    assert there == [[".tmp"]] and flushing.is_set() and not going_on.is_set()
+    assert there == [[".tmp"]]
+    await w.until(flushing.is_set, "the flush")
     going_on.set()
     assert (await w.ended("regnmc"))["regnmc"].state == "accepted"
 
 
 async def test_submission_whose_record_can_never_be_named_still_reaches_the_node(world, monkeypatch, caplog):
     w = world()
-    monkeypatch.setattr(w.store, "put", lambda record, written: (_ for _ in ()).throw(ValueError("no such name")))
+    monkeypatch.setattr(w.store, "write_down", lambda record: (_ for _ in ()).throw(ValueError("no such name")))
     w.solve("regbtc")
     await w.until(lambda: w.blocks.results and not w.blocks._carrying, "the end")
     assert w.nodes["regbtc"][0].told and "broke off" in caplog.text
