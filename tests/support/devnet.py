@@ -41,7 +41,7 @@ CHAINS = ("regbtc", "regnmc", "regdoge", "alpha", "beta")
 PARENT = "regbtc"
 SHARE_DIFFICULTY = 2.0**-24  # 256 hashes a share
 BLOCK_BITS = "1f0fffff"  # 4,096 hashes a block
-RARE_BITS = "1d0fffff"  # 2^28 hashes: no test meets one by chance
+RARE_BITS = "1b0fffff"  # 2^44 hashes: no test meets one by chance, as one did with 2^28
 SOLVES = 5  # tries until a share that solves every chain meets nothing that comes first
 
 TRACEBACK = "Traceback (most recent call last)"
