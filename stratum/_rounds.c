@@ -122,15 +122,16 @@ typedef struct {
 static void plan(PyObject *connection, Offer *offer, Sending *sending) {
     PyObject *session = get(connection, str_session), *assignment = NULL, *transport = NULL, *reader = NULL;
     sending->assignment = sending->by = NULL;
+    sending->descriptor = -1;
     if (!is_none(session, str_closed)) goto end;
     assignment = get(session, str_assignment);
     if (assignment == NULL || !goes_on(assignment, offer, &sending->clean)) goto end;
     transport = get(connection, str_transport);
-    if (is_free(transport, offer->direct) && (sending->descriptor = descriptor_of(transport)) >= 0) {
-        sending->assignment = Py_NewRef(assignment);
-        reader = get(transport, str__reader);
-        if (reader != NULL && reader != Py_None) sending->by = get(reader, str_send);
-    }
+    if (!is_free(transport, offer->direct)) goto end;
+    reader = get(transport, str__reader);
+    if (reader != NULL && reader != Py_None) sending->by = get(reader, str_send);
+    else sending->descriptor = descriptor_of(transport);
+    if (sending->by != NULL || sending->descriptor >= 0) sending->assignment = Py_NewRef(assignment);
 end:
     Py_XDECREF(reader);
     Py_XDECREF(session);
