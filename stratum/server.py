@@ -33,6 +33,7 @@ __all__ = ["Authorized", "Connection", "JobOffer", "Pool", "PortPolicy", "Refuse
 log = logging.getLogger("parapool.stratum")
 
 BROADCAST_SLICE = 400  # connections per reactor turn: some 2 ms, 4 without C
+RANK_S = 15.0  # so old may the order be in which miners hear of a job: their difficulties move slowly
 SWEEP_S = 1.0
 PROXY_HEADERS_WAITING = 1024  # connections of proxies whose header has not come; it is the first thing a proxy sends
 PROXY_TOLD_S = 60.0
@@ -99,6 +100,8 @@ class StratumServer:
         self._proxy_told_at = float("-inf")
         self._sweeper: LoopingCall | None = None
         self._broadcast: list[Connection] = []
+        self._ranked: dict[Connection, None] = {}  # who may have jobs, the smallest difficulty first
+        self._ranked_at = 0.0
         self._job: JobOffer | None = None
         self._clean_sequence = -1
         self._broadcast_at = 0.0
@@ -250,6 +253,7 @@ class StratumServer:
         elif session.closed == "flood" and connection._address.worth_telling(self.clock()):
             log.warning("flooding address=%s agent=%r", connection.remote_address, session.user_agent)
         self.connections.pop(connection, None)
+        self._ranked.pop(connection, None)
         self.addresses.leave(connection._address, self.clock())
         if self._stopped is not None and not self.connections:
             self._gone()
@@ -272,11 +276,24 @@ class StratumServer:
             self._clean_sequence = max(self._clean_sequence, job.sequence)
         unreached = frozenset(self._broadcast)
         # Popped from the end, so the biggest difficulty last, and those who wait already behind it.
-        self._broadcast = rounds.by_difficulty(self.connections)
+        self._broadcast = self._in_order()
         if unreached:
             self._broadcast.sort(key=unreached.__contains__)
         if not self._slice_due:
             self._slice()
+
+    def _in_order(self) -> list[Connection]:
+        """Who may have a job, the biggest difficulty last. They were ranked when nobody waited; those who came since
+        are the first in the list."""
+        new = self.connections.keys() - self._ranked.keys()
+        if len(new) > len(self._ranked):
+            self._rank()
+            return list(self._ranked)
+        return [*rounds.by_difficulty(new), *self._ranked]
+
+    def _rank(self) -> None:
+        self._ranked = dict.fromkeys(rounds.by_difficulty(self.connections))
+        self._ranked_at = self.clock()
 
     def _slice(self) -> None:
         self._slice_due = False
@@ -297,7 +314,10 @@ class StratumServer:
             self._slice_due = True
             self.reactor.callLater(0, self._slice)
         else:
-            self.counters.broadcast_s.observe(self.clock() - self._broadcast_at)
+            over = self.clock()
+            self.counters.broadcast_s.observe(over - self._broadcast_at)
+            if over - self._ranked_at >= RANK_S:
+                self._rank()
 
     # Time.
 

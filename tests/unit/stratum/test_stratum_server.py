@@ -21,7 +21,7 @@ from stratum.counters import RTT_CLASSES, rtt_class
 from stratum.events import Submit
 from stratum.limits import Limits
 from stratum.offer import Authorized, JobOffer, Refused
-from stratum.server import Connection, StratumServer
+from stratum.server import RANK_S, Connection, StratumServer
 from stratum.transport import SEND_BUFFER_BYTES
 
 LENIENT = Limits(exempt_loopback=True)
@@ -272,6 +272,48 @@ async def test_server_broadcast_reaches_everyone_the_biggest_first(reactor: Any,
         assert order[3:] == [64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 512.0, 256.0, 128.0], "none waits twice"
         stranger.send(request(1, "mining.ping"))
         assert (await stranger.line())["id"] == 1
+
+
+async def test_server_broadcasts_in_an_order_that_is_made_when_nobody_waits(reactor: Any, monkeypatch: Any) -> None:
+    async with house(reactor) as home:
+        made: list[int] = []
+        by_difficulty = rounds.by_difficulty
+        monkeypatch.setattr(rounds, "by_difficulty", lambda them: (made.append(len(them)), by_difficulty(them))[1])
+        order: list[str] = []
+        send_job = rounds.send_job
+
+        def spy(direct: type, connections: list[Connection], job: JobOffer, clean_from: int) -> Any:
+            order.extend(next(iter(connection.session.users)) for connection in connections)
+            return send_job(direct, connections, job, clean_from)
+
+        monkeypatch.setattr(rounds, "send_job", spy)
+
+        async def come(difficulty: float, login: str) -> Any:
+            miner = await home.miner()
+            miner.send(request(0, "mining.suggest_difficulty", difficulty))
+            await miner.line()
+            await miner.start(login)
+            return miner
+
+        def hears(number: int) -> list[str]:
+            order.clear()
+            made.clear()
+            home.server.broadcast(make_job(number))
+            return list(order)
+
+        for index in range(4):
+            await come(2.0**index, f"addr.{index}")
+        assert hears(2) == ["addr.3", "addr.2", "addr.1", "addr.0"] and made == [4]
+        gone = next(c for c in home.server.connections if "addr.2" in c.session.users)
+        gone.abort("test")
+        await come(1024.0, "addr.big")
+        while len(home.server.connections) > 4:
+            await asyncio.sleep(0.01)
+        assert hears(3) == ["addr.3", "addr.1", "addr.0", "addr.big"], "who came since comes last"
+        assert made == [1]
+        home.server._ranked_at -= RANK_S
+        assert hears(4)[-1] == "addr.big" and made == [1, 4], "ranked anew after the last one has it"
+        assert hears(5) == ["addr.big", "addr.3", "addr.1", "addr.0"] and made == [0]
 
 
 async def test_server_answers_between_the_slices_of_a_broadcast(reactor: Any, monkeypatch: Any) -> None:
