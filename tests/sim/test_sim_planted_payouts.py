@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from payouts_run import run_payouts
+from sim_oracle import is_found
 
 from chains.node_rpc import NodeUnavailableError
 from chains.wallet import Outpoint
@@ -26,9 +28,7 @@ LOSSY = (0.0, 0.001)
 def seeds_until_found(most: int, rates: tuple[float, float], *, first: int = 0, account: bool = False) -> int:
     """How many seeds, from the first on, it takes until one fails."""
     for number in range(most):
-        try:
-            run_payouts(first + number, rates=rates, account=account)
-        except Exception:
+        if is_found(partial(run_payouts, first + number, rates=rates, account=account)):
             return number + 1
     pytest.fail(f"{most} seeds, and nothing was found")
 

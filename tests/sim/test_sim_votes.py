@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
+from sim_oracle import is_found
 from sim_seeds import Job, play_all
 from support.points import some
 from votes_run import run_votes
@@ -74,9 +76,4 @@ PLANTED: list[Callable[[Patch], None]] = [never_elsewhere, never_goes_on, pays_b
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_sim_finds_a_planted_mistake_with_votes(plant: Callable[[Patch], None], monkeypatch: Patch) -> None:
     plant(monkeypatch)
-    for seed in range(60):
-        try:
-            run_votes(seed, rates=(0.0, 0.0))
-        except Exception:
-            return
-    pytest.fail("60 seeds, and nothing was found")
+    assert any(is_found(partial(run_votes, seed, rates=(0.0, 0.0))) for seed in range(60)), "nothing was found"
